@@ -1,0 +1,74 @@
+# The commands of this project. `make run` and `make test` set up all that they need in .venv; a second call installs nothing.
+
+PYTHON ?= python3
+CONFIG ?= pipeline.yaml
+# Further arguments: make run ARGS="--set train.epochs=5", make test ARGS="-k loading".
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+FASHION := /usr/share/datasets/fashion-mnist
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint check format setup test-data clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+
+run: $(VENV)/.ready-run ## run the pipeline of pipeline.yaml (CONFIG=file, ARGS="--set train.epochs=5")
+	@$(BIN)/mtlue run $(CONFIG) $(ARGS)
+
+test: $(VENV)/.ready-dev test-data ## run every test (ARGS="-k name")
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready-dev ## ruff and the type check
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+check: lint test ## lint and tests: what a change must pass
+
+format: $(VENV)/.ready-dev ## let ruff write the layout and the simple mends
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+setup: $(VENV)/.ready-dev ## only set up .venv, with the development tools
+
+# Fashion-MNIST comes from a Debian package; without it the tests on it are skipped. Never fails: not everybody is root.
+test-data:
+	@if [ -d $(FASHION) ]; then \
+		exit 0; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing the Debian package dataset-fashion-mnist (30 MB) for the tests"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get install -qq -y dataset-fashion-mnist || { apt-get update -qq && apt-get install -qq -y dataset-fashion-mnist; }; } \
+			</dev/null >/dev/null 2>&1 || echo "dataset-fashion-mnist could not be installed; tests on it are skipped"; \
+	else \
+		echo "$(FASHION) is missing; to run the tests on it: sudo apt-get install dataset-fashion-mnist"; \
+	fi
+
+clean: ## remove .venv, caches and build results; never data (.mtlue holds generators)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps: each is written after its step went through, so that a broken installation starts again.
+$(VENV)/.ready-python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "mtlue needs Python 3.11 or newer; \`$(PYTHON)\` was not found. Name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "mtlue needs Python 3.11 or newer; \`$(PYTHON)\` is $$($(PYTHON) --version). Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.ready-run: pyproject.toml | $(VENV)/.ready-python
+	@echo "setting up $(VENV) (about 3 minutes the first time, 6 GB)"
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml | $(VENV)/.ready-python
+	@echo "setting up $(VENV) with the development tools (about 3 minutes the first time, 6 GB)"
+	@$(PIP) install --quiet --editable '.[dev]'
+	@touch $(VENV)/.ready-run $@

@@ -1,0 +1,1 @@
+"""How and where the stages run: command line, runner, Ray executor, ledger, lease and progress."""

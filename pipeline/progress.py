@@ -1,0 +1,107 @@
+"""Progress: bars with rate and time left on a terminal, plain lines in a log, one JSON object a line for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Style = Literal["auto", "plain", "json"]
+
+LINE_SECONDS = 10.0
+"""Pause between two plain lines about one step."""
+
+
+class Reporter:
+    """Tells the user where a run stands; on standard error, so that standard output holds the result alone.
+
+    Args:
+        style: `auto` shows bars on a terminal and plain lines elsewhere; `json` writes one object a line.
+    """
+
+    def __init__(self, style: Style = "auto") -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.json = style == "json"
+        self.bars = style == "auto" and self.console.is_terminal
+
+    def say(self, text: str, **fields: object) -> None:
+        """One line about something that happened."""
+        if self.json:
+            print(json.dumps({"event": "message", "text": text, **fields}), file=sys.stderr, flush=True)
+        else:
+            self.console.print(text, markup=False)
+
+    @contextmanager
+    def step(self, what: str, total: int, unit: str) -> Iterator[Step]:
+        """A step of `total` units; advance it with the object that is yielded."""
+        if not self.bars:
+            yield Step(self, what, total, unit)
+            return
+        columns = (
+            TextColumn("{task.description:>10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]} · {task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console) as progress:
+            task = progress.add_task(what, total=total, unit=unit, rate="…")
+            yield Step(self, what, total, unit, progress, task)
+
+
+class Step:
+    """One step's counter."""
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        what: str,
+        total: int,
+        unit: str,
+        progress: Progress | None = None,
+        task: TaskID | None = None,
+    ) -> None:
+        self.reporter, self.what, self.total, self.unit = reporter, what, total, unit
+        self.progress, self.task = progress, task
+        self.started = self.told = time.monotonic()
+        self.done = 0
+
+    def advance_to(self, done: int, *, what: str | None = None, total: int | None = None) -> None:
+        """Set how many units are done; `what` and `total` may change under way."""
+        if what is not None and what != self.what:
+            self.what, self.started, self.told = what, time.monotonic(), 0.0
+        self.done, self.total = done, total or self.total
+        now = time.monotonic()
+        rate = self.done / max(now - self.started, 1e-9)
+        if self.progress is not None and self.task is not None:
+            text = f"{rate:.2f}/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s each"
+            self.progress.update(
+                self.task, completed=done, total=self.total, description=self.what, unit=self.unit, rate=text
+            )
+        elif self.reporter.json:
+            event = {"event": "progress", "step": self.what, "done": done, "total": self.total, "unit": self.unit}
+            print(json.dumps({**event, "seconds": round(now - self.started, 1)}), file=sys.stderr, flush=True)
+        elif done == self.total or now - self.told >= LINE_SECONDS:
+            self.told = now
+            left = (self.total - done) / rate if rate > 0 and done else 0.0
+            rest = f", {left:.0f} s left" if done < self.total and done else ""
+            self.reporter.say(f"{self.what}: {done}/{self.total} {self.unit} in {now - self.started:.0f} s{rest}")
+
+    def advance(self) -> None:
+        """One more unit is done."""
+        self.advance_to(self.done + 1)

@@ -1,0 +1,72 @@
+"""Status: what is done, what is left, what was left out, and who works on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pipeline.lease import holder_of
+from pipeline.ledger import Ledger
+from pipeline.places import GENERATOR, LEFT_OUT, MANIFEST, Places
+from schemas.config import Config
+from schemas.records import GeneratorRecord, LeftOut
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the work on one configuration stands."""
+
+    planned: int
+    """Input shards."""
+    committed: int
+    """Of these, published under this configuration and its generator."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Shard → why the last run could not process it."""
+    quarantined: dict[str, int] = field(default_factory=dict)
+    """Reason → samples left out."""
+    generator: str | None = None
+    """Fingerprint of the generator."""
+    manifest: bool = False
+    """Whether a run was finished and its manifest published."""
+    holder: str | None = None
+    """Run that holds the lease."""
+
+
+def standing_of(config: Config) -> Standing:
+    """Read the standing; writes nothing."""
+    places = Places(config)
+    work = places.work
+    generator, committed = None, 0
+    if work.stat(GENERATOR) is not None:
+        generator = GeneratorRecord.model_validate_json(work.read(GENERATOR))
+        committed = len(Ledger(work).done(places.shards, config, generator, places.output.list()))
+    left_out = LeftOut(quarantined=[], failures=[])
+    if work.stat(LEFT_OUT) is not None:
+        left_out = LeftOut.model_validate_json(work.read(LEFT_OUT))
+    reasons: dict[str, int] = {}
+    for sample in left_out.quarantined:
+        reasons[sample.reason] = reasons.get(sample.reason, 0) + 1
+    holder = holder_of(work)
+    return Standing(
+        planned=len(places.shards),
+        committed=committed,
+        failed={failure.name: failure.message for failure in left_out.failures},
+        quarantined=dict(sorted(reasons.items())),
+        generator=generator.fingerprint if generator else None,
+        manifest=places.output.stat(MANIFEST) is not None,
+        holder=f"{holder.run[:8]} on {holder.host} (process {holder.process})" if holder else None,
+    )
+
+
+def standing_lines(standing: Standing) -> list[str]:
+    """What `mtlue status` prints."""
+    left = standing.planned - standing.committed - len(standing.failed)
+    lines = [
+        f"shards      {standing.planned} planned, {standing.committed} published, {len(standing.failed)} failed, "
+        f"{left} to do",
+        f"generator   {standing.generator or 'not trained yet'}",
+        f"manifest    {'published' if standing.manifest else 'not published yet'}",
+        f"running     {standing.holder or 'nobody'}",
+    ]
+    lines += [f"failed      {name}: {message}" for name, message in standing.failed.items()]
+    lines += [f"left out    {count} samples: {reason}" for reason, count in standing.quarantined.items()]
+    return lines

@@ -1,0 +1,126 @@
+"""The last lines of a command: what a person reads, and the same as JSON for machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.planning import Plan
+from pipeline.runner import RunResult
+from pipeline.verifying import Verified
+from schemas.records import AuditRecord, VictimResult
+from schemas.stats import Moments
+from stages.wording import duration
+
+
+def size_text(count: float) -> str:
+    """Bytes in the largest unit that leaves a number over 1."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def run_figures(result: RunResult) -> dict[str, Any]:
+    """The figures of a run as plain JSON values."""
+    psnr = Moments()
+    for record in result.records:
+        psnr = psnr.merge(record.psnr)
+    figures: dict[str, Any] = {
+        "shards": len(result.records),
+        "shards_done_before": result.done_before,
+        "shards_failed": len(result.failures),
+        "samples": result.manifest.samples,
+        "quarantined": len(result.quarantined),
+        "bytes": result.manifest.bytes,
+        "max_delta": max((record.max_delta for record in result.records), default=0),
+        "psnr_mean_db": round(psnr.mean, 2),
+        "psnr_min_db": round(psnr.minimum, 2),
+        "seconds": {step: round(value, 1) for step, value in result.seconds.items()},
+        "report": result.report,
+        "failures": [failure.model_dump() for failure in result.failures],
+    }
+    if result.audit is not None:
+        figures["audit"] = _audit_figures(result.audit)
+    return figures
+
+
+def _audit_figures(audit: AuditRecord) -> dict[str, Any]:
+    chance = sum(audit.chance.values()) / len(audit.chance)
+    majority = sum(audit.majority.values()) / len(audit.majority)
+    return {
+        "test_samples": audit.test_samples,
+        "chance": round(chance, 4),
+        "majority": round(majority, 4),
+        "victims": [_victim_figures(victim) for victim in audit.victims],
+    }
+
+
+def _victim_figures(victim: VictimResult) -> dict[str, Any]:
+    return {
+        "data": victim.data,
+        "backbone": victim.backbone,
+        "accuracy": round(victim.mean_accuracy, 4),
+        "best_accuracy": round(victim.best_accuracy, 4),
+        "balanced_accuracy": round(victim.mean_balanced, 4),
+    }
+
+
+def run_lines(result: RunResult) -> list[str]:
+    """What `mtlue run` prints last."""
+    figures = run_figures(result)
+    lines = []
+    if figures["quarantined"]:
+        lines.append(f"left out    {figures['quarantined']} samples, listed in left-out.json in `work`")
+    lines += [f"failed      shard {failure.name}: {failure.message}" for failure in result.failures]
+    done = f" ({result.done_before} done before)" if result.done_before else ""
+    lines += [
+        f"shards      {figures['shards']}{done}",
+        f"samples     {figures['samples']} in {size_text(figures['bytes'])}",
+        f"max |Δ|     {figures['max_delta']} of 255",
+        f"PSNR        {figures['psnr_mean_db']:.1f} dB on average, {figures['psnr_min_db']:.1f} dB at least",
+    ]
+    if result.audit is not None:
+        audit = figures["audit"]
+        lines.append(
+            f"victims     mean accuracy on {audit['test_samples']} held-out clean images "
+            f"(chance {audit['chance']:.1%}, majority class {audit['majority']:.1%})"
+        )
+        lines += [
+            f"  trained on {victim['data']:<10}{victim['accuracy']:>7.1%}   best epoch {victim['best_accuracy']:.1%}, "
+            f"balanced {victim['balanced_accuracy']:.1%}   {victim['backbone']}"
+            for victim in audit["victims"]
+        ]
+    lines.append(f"time        {', '.join(f'{step} {duration(value)}' for step, value in result.seconds.items())}")
+    lines.append(f"report      {result.report}")
+    return lines
+
+
+def plan_lines(plan: Plan, workers: int) -> list[str]:
+    """What `mtlue plan` prints."""
+    hours = plan.protect_core_seconds / 3600
+    lines = [
+        f"input       {plan.shards} shards, {size_text(plan.input_bytes)}, about {plan.samples} samples",
+        f"to do       {plan.shards - plan.shards_done} shards ({plan.shards_done} are published)",
+        f"output      about {size_text(plan.output_bytes)} ({plan.growth:.1f} times the input: lossless images)",
+    ]
+    if plan.train_seconds:
+        lines.append(f"train       about {duration(plan.train_seconds)} on this machine")
+    else:
+        lines.append("train       nothing: the generator is there")
+    lines.append(
+        f"protect     about {hours:.2f} core hours, {duration(plan.protect_core_seconds / workers)} on {workers} cores"
+    )
+    return lines
+
+
+def verify_lines(verified: Verified) -> list[str]:
+    """What `mtlue verify` prints."""
+    lines = [f"problem     {problem}" for problem in verified.problems]
+    lines.append(f"verified    {verified.shards} shards, {verified.samples} samples")
+    if verified.max_delta is not None:
+        lines.append(f"max |Δ|     {verified.max_delta} of 255, compared with the input")
+    if verified.psnr_mean is not None:
+        lines.append(f"PSNR        {verified.psnr_mean:.1f} dB on average")
+    lines.append(f"result      {len(verified.problems)} problems" if verified.problems else "result      clean")
+    return lines

@@ -1,0 +1,1 @@
+"""What things are: configuration, tasks, records, statistics, errors. Only pydantic and the standard library."""

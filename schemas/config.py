@@ -1,0 +1,275 @@
+"""The configuration: the whole of `pipeline.yaml`, checked before anything is started."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from schemas.tasks import Task
+
+
+def parse_epsilon(value: Any) -> float:
+    """Read ε as a number or a fraction in text (`8/255`), in [0, 1] units of the pixel range."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"epsilon must be a number or a fraction such as 8/255; found {value!r}")
+    try:
+        epsilon = float(Fraction(value.replace(" ", ""))) if isinstance(value, str) else float(value)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"epsilon must be a number or a fraction such as 8/255; found {value!r}") from None
+    if not 1 / 255 - 1e-9 <= epsilon <= 32 / 255 + 1e-9:
+        raise ValueError(f"epsilon must lie between 1/255 and 32/255 (8/255 is usual); found {value!r}")
+    return epsilon
+
+
+Patterns = (
+    Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+)
+"""Shards: a URL, brace range, glob or prefix, or a list of them."""
+
+
+class Model(BaseModel):
+    """Base of every configuration model: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Storage(Model):
+    """How an object store is reached. Credentials come from the environment only."""
+
+    endpoint_url: str | None = None
+    """Endpoint of an S3-compatible store; used for every s3:// URL of the configuration. None: the provider's own."""
+
+    anon: bool = False
+    """Read the dataset without credentials (public buckets). Never applied to `output` and `work`."""
+
+
+class Dataset(Model):
+    """Where the raw data lies and how a sample is laid out."""
+
+    shards: Patterns
+    """URL, brace range, glob or prefix (or a list of them); .tar or .parquet."""
+
+    test_shards: Patterns | None = None
+    """Clean held-out data, read by the audit only; never protected, never published."""
+
+    image: str = "jpg;jpeg;png;webp"
+    """Member (or Parquet column) to protect; alternatives separated by `;`, exactly one of them in each sample."""
+
+    members: dict[str, Literal["keep", "drop"]] = Field(default_factory=dict)
+    """What happens to every other member. Undeclared: text is kept; an image or unknown bytes are refused."""
+
+    max_pixels: int = Field(default=64 * 2**20, gt=0)
+    """Largest H·W that is decoded, in pixels; a larger image is quarantined as a decompression bomb."""
+
+    storage: Storage = Storage()
+    """How the dataset's store is reached."""
+
+    @property
+    def image_fields(self) -> tuple[str, ...]:
+        """The alternatives of `image`."""
+        return tuple(field.strip().lstrip(".") for field in self.image.split(";") if field.strip())
+
+    @field_validator("image")
+    @classmethod
+    def _some_image(cls, value: str) -> str:
+        if not any(part.strip() for part in value.split(";")):
+            raise ValueError(f"image names no member; found {value!r}; write for example jpg;png")
+        return value
+
+
+class Protection(Model):
+    """What is protected, and how strongly."""
+
+    epsilon: Annotated[float, BeforeValidator(parse_epsilon)] = 8 / 255
+    """ε, the bound on |δ| in [0, 1] units of the pixel range; also a fraction in text (`8/255`)."""
+
+    tasks: Literal["all"] | list[str] = "all"
+    """Names of the tasks that become unlearnable."""
+
+    @property
+    def bound(self) -> int:
+        """B, the integer bound on 8-bit pixels: floor(255·ε + 1e-6) (METHOD, "The bound, exactly")."""
+        return int(255 * self.epsilon + 1e-6)
+
+
+class Train(Model):
+    """How the generator is trained."""
+
+    method: Literal["em", "tap"] = "em"
+    """Base method: error-minimising (em) or targeted adversarial poisoning (tap)."""
+
+    backbone: Literal["resnet18"] = "resnet18"
+    """Surrogate model."""
+
+    width: int = Field(default=64, ge=4, le=256)
+    """Channels of the surrogate's first stage; 64 is the standard ResNet, 8–16 trains on a CPU."""
+
+    generator: Literal["tiny", "small", "large"] = "small"
+    """Preset of encoder, embeddings and decoder; `tiny` is for CPUs, `large` for images from about 128 px."""
+
+    resolution: int = Field(default=64, ge=16, le=1024)
+    """R, the side in pixels at which the generator works; a multiple of 4 (tiny, small) or 8 (large)."""
+
+    epochs: int = Field(default=60, ge=1)
+    """Passes of the generator over the training cache."""
+
+    batch_size: int = Field(default=128, ge=2)
+    """Images in a batch."""
+
+    surrogate_epochs: int = Field(default=60, ge=1)
+    """Passes of the surrogate over the clean data before the generator starts (tap)."""
+
+    augment: list[Literal["crop", "flip"]] = ["crop", "flip"]
+    """Augmentation of surrogates and victims; leave `flip` out where a task speaks of left and right."""
+
+    lambda_intra: float = Field(default=10.0, ge=0, allow_inf_nan=False)
+    """λ1, weight of the intra-task embedding regularisation."""
+
+    lambda_inter: float = Field(default=200.0, ge=0, allow_inf_nan=False)
+    """λ2, weight of the inter-task embedding regularisation."""
+
+    max_samples: int = Field(default=200_000, ge=1)
+    """Images in the training cache at most; larger datasets are sampled by key hash."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the whole run; every other seed derives from it."""
+
+    @model_validator(mode="after")
+    def _resolution_fits_generator(self) -> Train:
+        step = 8 if self.generator == "large" else 4
+        if self.resolution % step:
+            near = max(16, round(self.resolution / step) * step)
+            raise ValueError(
+                f"resolution must be a multiple of {step} for generator {self.generator!r}; "
+                f"found {self.resolution}, the nearest is {near}"
+            )
+        return self
+
+
+class Protect(Model):
+    """How protected images are written."""
+
+    encoding: Literal["png", "webp"] = "png"
+    """Lossless encoding of the published image; the member's extension follows."""
+
+    on_error: Literal["quarantine", "fail"] = "quarantine"
+    """What a sample that cannot be protected does: it is left out and listed, or it ends its shard."""
+
+    max_quarantined: float = Field(default=0.001, ge=0, le=1)
+    """Share of all samples that may be quarantined before the run ends with exit code 3."""
+
+
+class Audit(Model):
+    """How protection is measured."""
+
+    victims: list[Literal["resnet18"]] = Field(default=["resnet18"], min_length=1)
+    """Models that an unauthorised user might train."""
+
+    width: int = Field(default=64, ge=4, le=256)
+    """Channels of the victim's first stage."""
+
+    epochs: int = Field(default=12, ge=1)
+    """Passes of each victim over its training data."""
+
+    batch_size: int = Field(default=128, ge=2)
+    """Images in a victim's batch."""
+
+    resolution: int | None = Field(default=None, ge=16, le=1024)
+    """Side in pixels at which victims train; None: `train.resolution`."""
+
+    max_samples: int = Field(default=50_000, ge=1)
+    """Training images that a victim sees at most."""
+
+    require: None = None
+    """A bound that gates publishing; none yet."""
+
+
+class Compute(Model):
+    """Where the stages run."""
+
+    address: str = "local"
+    """`local` starts Ray for this run only and never joins another cluster; `auto` or `ray://…` joins one."""
+
+    cpus: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """CPU workers over shards; `auto`: every core."""
+
+    gpus: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = "auto"
+    """GPUs that Ray may use; `auto`: those that are found."""
+
+
+class Config(Model):
+    """The whole of `pipeline.yaml`. Three keys suffice: `dataset.shards`, `tasks` and `output`."""
+
+    name: str = Field(default="", pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*)?$")
+    """Name of the dataset; the last part of `output` when left out."""
+
+    dataset: Dataset
+    tasks: list[Task] = Field(min_length=1)
+    protection: Protection = Protection()
+    train: Train = Train()
+    protect: Protect = Protect()
+    audit: Audit | None = None
+    """How protection is measured in `run`; None: not at all."""
+
+    output: str = Field(pattern=r"\S")
+    """Public place: protected shards, manifest, card. Nothing in it helps to undo the protection."""
+
+    work: str = ""
+    """Private place: cache, generator, ledger, audit. When left out: `.mtlue/<name>-<hash>` in this directory."""
+
+    compute: Compute = Compute()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_places(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("output"), str):
+            return data
+        data = dict(data)
+        if not data.get("name"):
+            last = data["output"].rstrip("/").rpartition("/")[2]
+            data["name"] = re.sub(r"[^A-Za-z0-9_.-]", "-", last).lstrip(".") or "dataset"
+        if not data.get("work"):
+            # Two outputs whose last part is the same must not share a ledger.
+            data["work"] = f".mtlue/{data['name']}-{hashlib.sha256(data['output'].encode()).hexdigest()[:8]}"
+        return data
+
+    @model_validator(mode="after")
+    def _check_tasks(self) -> Config:
+        names = [task.name for task in self.tasks]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"task names must differ; found twice: {', '.join(doubled)}; set `name` on each")
+        if self.protection.tasks != "all":
+            unknown = [name for name in self.protection.tasks if name not in names]
+            if unknown or not self.protection.tasks:
+                raise ValueError(
+                    f"protection.tasks names {unknown or 'no task'}; the tasks are: {', '.join(names)}; or write `all`"
+                )
+        for task in self.tasks:
+            if task.member in self.dataset.image_fields:
+                raise ValueError(f"task {task.name!r}: field {task.field!r} is the image that is to be protected")
+            if self.dataset.members.get(task.member) == "drop":
+                raise ValueError(
+                    f"task {task.name!r} reads member {task.member!r}, which dataset.members drops: "
+                    "published images would have no label; keep it, or remove the task"
+                )
+        for field in self.dataset.image_fields:
+            if field in self.dataset.members:
+                raise ValueError(f"dataset.members names {field!r}, which is the image that is to be protected")
+        return self
+
+    @model_validator(mode="after")
+    def _check_audit(self) -> Config:
+        if self.audit is not None and self.dataset.test_shards is None:
+            raise ValueError("audit needs clean held-out data: set dataset.test_shards, or set audit to null")
+        return self
+
+    @property
+    def protected_tasks(self) -> list[bool]:
+        """For each task, in order, whether it becomes unlearnable."""
+        chosen = self.protection.tasks
+        return [chosen == "all" or task.name in chosen for task in self.tasks]

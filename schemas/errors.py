@@ -1,0 +1,79 @@
+"""The one tree of errors. Each class carries the exit code that the command line ends with.
+
+MtlueError                 1
+├── ConfigError            2   the configuration, a path or the usage is wrong; nothing was started
+├── InputError             1   an input shard cannot be read or is refused as a whole
+├── SampleError            1   one sample cannot be protected; it is quarantined, never published
+├── StoreError             1   a store answered with a permanent error (missing, forbidden)
+├── TransientError         1   a store or worker failed in a way that a retry may mend
+├── ValidationError        1   what was written does not pass its checks; it is not published
+├── QuarantineError        3   more samples were left out than `protect.max_quarantined` allows
+└── LeaseError             4   another run holds the lease of this `work` prefix
+"""
+
+from __future__ import annotations
+
+
+class MtlueError(Exception):
+    """Base of every error that mtlue raises on purpose; its text names the thing, the value found and the mend."""
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigError(MtlueError):
+    """The configuration or the usage is wrong; raised before anything is written."""
+
+    exit_code = 2
+
+
+class InputError(MtlueError):
+    """A whole input shard is unreadable (truncated tar, unsafe member name) or refused (undeclared image member)."""
+
+
+class RefusedInputError(InputError, ConfigError):
+    """An input that must not be processed until the user mends the configuration or the data; ends the whole run."""
+
+    exit_code = 2
+
+
+class SampleError(MtlueError):
+    """One sample cannot be decoded, labelled or bounded.
+
+    Attributes:
+        reason: short machine-readable word (`corrupt-image`, `label-out-of-range`, …), the key of every count.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[SampleError], tuple[str, str]]:
+        return SampleError, (self.reason, self.message)
+
+
+class StoreError(MtlueError):
+    """A store answered with a permanent error: the object or bucket is missing, or access is denied."""
+
+
+class TransientError(MtlueError):
+    """A timeout, a throttled or broken connection, a 5xx answer: worth a retry."""
+
+
+class ValidationError(MtlueError):
+    """Bytes that were written do not pass their checks; they are not published."""
+
+
+class QuarantineError(MtlueError):
+    """More samples were left out than `protect.max_quarantined` allows."""
+
+    exit_code = 3
+
+
+class LeaseError(MtlueError):
+    """Another run holds the lease of this `work` prefix."""
+
+    exit_code = 4

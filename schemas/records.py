@@ -1,0 +1,218 @@
+"""What the stages hand on and what is stored: small frozen records, written as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.stats import Moments
+
+
+class Record(BaseModel):
+    """Base of every record: frozen, unknown keys refused; infinities survive JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+def fingerprint(value: BaseModel | dict[str, Any] | list[Any]) -> str:
+    """16 hex digits of the SHA-256 of the canonical JSON of `value`.
+
+    Raises:
+        TypeError: a value that does not serialise the same way twice (a set, an object, NaN).
+    """
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    try:
+        text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"a fingerprint needs plain JSON values: {error}") from error
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class ShardRef(Record):
+    """One input shard as the listing shows it."""
+
+    name: str
+    """Path below the common root of the inputs; the output shard has the same (`.parquet` becomes `.tar`)."""
+    url: str
+    size: int
+    """Bytes."""
+    etag: str
+    """The store's etag; modification time in ns on a local disk. Changes when the content does."""
+
+    @property
+    def output_name(self) -> str:
+        """Name of the protected shard below `output`."""
+        return self.name.removesuffix(".parquet") + ".tar" if self.name.endswith(".parquet") else self.name
+
+
+class Quarantined(Record):
+    """A sample that was left out, and why."""
+
+    shard: str
+    key: str
+    reason: str
+    """Short word, such as `corrupt-image`."""
+    message: str
+    """What was found and what to do."""
+
+
+class ShardProfile(Record):
+    """What ingest learned of one shard."""
+
+    name: str
+    samples: int
+    """Samples that can be protected."""
+    bytes: int
+    sha256: str
+    """Of the input's bytes."""
+    modes: dict[str, int]
+    """Samples by image mode (`RGB`, `L`, `RGBA`, `I;16`, …)."""
+    height: Moments
+    """Pixels."""
+    width: Moments
+    """Pixels."""
+    histograms: dict[str, list[int]]
+    """Task → samples of each class."""
+    missing: dict[str, int]
+    """Task → samples without a label."""
+    rotated: int = 0
+    """Samples whose EXIF asks for a rotation; pixels are published as stored, without it."""
+    fields: list[str] = Field(default_factory=list)
+    """Member fields and JSON keys seen, for error messages."""
+    quarantined: list[Quarantined] = Field(default_factory=list)
+    cached: int = 0
+    """Samples in the training cache."""
+    cache: str = ""
+    """URL of the Arrow file; empty when none of the shard's samples is cached."""
+
+
+class GeneratorRecord(Record):
+    """A trained generator: the JSON beside its safetensors."""
+
+    fingerprint: str
+    """Of configuration, training data and seed."""
+    settings: str
+    """Fingerprint of the configuration part alone: a change of it means another generator."""
+    preset: str
+    resolution: int
+    epsilon: float
+    class_counts: list[int]
+    """C_k per task."""
+    protected: list[bool]
+    """Per task, whether it becomes unlearnable."""
+    sha256: str
+    """Of the safetensors file."""
+    samples: int
+    steps: int
+    seconds: float
+    losses: list[dict[str, float]] = Field(default_factory=list)
+    """Mean of each loss term per epoch."""
+
+
+class ShardRecord(Record):
+    """The ledger's entry: one shard was protected, checked and published. Written last."""
+
+    identity: str
+    """Hash of input name, size, etag, the configuration part that matters, generator and format version."""
+    name: str
+    """Output name."""
+    source_sha256: str
+    sha256: str
+    """Of the published bytes."""
+    bytes: int
+    samples: int
+    labelled: dict[str, int] = Field(default_factory=dict)
+    """Task → samples with a label."""
+    max_delta: int
+    """Largest |Δ| on decoded pixels, in levels of 255 (16-bit images: in units of 257)."""
+    psnr: Moments
+    """dB, over samples."""
+    delta: Moments
+    """Mean |Δ| of each sample, in levels."""
+    quarantined: list[Quarantined] = Field(default_factory=list)
+    seconds: float = 0.0
+
+
+class ShardFailure(Record):
+    """A shard that could not be processed; the others went on."""
+
+    name: str
+    stage: str
+    error: str
+    """Class of the error."""
+    message: str
+
+
+class LeftOut(Record):
+    """`left-out.json` in the private place: what was not published, and why."""
+
+    quarantined: list[Quarantined]
+    failures: list[ShardFailure]
+
+
+class ManifestShard(Record):
+    """One published shard."""
+
+    name: str
+    bytes: int
+    sha256: str
+    samples: int
+
+
+class Manifest(Record):
+    """`manifest.json` of the public place: what was published, to be checked by anybody."""
+
+    format: str = "mtlue-manifest-1"
+    name: str
+    samples: int
+    bytes: int
+    shards: list[ManifestShard]
+
+
+class VictimResult(Record):
+    """One victim, trained on one version of the data and tested on clean held-out data."""
+
+    data: str
+    """`clean`, `noise` or `protected`."""
+    backbone: str
+    seed: int
+    samples: int
+    accuracy: list[dict[str, float]]
+    """Per epoch: task → accuracy in 0..1."""
+    balanced: list[dict[str, float]]
+    """Per epoch: task → mean recall over classes in 0..1."""
+    seconds: float
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean over tasks at the last epoch."""
+        return sum(self.accuracy[-1].values()) / len(self.accuracy[-1])
+
+    @property
+    def mean_balanced(self) -> float:
+        """Mean balanced accuracy over tasks at the last epoch."""
+        return sum(self.balanced[-1].values()) / len(self.balanced[-1])
+
+    @property
+    def best_accuracy(self) -> float:
+        """Mean over tasks at the best epoch: an attacker can stop early."""
+        return max(sum(epoch.values()) / len(epoch) for epoch in self.accuracy)
+
+
+class AuditRecord(Record):
+    """Victims on clean, noise and protected data, with the lines to compare them with."""
+
+    fingerprint: str
+    chance: dict[str, float]
+    """Task → 1/C."""
+    majority: dict[str, float]
+    """Task → share of the most frequent class of the held-out data."""
+    test_samples: int
+    victims: list[VictimResult]
+
+    def of(self, data: str) -> list[VictimResult]:
+        """The victims trained on one version of the data."""
+        return [victim for victim in self.victims if victim.data == data]

@@ -1,0 +1,1 @@
+"""Adapters that turn a public dataset, or one drawn here, into shards."""

@@ -1,0 +1,58 @@
+"""What a store's back end offers: single attempts, without retries, that raise their library's own errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object as its store shows it."""
+
+    name: str
+    """Path below the store's root."""
+    size: int
+    """Bytes."""
+    etag: str
+    """Changes when the content does: the store's etag without quotes; modification time in ns on a local disk."""
+
+
+Entries: TypeAlias = list[Entry]
+"""What `list` returns; inside a class with a verb of that name `list[…]` would mean the verb."""
+
+
+class Objects(Protocol):
+    """Objects below one root; every `name` is relative to it and was checked before."""
+
+    def list(self, prefix: str) -> Entries:
+        """Every object whose name starts with `prefix`, in any order."""
+
+    def stat(self, name: str) -> Entry | None:
+        """The object as it is now; None when it does not exist."""
+
+    def read(self, name: str) -> bytes:
+        """The object's bytes; it must fit into memory."""
+
+    def download(self, name: str, path: Path) -> None:
+        """Write the object to a local file, from its first byte."""
+
+    def upload(self, path: Path, name: str) -> None:
+        """Publish a local file: the whole object appears at once, or nothing does."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Publish bytes: the whole object appears at once, or nothing does."""
+
+    def create(self, name: str, data: bytes, token: str) -> bool:
+        """Publish bytes unless the object exists; of several writers exactly one is told True.
+
+        `token` is the caller's own: stored beside the object where a request may be repeated below this layer, so that
+        the repetition's conflict is not taken for another writer.
+        """
+
+    def delete(self, name: str) -> None:
+        """Remove the object; it is no error when it does not exist."""
+
+    def expected_etag(self, path: Path) -> str:
+        """The etag that `path` gets from an upload when the store's etags are checksums; empty when they are not."""

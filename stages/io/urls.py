@@ -1,0 +1,65 @@
+"""URLs of places: normalised, joined, and whether two of them overlap."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from schemas.errors import ConfigError
+
+LOCAL = "file"
+"""Protocol of paths on a local disk (or a mounted file system)."""
+
+_ALIASES = {"": LOCAL, "local": LOCAL, "s3a": "s3", "gcs": "gs"}
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return protocol and path of a place: an absolute path on a local disk, `bucket/prefix` on an object store.
+
+    A relative local path is taken from the current directory and `~` is the home directory; symbolic links stay.
+
+    Raises:
+        ConfigError: the URL is empty, names no bucket, or chains two protocols (`simplecache::s3://…`).
+    """
+    protocol, separator, rest = url.partition("://")
+    if not separator:
+        protocol, rest = "", url
+    if "::" in protocol or not re.fullmatch(r"[A-Za-z0-9+.-]*", protocol):
+        raise ConfigError(f"{url!r} is no URL of one store; write for example s3://bucket/prefix")
+    protocol = _ALIASES.get(protocol.lower(), protocol.lower())
+    if protocol == LOCAL:
+        if not rest:
+            raise ConfigError(f"{url!r} names no place; write a path or a URL such as s3://bucket/prefix")
+        return LOCAL, os.path.abspath(os.path.expanduser(rest))
+    path = rest.strip("/")
+    if not path:
+        raise ConfigError(f"{url!r} names no bucket; write for example {protocol}://bucket/prefix")
+    return protocol, path
+
+
+def format_url(protocol: str, path: str) -> str:
+    """Undo `split_url`: a plain path on a local disk, `protocol://bucket/prefix` elsewhere."""
+    return path if protocol == LOCAL else f"{protocol}://{path}"
+
+
+def normalised_url(url: str) -> str:
+    """The one spelling of a place: absolute local paths without `file://`, no slash at the end."""
+    return format_url(*split_url(url))
+
+
+def places_overlap(a: str, b: str) -> bool:
+    """Tell whether two places are equal or one lies inside the other.
+
+    Symbolic links of local paths are followed. In doubt the answer is True: `//` counts as `/`.
+    """
+    left, right = _steps(a), _steps(b)
+    shared = min(len(left), len(right))
+    return left[:shared] == right[:shared]
+
+
+def _steps(url: str) -> list[str]:
+    """Protocol and path as a list of steps from the root of everything."""
+    protocol, path = split_url(url)
+    if protocol == LOCAL:
+        path = os.path.realpath(path)
+    return [protocol, *(step for step in path.split("/") if step)]

@@ -1,0 +1,41 @@
+"""EM, error-minimising noise (Huang et al., ICLR 2021), inside the generator.
+
+    min over generator and surrogate of  L(F(aug(x + δ)), y)
+
+in turns: a few surrogate steps on the perturbed data, then one pass of generator steps through the frozen surrogate.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from stages.methods.base import BaseMethod, Context
+from stages.optimise import Optimisation
+from stages.table import Batch
+
+SURROGATE_STEPS = 10
+"""Surrogate steps before each pass of the generator."""
+
+
+class ErrorMinimising(BaseMethod):
+    """The generator makes the surrogate's task so easy that nothing is left to learn from the image."""
+
+    def prepare(self, context: Context) -> None:
+        """Make the surrogate; it starts untrained."""
+        self.surrogate = context.new_surrogate()
+        self.optimisation = Optimisation(self.surrogate.parameters(), epochs=context.settings.epochs)
+
+    def before_pass(self, context: Context, epoch: int) -> None:
+        """A few surrogate steps on x + δ, then freeze it."""
+        self.surrogate.requires_grad_(True)
+        context.generator.eval()
+        for _, batch in zip(range(SURROGATE_STEPS), context.batches(), strict=False):
+            with torch.no_grad():
+                x_BCHW = context.perturbed(batch)
+            context.surrogate_step(self.surrogate, self.optimisation, x_BCHW, batch.labels_BK)
+        self.optimisation.end_epoch()
+        self.surrogate.eval().requires_grad_(False)
+
+    def loss(self, context: Context, batch: Batch) -> torch.Tensor:
+        """L(F(aug(x + δ)), y)."""
+        return context.surrogate_loss(self.surrogate, context.perturbed(batch), batch.labels_BK)

@@ -1,0 +1,1 @@
+"""Networks: backbones, surrogates and victims, and the generator."""

@@ -1,0 +1,60 @@
+"""Generators in the private place: safetensors beside JSON, loaded strictly and checked against their hash."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from safetensors.torch import load, save
+
+from schemas.errors import ValidationError
+from schemas.records import GeneratorRecord
+from stages.io.stores import Store
+from stages.models.generator import Generator
+from stages.optimise import to_device
+
+
+def weights_name(fingerprint: str) -> str:
+    """Object name of a generator's weights below `work`."""
+    return f"generators/{fingerprint}.safetensors"
+
+
+def serialise(generator: Generator) -> bytes:
+    """Weights as safetensors; the same weights give the same bytes."""
+    return save({name: value.contiguous() for name, value in generator.state_dict().items()})
+
+
+def load_generator(store: Store, record: GeneratorRecord, device: torch.device) -> Generator:
+    """The generator of a record, in eval mode on a device.
+
+    Raises:
+        ValidationError: the weights are not those of the record.
+    """
+    data = store.read(weights_name(record.fingerprint))
+    if hashlib.sha256(data).hexdigest() != record.sha256:
+        raise ValidationError(
+            f"{store.join(weights_name(record.fingerprint))}: the weights are not those that were trained "
+            "(sha256 differs); restore the file, or train again with --retrain"
+        )
+    generator = Generator(
+        record.preset,
+        class_counts=record.class_counts,
+        protected=record.protected,
+        resolution=record.resolution,
+        epsilon=record.epsilon,
+    )
+    generator.load_state_dict(load(data), strict=True)
+    return to_device(generator, device).eval().requires_grad_(False)
+
+
+_loaded: dict[tuple[str, str], Generator] = {}
+
+
+def cached_generator(store: Store, record: GeneratorRecord, device: torch.device) -> Generator:
+    """`load_generator`, once per process and device; only the newest is kept."""
+    key = (record.sha256, str(device))
+    if key not in _loaded:
+        generator = load_generator(store, record, device)
+        _loaded.clear()
+        _loaded[key] = generator
+    return _loaded[key]

@@ -1,0 +1,77 @@
+"""From any image to the generator's canonical view of it, and from δ back to integer pixels within the bound.
+
+Shapes: H×W×C pixels as stored (C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), R canonical resolution.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from stages.io.codecs import Pixels
+
+
+def has_alpha(pixels_HWC: Pixels) -> bool:
+    """Whether the last channel is alpha, which is passed through unchanged."""
+    return bool(pixels_HWC.shape[2] in (2, 4))
+
+
+def is_gray(pixels_HWC: Pixels) -> bool:
+    """Whether there is one colour channel; such an image gets one δ."""
+    return bool(pixels_HWC.shape[2] <= 2)
+
+
+def peak_of(pixels_HWC: Pixels) -> int:
+    """Largest value of the pixel type: 255 or 65535."""
+    return int(np.iinfo(pixels_HWC.dtype).max)
+
+
+def bound_of(pixels_HWC: Pixels, epsilon: float) -> int:
+    """B in the image's own levels: floor(peak·ε + 1e-6); 8 of 255 for ε = 8/255 (METHOD, "The bound, exactly")."""
+    return int(peak_of(pixels_HWC) * epsilon + 1e-6)
+
+
+def canonical_view(pixels_HWC: Pixels, resolution: int) -> np.ndarray:
+    """The image as generator, surrogates and victims see it: R×R×3 uint8, alpha left out, gray repeated.
+
+    Bilinear with antialiasing. Training and protection use this one function, so they see the same pixels.
+    """
+    colour = pixels_HWC[:, :, :-1] if has_alpha(pixels_HWC) else pixels_HWC
+    if colour.shape[2] == 1:
+        colour = colour.repeat(3, axis=2)
+    if colour.dtype == np.uint8 and colour.shape[:2] == (resolution, resolution):
+        return np.ascontiguousarray(colour)
+    x_BCHW = torch.from_numpy(colour.astype(np.float32)).permute(2, 0, 1)[None] * (255 / peak_of(pixels_HWC))
+    resized = functional.interpolate(
+        x_BCHW, size=(resolution, resolution), mode="bilinear", antialias=True, align_corners=False
+    )
+    return resized[0].permute(1, 2, 0).round_().clamp_(0, 255).to(torch.uint8).numpy()
+
+
+def add_perturbation(pixels_HWC: Pixels, delta_CRR: torch.Tensor, epsilon: float) -> Pixels:
+    """Integer pixels of x + δ, within the bound.
+
+        q = clip(round(peak·(x + δ)), p - B, p + B) ∩ [0, peak]
+
+    Args:
+        pixels_HWC: the image as stored.
+        delta_CRR: δ at the canonical resolution, 3×R×R in [-ε, +ε]; resized to H×W (bilinear, antialias).
+        epsilon: ε in [0, 1] units.
+
+    Returns:
+        An array of the same shape and type; alpha is unchanged.
+    """
+    height, width, channels = pixels_HWC.shape
+    delta_CHW = delta_CRR
+    if delta_CRR.shape[1:] != (height, width):
+        delta_CHW = functional.interpolate(
+            delta_CRR[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False
+        )[0]
+    delta_HWC = delta_CHW.clamp(-epsilon, epsilon).permute(1, 2, 0).numpy()
+    colours = channels - 1 if has_alpha(pixels_HWC) else channels
+    peak, bound = peak_of(pixels_HWC), bound_of(pixels_HWC, epsilon)
+    stored = pixels_HWC[:, :, :colours].astype(np.int32)
+    moved = np.rint(stored + np.float32(peak) * delta_HWC[:, :, :colours]).astype(np.int32)
+    inside = np.clip(np.clip(moved, stored - bound, stored + bound), 0, peak)
+    return np.concatenate([inside.astype(pixels_HWC.dtype), pixels_HWC[:, :, colours:]], axis=2)

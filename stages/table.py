@@ -1,0 +1,135 @@
+"""A table of images at one resolution with their labels: what trainers read, mapped from Arrow files without decoding.
+
+Shapes: N samples, B batch, R resolution, K tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images in [0, 1] (B×3×R×R float32), labels (B×K int64, `MISSING` where there is none), gray flags (B bool)."""
+
+    x_BCHW: torch.Tensor
+    labels_BK: torch.Tensor
+    gray_B: torch.Tensor
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """Images (list of R×R×3 uint8 arrays in chunks), labels and gray flags of N samples."""
+
+    chunks: tuple[np.ndarray, ...]
+    """Each n×R×R×3 uint8, mapped from disk."""
+    labels_NK: np.ndarray
+    """int64."""
+    gray_N: np.ndarray
+    """bool: the image has one channel."""
+
+    def __len__(self) -> int:
+        return len(self.labels_NK)
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """The images of some rows, in that order: len(rows)×R×R×3 uint8."""
+        starts = np.cumsum([0, *(len(chunk) for chunk in self.chunks)])
+        where = np.searchsorted(starts, rows, side="right") - 1
+        out = np.empty((len(rows), *self.chunks[0].shape[1:]), dtype=np.uint8)
+        for number in np.unique(where):
+            inside = where == number
+            out[inside] = self.chunks[number][rows[inside] - starts[number]]
+        return out
+
+    def batch(self, rows: np.ndarray, device: torch.device) -> Batch:
+        """Some rows as a batch on a device, in channels-last memory."""
+        x_BCHW = torch.from_numpy(self.images(rows)).to(device).permute(0, 3, 1, 2).float().div_(255)
+        return Batch(
+            x_BCHW,
+            torch.from_numpy(self.labels_NK[rows]).to(device),
+            torch.from_numpy(self.gray_N[rows]).to(device),
+        )
+
+    def batches(self, size: int, rng: torch.Generator, device: torch.device) -> Iterator[Batch]:
+        """One pass in random order; a last batch of a single sample is left out (batch norm needs two)."""
+        order = torch.randperm(len(self), generator=rng).numpy()
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            if len(rows) > 1 or len(order) == 1:
+                yield self.batch(rows, device)
+
+    def in_order(self, size: int, device: torch.device) -> Iterator[Batch]:
+        """One pass in the order stored, for evaluation."""
+        for start in range(0, len(self), size):
+            yield self.batch(np.arange(start, min(start + size, len(self))), device)
+
+
+class TableWriter:
+    """Writes one Arrow file of images and labels, in batches, at constant memory.
+
+    Args:
+        path: the file; written in place, so pass a temporary name.
+        resolution: R.
+        tasks: K, labels per sample.
+    """
+
+    def __init__(self, path: Path, *, resolution: int, tasks: int) -> None:
+        self.shape = (resolution, resolution, 3)
+        self.schema = pa.schema(
+            [
+                ("image", pa.binary(resolution * resolution * 3)),
+                ("labels", pa.list_(pa.int32(), tasks)),
+                ("gray", pa.bool_()),
+            ]
+        )
+        self.sink = pa.OSFile(str(path), "wb")
+        self.file = pa.ipc.new_file(self.sink, self.schema)
+        self.rows: list[tuple[bytes, list[int], bool]] = []
+        self.count = 0
+
+    def add(self, image: np.ndarray, labels: Sequence[int], *, gray: bool) -> None:
+        """Add one sample; image R×R×3 uint8."""
+        if image.shape != self.shape or image.dtype != np.uint8:
+            raise ValueError(f"a table of {self.shape} uint8 images got {image.shape} {image.dtype}")
+        self.rows.append((image.tobytes(), list(labels), gray))
+        self.count += 1
+        if len(self.rows) == 256:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.rows:
+            columns = [
+                pa.array(column, field.type)
+                for column, field in zip(zip(*self.rows, strict=True), self.schema, strict=True)
+            ]
+            self.file.write_batch(pa.record_batch(columns, schema=self.schema))
+            self.rows = []
+
+    def close(self) -> None:
+        """Write what is left and end the file."""
+        self._flush()
+        self.file.close()
+        self.sink.close()
+
+
+def open_table(paths: Sequence[Path]) -> ImageTable:
+    """Map Arrow files as one table; images stay on disk until a batch reads them."""
+    chunks, labels, gray = [], [], []
+    for path in paths:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        for number in range(reader.num_record_batches):
+            part = reader.get_batch(number)
+            image = part.column("image")
+            resolution = round((image.type.byte_width / 3) ** 0.5)
+            flat = np.frombuffer(image.buffers()[1], dtype=np.uint8)[: len(part) * image.type.byte_width]
+            chunks.append(flat.reshape(len(part), resolution, resolution, 3))
+            values = part.column("labels").flatten().to_numpy(zero_copy_only=False)
+            labels.append(values.reshape(len(part), -1).astype(np.int64))
+            gray.append(part.column("gray").to_numpy(zero_copy_only=False))
+    return ImageTable(tuple(chunks), np.concatenate(labels), np.concatenate(gray))

@@ -1,0 +1,71 @@
+"""Fixtures that several tests share: a real S3 server, and a small Ray of our own."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import FULL, BreakingProxy, S3Server, ServerMissingError
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server for the whole run, its credentials in the environment.
+
+    `s3.endpoint_url` and `s3.storage` reach it; `s3.bucket("raw")` makes a bucket and returns its URL, `s3.bucket()`
+    one of a new name. Without the server the test is skipped; it fails in CI, where a skip would go unnoticed.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            environment.delenv(name)
+        nowhere = str(tmp_path_factory.mktemp("aws") / "none")
+        environment.setenv("AWS_CONFIG_FILE", nowhere)
+        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
+        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        environment.setenv("AWS_ACCESS_KEY_ID", FULL[0])
+        environment.setenv("AWS_SECRET_ACCESS_KEY", FULL[1])
+        try:
+            server = S3Server(tmp_path_factory.mktemp("s3"))
+        except ServerMissingError as error:
+            if os.environ.get("CI"):
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def breaking(s3: S3Server) -> Iterator[BreakingProxy]:
+    """A connection to the S3 server that breaks as the test says."""
+    proxy = BreakingProxy(s3.endpoint_url)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """A Ray of two CPUs for the whole run, joined to no other; one that a test has started itself is left as it is."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    with pytest.MonkeyPatch.context() as environment:
+        # Its limit counts the whole machine's memory: on a busy one it kills workers that use little.
+        environment.setenv("RAY_memory_monitor_refresh_ms", "0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(
+                address="local",
+                num_cpus=2,
+                include_dashboard=False,
+                object_store_memory=150 * 2**20,
+                log_to_driver=False,
+            )
+        yield
+        ray.shutdown()

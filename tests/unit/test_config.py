@@ -1,0 +1,146 @@
+"""The configuration's own checks and defaults. How they are told to the user: test_loading.py."""
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.config import Config, Protection, Train
+
+SMALL = {
+    "dataset": {"shards": "raw/{000..009}.tar"},
+    "tasks": [{"field": "json.shape", "classes": 3}, {"field": "json.colour", "classes": 4}],
+    "output": "s3://bucket/flowers-v2/",
+}
+
+
+def config(**changes):
+    return Config.model_validate({**SMALL, **changes})
+
+
+@pytest.mark.parametrize(
+    ("written", "epsilon", "bound"),
+    [
+        ("8/255", 8 / 255, 8),
+        (" 8 / 255 ", 8 / 255, 8),
+        (8 / 255, 8 / 255, 8),
+        (0.05, 0.05, 12),
+        ("0.05", 0.05, 12),
+        ("1/255", 1 / 255, 1),
+        ("32/255", 32 / 255, 32),
+        (0.0313, 0.0313, 7),
+        (0.0314, 0.0314, 8),
+    ],
+)
+def test_epsilon_as_number_or_fraction_gives_the_integer_bound(written, epsilon, bound):
+    protection = Protection(epsilon=written)
+    assert protection.epsilon == pytest.approx(epsilon, abs=1e-12)
+    assert protection.bound == bound
+
+
+@pytest.mark.parametrize("levels", range(1, 33))
+def test_bound_of_every_whole_level_is_that_level(levels):
+    # 255 · (n/255) falls below n for some n in floating point; the bound must not lose a level.
+    assert Protection(epsilon=f"{levels}/255").bound == levels
+    assert Protection(epsilon=levels / 255).bound == levels
+
+
+@pytest.mark.parametrize("written", [0, 8, -0.03, "1/256", "33/255", float("nan"), float("inf"), "1e9"])
+def test_epsilon_outside_1_to_32_levels_is_refused(written):
+    with pytest.raises(ValidationError, match="between 1/255 and 32/255"):
+        Protection(epsilon=written)
+
+
+@pytest.mark.parametrize("written", ["eight", "8/0", "8/255/2", "", True, None, [8, 255]])
+def test_epsilon_that_is_no_number_is_refused(written):
+    with pytest.raises(ValidationError, match="number or a fraction such as 8/255; found"):
+        Protection(epsilon=written)
+
+
+def test_three_keys_suffice_and_the_rest_has_the_documented_defaults():
+    small = config()
+    assert (small.name, small.work) == ("flowers-v2", ".mtlue/flowers-v2")
+    assert [task.name for task in small.tasks] == ["shape", "colour"]
+    assert small.protection.bound == 8
+    assert small.protected_tasks == [True, True]
+    assert (small.train.method, small.protect.encoding, small.compute.address) == ("em", "png", "local")
+    assert small.dataset.image_fields == ("jpg", "jpeg", "png", "webp")
+    assert small.audit is None
+
+
+@pytest.mark.parametrize(
+    ("output", "name"),
+    [("s3://bucket", "bucket"), ("out/faces", "faces"), ("out/my faces (2)", "my-faces--2-"), ("/", "dataset")],
+)
+def test_name_is_made_from_output(output, name):
+    assert config(output=output).name == name
+
+
+def test_given_name_and_work_are_kept():
+    named = config(name="faces", work="s3://private/faces")
+    assert (named.name, named.work) == ("faces", "s3://private/faces")
+    assert config(name="faces").work == ".mtlue/faces"
+
+
+def test_some_tasks_can_be_left_unprotected():
+    assert config(protection={"tasks": ["colour"]}).protected_tasks == [False, True]
+
+
+@pytest.mark.parametrize(("tasks", "found"), [(["shape", "size"], "size"), ([], "no task")])
+def test_unknown_or_no_protected_tasks_are_refused_with_the_known_ones(tasks, found):
+    with pytest.raises(ValidationError, match=rf"{found}.*shape, colour"):
+        config(protection={"tasks": tasks})
+
+
+def test_two_tasks_of_one_name_are_refused():
+    tasks = [{"field": "json.a.label", "classes": 2}, {"field": "json.b.label", "classes": 2}]
+    with pytest.raises(ValidationError, match="found twice: label; set `name`"):
+        config(tasks=tasks)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ({"image": "json;png"}, "is the image"),
+        ({"members": {"json": "drop"}}, "which dataset.members drops"),
+        ({"members": {"png": "keep"}}, "dataset.members names 'png'"),
+        ({"image": " ; "}, "names no member"),
+        ({"members": {"seg.png": "blur"}}, "'keep' or 'drop'"),
+    ],
+)
+def test_image_labels_and_members_must_not_contradict_each_other(dataset, message):
+    with pytest.raises(ValidationError, match=message):
+        config(dataset={**SMALL["dataset"], **dataset})
+
+
+def test_image_alternatives_are_read_with_spaces_and_dots():
+    assert config(dataset={"shards": "x", "image": ".JPG; left.png;"}).dataset.image_fields == ("JPG", "left.png")
+
+
+@pytest.mark.parametrize(
+    ("generator", "resolution", "nearest"), [("small", 33, 32), ("tiny", 50, 48), ("large", 36, 32)]
+)
+def test_resolution_that_the_generator_cannot_halve_is_refused_with_the_nearest(generator, resolution, nearest):
+    with pytest.raises(ValidationError, match=rf"found {resolution}, the nearest is {nearest}"):
+        Train(generator=generator, resolution=resolution)
+    assert Train(generator=generator, resolution=nearest).resolution == nearest
+
+
+def test_audit_without_held_out_data_is_refused():
+    with pytest.raises(ValidationError, match=r"set dataset\.test_shards"):
+        config(audit={})
+    audited = config(audit={}, dataset={**SMALL["dataset"], "test_shards": "test/*.tar"})
+    assert audited.audit is not None
+
+
+@pytest.mark.parametrize("section", ["dataset", "protection", "train", "protect", "compute"])
+def test_unknown_key_is_refused_in_every_section(section):
+    with pytest.raises(ValidationError, match="surprise"):
+        config(**{section: {**SMALL.get(section, {}), "surprise": 1}})
+
+
+def test_configuration_cannot_be_changed_after_it_was_checked():
+    with pytest.raises(ValidationError, match="frozen"):
+        config().train.epochs = 1
+
+
+def test_configuration_survives_json():
+    assert Config.model_validate_json(config().model_dump_json()) == config()
