@@ -18,7 +18,8 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
 
-run: $(VENV)/.ready-run ## run the pipeline of pipeline.yaml (CONFIG=file, ARGS="--set train.epochs=5")
+run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file, ARGS="--set train.epochs=5")
+	@[ "$(CONFIG)" != pipeline.yaml ] || $(BIN)/mtlue import scenes --out data/scenes --size 40
 	@$(BIN)/mtlue run $(CONFIG) $(ARGS)
 
 test: $(VENV)/.ready-dev test-data ## run every test (ARGS="-k name")

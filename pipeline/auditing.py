@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.executor import Executor, Job
-from pipeline.ingesting import ingest_all
+from pipeline.ingesting import failure_text, ingest_all
 from pipeline.places import Places
 from pipeline.progress import Reporter
 from pipeline.steps import victim_step
@@ -48,7 +48,7 @@ def audit_run(
     def tables(what: str, source: Store, shards: Sequence[ShardRef], plan: IngestPlan) -> list[ShardProfile]:
         profiles, failures = ingest_all(executor, reporter, source, shards, places.work, plan, what)
         if failures:
-            raise ValidationError(f"audit: {what}: shard {failures[0].name}: {failures[0].message}")
+            raise ValidationError(f"audit: {what}: {failure_text(failures[0])}")
         return profiles
 
     test = tables("audit: held-out", places.test_source, places.test_shards, held_out)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -148,23 +149,22 @@ def _exit_code(action: Callable[[], Any], *, debug: bool) -> int:
         code = action()
     except MtlueError as error:
         if debug:
-            raise
+            traceback.print_exc()
         print(f"mtlue: {error.message}", file=sys.stderr)
         return error.exit_code
-    except typer.Abort:
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        print("mtlue: interrupted; what is done is kept, the next run goes on from there", file=sys.stderr)
-        return INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of the parser
             error.show()  # type: ignore[attr-defined]
             return 2
         if debug:
-            raise
+            traceback.print_exc()
         print(
             f"mtlue: {type(error).__name__}: {error}\nThis is a fault of mtlue; run again with --debug and report it.",
             file=sys.stderr,
         )
         return 1
+    if code == INTERRUPTED:  # typer turns an interrupt into this exit code
+        print("mtlue: interrupted; what is done is kept, the next run goes on from there", file=sys.stderr)
     return code if isinstance(code, int) else 0

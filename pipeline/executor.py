@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -23,6 +24,9 @@ T = TypeVar("T")
 
 ATTEMPTS = 3
 """Times that a shard is tried when a store or a worker fails in a way that may pass."""
+
+STOP_SECONDS = 10.0
+"""Time that running jobs get to clean up after themselves when a run ends early; then their workers are killed."""
 
 OBJECT_STORE_BYTES = 150 * 2**20
 """Only small records travel through Ray; images never do."""
@@ -62,24 +66,38 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 
 
 def _stream(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[Any]:
-    """Run `function(*arguments, report=…)` in a thread; yield its reports, then ("result", …) or ("error", …)."""
+    """Run `function(*arguments, report=…)` in a thread; yield its reports, then ("result", …) or ("error", …).
+
+    When this task is cancelled, the function ends at its next report and removes its temporary files.
+    """
     torch.set_num_threads(os.cpu_count() or 1)
     messages: queue.Queue[tuple[str, Any]] = queue.Queue()
+    stop = threading.Event()
+
+    def report(*what: Any) -> None:
+        if stop.is_set():
+            raise SystemExit
+        messages.put(("report", what))
 
     def work() -> None:
         try:
-            messages.put(("result", function(*arguments, report=lambda *what: messages.put(("report", what)))))
+            messages.put(("result", function(*arguments, report=report)))
         except MtlueError as error:
             messages.put(("error", error))
         except Exception as error:
             messages.put(("error", _unexpected(error)))
 
-    threading.Thread(target=work, daemon=True).start()
-    while True:
-        kind, value = messages.get()
-        yield kind, value
-        if kind != "report":
-            return
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = messages.get()
+            yield kind, value
+            if kind != "report":
+                return
+    finally:
+        stop.set()
+        thread.join(STOP_SECONDS)
 
 
 # Untyped on purpose: ray's stubs know neither a list of exceptions nor a stream of results.
@@ -125,7 +143,8 @@ class Executor:
     def map(self, function: Callable[..., T], jobs: Sequence[Job], *, gpu: bool = False) -> Iterator[Outcome[T]]:
         """Run `function(*job.arguments)` for each job; outcomes come as they are ready, each job exactly once.
 
-        When the caller stops early, jobs that have not begun are cancelled.
+        When the caller stops early, no job is begun any more, and those that run are stopped before this returns: what
+        they would still publish, nobody would record.
         """
         if not jobs:
             return
@@ -135,16 +154,14 @@ class Executor:
         running: dict[Any, Job] = {}
         try:
             while waiting or running:
-                while waiting and len(running) < 2 * self.workers:
+                while waiting and len(running) < self._window:
                     job = waiting.pop()
                     running[_remote_call.options(**options).remote(function, job.arguments)] = job
                 ready, _ = ray.wait(list(running), num_returns=1)
                 for reference in ready:
                     yield _outcome(running.pop(reference), reference)
         finally:
-            for reference in running:
-                with suppress(RayError):
-                    ray.cancel(reference, force=True)
+            _cancel(list(running))
 
     def stream(self, function: Callable[..., T], arguments: tuple[Any, ...], report: Callable[..., None]) -> T:
         """Run one long function with every core (and a GPU when there is one); pass its reports on.
@@ -154,17 +171,22 @@ class Executor:
         """
         self._start()
         gpus = 1 if _resources().get("GPU", 0) >= 1 else 0
-        for reference in _remote_stream.options(num_cpus=1, num_gpus=gpus).remote(function, arguments):
+        for _ in range(ATTEMPTS):
+            messages = _remote_stream.options(num_cpus=1, num_gpus=gpus).remote(function, arguments)
             try:
-                kind, value = ray.get(reference)
-            except RayError as error:
-                raise TransientError(f"the worker died: {error}") from error
-            if kind == "result":
-                return value  # type: ignore[no-any-return]
-            if kind == "error":
-                raise value
-            report(*value)
-        raise TransientError("the worker ended without a result")
+                for reference in messages:
+                    kind, value = ray.get(reference)
+                    if kind == "result":
+                        return value  # type: ignore[no-any-return]
+                    if kind == "error":
+                        raise value
+                    report(*value)
+            except RayError as error:  # the worker died: from the start again, the result is the same
+                failure = error
+            except BaseException:
+                _cancel_stream(messages)
+                raise
+        raise TransientError(f"the worker died {ATTEMPTS} times: {failure}") from failure
 
     def _start(self) -> None:
         if ray.is_initialized():
@@ -181,7 +203,8 @@ class Executor:
         else:
             options = {"address": self.compute.address, "log_to_driver": False}
         try:
-            ray.init(**options)
+            with _signals_kept():
+                ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"compute.address {self.compute.address!r}: Ray cannot start or join ({error}); "
@@ -189,9 +212,50 @@ class Executor:
             ) from None
         self.started = True
 
+    @property
+    def _window(self) -> int:
+        """Jobs handed to Ray at a time: twice as many as run, so that no worker waits for its next one.
+
+        A cluster that was there before has its own number of cores; there the window alone holds `compute.cpus`.
+        """
+        own = self.started and self.compute.address == "local"
+        return 2 * self.workers if own or self.compute.cpus == "auto" else self.workers
+
     def _gpu_share(self) -> float:
         gpus = float(_resources().get("GPU", 0))
         return min(1.0, gpus / self.workers) if gpus else 0.0
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray puts a handler of its own on SIGTERM, which ends the process with exit code 1."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _cancel_stream(messages: Any) -> None:
+    with suppress(RayError):
+        ray.cancel(messages)
+        ray.wait([messages], timeout=STOP_SECONDS)
+
+
+def _cancel(references: list[Any]) -> None:
+    """Stop jobs: first as an interrupt does, so that they remove their temporary files, then by force."""
+    if not references:
+        return
+    with suppress(RayError):
+        for reference in references:
+            ray.cancel(reference)
+        _, left = ray.wait(references, num_returns=len(references), timeout=STOP_SECONDS)
+        for reference in left:
+            ray.cancel(reference, force=True)
 
 
 def _outcome(job: Job, reference: Any) -> Outcome[Any]:

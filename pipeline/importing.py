@@ -12,6 +12,7 @@ from schemas.config import Storage
 from schemas.records import ManifestShard
 from stages.datasets.embedded import import_scenes
 from stages.datasets.multifashion import import_multifashion
+from stages.datasets.scenes import CONTRAST
 from stages.io.stores import Store
 
 importer = typer.Typer(help="Turn a dataset into shards: one command per dataset.", no_args_is_help=True)
@@ -33,6 +34,7 @@ def scenes(
     test: Annotated[int, typer.Option(min=1, help="Held-out samples.")] = 600,
     size: Annotated[int, typer.Option(min=16, help="Side of an image in pixels.")] = 64,
     seed: Seed = 0,
+    contrast: Annotated[float, typer.Option(help="Share of the light that is not haze, in 0..1.")] = CONTRAST,
     shard_samples: PerShard = 400,
     endpoint_url: Endpoint = None,
 ) -> None:
@@ -45,6 +47,7 @@ def scenes(
             test=test,
             size=size,
             seed=seed,
+            contrast=contrast,
             shard_samples=shard_samples,
             on_shard=lambda shard: step.advance(),
         )
@@ -59,6 +62,7 @@ def multifashion(
     test: Annotated[int, typer.Option(min=1, help="Held-out samples.")] = 10_000,
     size: Annotated[int, typer.Option(min=16, help="Side of an image in pixels.")] = 36,
     seed: Seed = 0,
+    rgb: Annotated[bool, typer.Option("--rgb", help="Three equal channels; the perturbation may be coloured.")] = False,
     shard_samples: PerShard = 1000,
     endpoint_url: Endpoint = None,
 ) -> None:
@@ -72,6 +76,7 @@ def multifashion(
             test=test,
             size=size,
             seed=seed,
+            mode="RGB" if rgb else "L",
             shard_samples=shard_samples,
             on_shard=lambda shard: step.advance(),
         )

@@ -60,7 +60,7 @@ def ingest_all(
                 raise outcome.error
             if outcome.error is not None:
                 failures.append(failure_of(outcome.name, what, outcome.error))
-                reporter.say(f"{what}: shard {outcome.name} failed: {outcome.error}")
+                reporter.say(f"{what}: {failure_text(failures[-1])}")
             elif outcome.result is not None:
                 work.write(objects[outcome.name], outcome.result.model_dump_json().encode())
                 profiles[outcome.name] = outcome.result
@@ -73,6 +73,11 @@ def failure_of(name: str, stage: str, error: Exception) -> ShardFailure:
     return ShardFailure(name=name, stage=stage, error=type(error).__name__, message=str(error))
 
 
+def failure_text(failure: ShardFailure) -> str:
+    """What became of a shard, with its name; many messages begin with it already."""
+    return failure.message if failure.name in failure.message else f"shard {failure.name}: {failure.message}"
+
+
 def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: Sequence[ShardFailure]) -> None:
     """What must hold before training starts.
 
@@ -82,7 +87,7 @@ def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: S
         QuarantineError: too many samples are left out.
     """
     if not profiles:
-        raise InputError(f"none of the {len(failures)} shards could be read; the first: {failures[0].message}")
+        raise InputError(f"none of the {len(failures)} shards could be read; the first: {failure_text(failures[0])}")
     check_quarantined(config, [left_out for profile in profiles for left_out in profile.quarantined], profiles)
     if not any(profile.samples for profile in profiles):
         raise InputError(f"the {len(profiles)} shards hold no sample; check dataset.shards and dataset.image")
@@ -91,12 +96,13 @@ def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: S
         if any(sum(profile.histograms[task.name]) for profile in profiles):
             continue
         missing = sum(profile.missing[task.name] for profile in profiles)
-        if task.field not in fields:
+        if task.field not in fields and f"json.{task.field}" not in fields:
             near = difflib.get_close_matches(task.field, fields, n=1)
-            guess = f"; did you mean {near[0]!r}?" if near else ""
-            known = ", ".join(fields[:20])
+            guess = f"; did you mean {near[0]!r}?" if near else "."
+            known = ", ".join(fields[:20]) or "none"
             raise ConfigError(
-                f"task {task.name!r}: no sample has a field {task.field!r}{guess} The fields found are: {known}"
+                f"task {task.name!r}: no sample has a field {task.field!r}{guess} The fields found are: {known}; "
+                "correct the task's `field`"
             )
         raise ConfigError(
             f"task {task.name!r}: all {missing} labels of field {task.field!r} are missing; remove the task, or add "

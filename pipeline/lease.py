@@ -2,7 +2,8 @@
 
 A small object is created exclusively and rewritten every few seconds with a growing number. Whoever finds it watches
 that number on its own clock, so clocks need not agree: while it moves the lease is live, when it stands still the
-holder is dead.
+holder is dead. Only where the holder's process number means something here (same machine, same container) and no such
+process is left, nothing needs to be watched.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,15 +35,17 @@ class LeaseHolder(Record):
     run: str
     host: str
     boot: str
-    """Identifies one start of one machine: a process number means something only within it."""
+    """Identifies one start of one machine and the container on it: a process number means something only within it."""
     process: int
     beat: int
     """Grows while the holder lives."""
 
 
-def _boot() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else socket.gethostname()
+def boot() -> str:
+    """What `LeaseHolder.boot` holds for this process."""
+    path, processes = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    start = path.read_text().strip() if path.exists() else socket.gethostname()
+    return f"{start} {os.readlink(processes)}" if processes.is_symlink() else start
 
 
 def _alive(process: int) -> bool:
@@ -87,9 +91,10 @@ class Lease:
     ) -> None:
         self.stop.set()
         self.thread.join()
-        holder = holder_of(self.work)
-        if holder is not None and holder.run == self.run:
-            self.work.delete(LEASE)
+        with suppress(MtlueError):  # what the run ends with says more; a lease that stays expires
+            holder = holder_of(self.work)
+            if holder is not None and holder.run == self.run:
+                self.work.delete(LEASE)
 
     def check(self) -> None:
         """Raise LeaseError when another run has taken the lease over; called before anything is published."""
@@ -98,7 +103,7 @@ class Lease:
 
     def _mine(self) -> bytes:
         return (
-            LeaseHolder(run=self.run, host=socket.gethostname(), boot=_boot(), process=os.getpid(), beat=self.beat)
+            LeaseHolder(run=self.run, host=socket.gethostname(), boot=boot(), process=os.getpid(), beat=self.beat)
             .model_dump_json()
             .encode()
         )
@@ -116,13 +121,15 @@ class Lease:
             raise LeaseError(f"{self.work.join(LEASE)}: another run was faster; wait until it ends")
 
     def _dead(self, found: LeaseHolder) -> bool:
-        if found.boot == _boot():
-            return not _alive(found.process)
+        # A living process of that number proves nothing: numbers are given again.
+        if found.boot == boot() and not _alive(found.process):
+            return True
         deadline = time.monotonic() + self.expiry
         while time.monotonic() < deadline:
             time.sleep(min(1.0, self.heartbeat))
-            if holder_of(self.work) != found:
-                return False
+            now = holder_of(self.work)
+            if now != found:
+                return now is None  # it ended and gave the lease back
         return True
 
     def _keep(self) -> None:

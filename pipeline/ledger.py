@@ -30,6 +30,11 @@ def identity_of(ref: ShardRef, config: Config, generator: GeneratorRecord) -> st
     )
 
 
+def _shard_of(name: str) -> str:
+    """The output shard's name in that of a record, `ledger/<shard>.<identity>.json`."""
+    return name.removeprefix(FOLDER).rpartition(".")[0].rpartition(".")[0]
+
+
 class Ledger:
     """The records of one `work` prefix.
 
@@ -46,6 +51,15 @@ class Ledger:
     def add(self, record: ShardRecord) -> None:
         """Write a record: from now on the shard counts as published."""
         self.work.write(f"{FOLDER}{record.name}.{record.identity}.json", record.model_dump_json().encode())
+
+    def forget(self, shards: set[str]) -> None:
+        """Remove every record of these output shards, before their bytes are replaced.
+
+        A record that outlived its bytes would be believed again as soon as the configuration went back to it.
+        """
+        stale = [name for name in self.identities().values() if _shard_of(name) in shards]
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(self.work.delete, stale))
 
     def read(self, names: list[str]) -> list[ShardRecord]:
         """The records stored under these object names."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pipeline.auditing import audit_run
 from pipeline.executor import Executor, Job
-from pipeline.ingesting import check_profiles, check_quarantined, failure_of, ingest_all, table_plan
+from pipeline.ingesting import check_profiles, check_quarantined, failure_of, failure_text, ingest_all, table_plan
 from pipeline.lease import Lease
 from pipeline.ledger import Ledger, identity_of
-from pipeline.places import GENERATOR, LEFT_OUT, REPORT, Places
+from pipeline.places import GENERATOR, LEFT_OUT, MANIFEST, REPORT, Places
 from pipeline.progress import Reporter
 from pipeline.publishing import publish
 from pipeline.steps import protect_step, train_step
+from pipeline.verifying import read_manifest
 from schemas.config import Config
 from schemas.errors import InputError, LeaseError, MtlueError, RefusedInputError
 from schemas.records import (
@@ -117,8 +119,15 @@ class Run:
         return profiles
 
     def _refuse_protected(self, profiles: list[ShardProfile]) -> None:
-        """Noise upon noise would break the bound: what mtlue has published is no input."""
+        """Noise upon noise would break the bound: what mtlue has published is no input.
+
+        It is known by its checksum, from this ledger or from the manifest that a published prefix holds.
+        """
         published = {record.sha256 for record in self.ledger.read(sorted(self.ledger.identities().values()))}
+        for folder in sorted({profile.name.rpartition("/")[0] for profile in profiles}):
+            with suppress(InputError):  # no manifest, or one of another tool
+                manifest = read_manifest(self.places.source, f"{folder}/{MANIFEST}".lstrip("/"))
+                published.update(shard.sha256 for shard in manifest.shards)
         for profile in profiles:
             if profile.sha256 in published:
                 raise RefusedInputError(
@@ -173,6 +182,7 @@ class Run:
                 jobs.append(
                     Job(ref.name, (places.source, ref, places.output, places.work, config, generator, identity))
                 )
+        self.ledger.forget({ref.output_name for ref in shards} - {record.name for record in done})
         with self.reporter.step("protect", len(jobs), "shards") as step:
             for outcome in self.executor.map(protect_step, jobs, gpu=True):
                 self.lease.check()
@@ -180,13 +190,13 @@ class Run:
                     raise outcome.error
                 if outcome.error is not None:
                     self.failures.append(failure_of(outcome.name, "protect", outcome.error))
-                    self.reporter.say(f"protect: shard {outcome.name} failed: {outcome.error}")
+                    self.reporter.say(f"protect: {failure_text(self.failures[-1])}")
                 elif outcome.result is not None:
                     self.ledger.add(outcome.result)
                     done.append(outcome.result)
                 step.advance()
         if not done:
-            raise InputError(f"no shard could be protected; the first: {self.failures[0].message}")
+            raise InputError(f"no shard could be protected; the first: {failure_text(self.failures[0])}")
         return sorted(done, key=lambda record: record.name), before
 
     def _left_out(self, profiles: list[ShardProfile], records: list[ShardRecord]) -> list[Quarantined]:

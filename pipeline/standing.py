@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pipeline.ingesting import failure_text
 from pipeline.lease import holder_of
 from pipeline.ledger import Ledger
 from pipeline.places import GENERATOR, LEFT_OUT, MANIFEST, Places
@@ -49,7 +50,7 @@ def standing_of(config: Config) -> Standing:
     return Standing(
         planned=len(places.shards),
         committed=committed,
-        failed={failure.name: failure.message for failure in left_out.failures},
+        failed={failure.name: failure_text(failure) for failure in left_out.failures},
         quarantined=dict(sorted(reasons.items())),
         generator=generator.fingerprint if generator else None,
         manifest=places.output.stat(MANIFEST) is not None,
@@ -59,7 +60,7 @@ def standing_of(config: Config) -> Standing:
 
 def standing_lines(standing: Standing) -> list[str]:
     """What `mtlue status` prints."""
-    left = standing.planned - standing.committed - len(standing.failed)
+    left = max(0, standing.planned - standing.committed - len(standing.failed))
     lines = [
         f"shards      {standing.planned} planned, {standing.committed} published, {len(standing.failed)} failed, "
         f"{left} to do",
@@ -67,6 +68,6 @@ def standing_lines(standing: Standing) -> list[str]:
         f"manifest    {'published' if standing.manifest else 'not published yet'}",
         f"running     {standing.holder or 'nobody'}",
     ]
-    lines += [f"failed      {name}: {message}" for name, message in standing.failed.items()]
+    lines += [f"failed      {message}" for message in standing.failed.values()]
     lines += [f"left out    {count} samples: {reason}" for reason, count in standing.quarantined.items()]
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.ingesting import failure_text
 from pipeline.planning import Plan
 from pipeline.runner import RunResult
 from pipeline.verifying import Verified
@@ -72,7 +73,7 @@ def run_lines(result: RunResult) -> list[str]:
     lines = []
     if figures["quarantined"]:
         lines.append(f"left out    {figures['quarantined']} samples, listed in left-out.json in `work`")
-    lines += [f"failed      shard {failure.name}: {failure.message}" for failure in result.failures]
+    lines += [f"failed      {failure_text(failure)}" for failure in result.failures]
     done = f" ({result.done_before} done before)" if result.done_before else ""
     lines += [
         f"shards      {figures['shards']}{done}",

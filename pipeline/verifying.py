@@ -36,18 +36,18 @@ class Verified:
     problems: list[str] = field(default_factory=list)
 
 
-def read_manifest(output: Store) -> Manifest:
+def read_manifest(output: Store, name: str = MANIFEST) -> Manifest:
     """The manifest of a published prefix.
 
     Raises:
         InputError: there is none, or it is not one of ours.
     """
-    if output.stat(MANIFEST) is None:
-        raise InputError(f"{output.join(MANIFEST)}: no manifest; is this the `output` of a finished run?")
+    if output.stat(name) is None:
+        raise InputError(f"{output.join(name)}: no manifest; is this the `output` of a finished run?")
     try:
-        return Manifest.model_validate_json(output.read(MANIFEST))
+        return Manifest.model_validate_json(output.read(name))
     except PydanticError as error:
-        raise InputError(f"{output.join(MANIFEST)}: not a manifest of mtlue ({error.error_count()} problems)") from None
+        raise InputError(f"{output.join(name)}: not a manifest of mtlue ({error.error_count()} problems)") from None
 
 
 def verify_shard(
@@ -82,7 +82,7 @@ def verify_shard(
 
 def _count(path: Path, shard: ManifestShard) -> int:
     samples = 0
-    for found in read_samples(path, shard.name, Dataset(shards="")):
+    for found in read_samples(path, shard.name, Dataset(shards=shard.name)):
         if isinstance(found, Quarantined):
             raise ValidationError(f"shard {shard.name}: sample {found.key!r}: {found.message}")
         _decode_images(found, shard)

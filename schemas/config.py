@@ -92,14 +92,14 @@ class Protection(Model):
 
     @property
     def bound(self) -> int:
-        """B, the integer bound on 8-bit pixels: floor(255·ε + 1e-6) (METHOD, "The bound, exactly")."""
+        """B, the integer bound on 8-bit pixels: floor(255·ε + 1e-6) (docs/method.md, "The bound")."""
         return int(255 * self.epsilon + 1e-6)
 
 
 class Train(Model):
     """How the generator is trained."""
 
-    method: Literal["em", "tap"] = "em"
+    method: Literal["em", "tap"] = "tap"
     """Base method: error-minimising (em) or targeted adversarial poisoning (tap)."""
 
     backbone: Literal["resnet18"] = "resnet18"

@@ -1,4 +1,4 @@
-"""Optimiser and schedule of the paper, for generator, surrogates and victims alike (METHOD, "Hyper-parameters")."""
+"""Optimiser and schedule of the paper, for generator, surrogates and victims alike."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Optimisation:
     Args:
         parameters: what is optimised.
         epochs: length of the whole run.
-        drops: shares of `epochs` at which the learning rate falls; (0.6, 0.8) for generator and models.
+        drops: shares of `epochs` at which the learning rate falls; none keeps it.
         learning_rate: of Adam.
     """
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def ahead(items: Iterator[T], *, depth: int) -> Iterator[T]:
+def ahead(items: Iterator[T], *, depth: int) -> Generator[T, None, None]:
     """The same items in the same order, produced up to `depth` ahead by a thread; its errors are raised here.
 
-    The codecs and torch release the interpreter's lock, so the threads really run side by side.
+    The codecs and torch release the interpreter's lock, so the threads really run side by side. The thread ends with
+    the items, with an error, or when the generator is closed: use `contextlib.closing` where the consumer may fail.
     """
     ready: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(maxsize=depth)
     stop = threading.Event()

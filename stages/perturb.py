@@ -28,7 +28,7 @@ def peak_of(pixels_HWC: Pixels) -> int:
 
 
 def bound_of(pixels_HWC: Pixels, epsilon: float) -> int:
-    """B in the image's own levels: floor(peak·ε + 1e-6); 8 of 255 for ε = 8/255 (METHOD, "The bound, exactly")."""
+    """B in the image's own levels: floor(peak·ε + 1e-6); 8 of 255 for ε = 8/255 (docs/method.md, "The bound")."""
     return int(peak_of(pixels_HWC) * epsilon + 1e-6)
 
 

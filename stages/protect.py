@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -90,9 +91,13 @@ def protect_shard(
 def write_protected(path: Path, name: str, target: Path, config: Config, generator: Generator) -> _Written:
     """Write the protected twin of a local shard; decoding, generator and encoding overlap."""
     written = _Written(labelled={task.name: 0 for task in config.tasks})
-    with TarWriter(target) as tar:
-        batches = ahead(_batches(path, name, config, written), depth=1)
-        for members, sample in ahead(_encoded(batches, name, config, generator, written), depth=BATCH_SAMPLES):
+    # Closed from the end to the start: an error at one end must not leave the other's thread behind.
+    with (
+        TarWriter(target) as tar,
+        closing(ahead(_batches(path, name, config, written), depth=1)) as batches,
+        closing(ahead(_encoded(batches, name, config, generator, written), depth=BATCH_SAMPLES)) as encoded,
+    ):
+        for members, sample in encoded:
             for member_name, data in members:
                 tar.add(member_name, data)
             written.samples += 1
@@ -127,13 +132,20 @@ def _encoded(
             key = sample.sample.key
             try:
                 measure_change(key, sample.image.pixels, pixels, config.protection.epsilon)
-                image = encode_image(pixels, config.protect.encoding)
+                image = _encode(pixels, key, config)
                 yield published_members(sample.sample, config.dataset, image, config.protect.encoding), sample
             except SampleError as error:
                 found = Quarantined(shard=name, key=key, reason=error.reason, message=error.message)
                 _leave_out(found, config, written)
             except RefusedInputError as error:
                 raise RefusedInputError(f"shard {name}: {error.message}") from None
+
+
+def _encode(pixels_HWC: Pixels, key: str, config: Config) -> bytes:
+    try:
+        return encode_image(pixels_HWC, config.protect.encoding)
+    except SampleError as error:
+        raise SampleError(error.reason, f"sample {key!r}: {error.message}") from None
 
 
 def perturb_batch(batch: list[ReadSample], generator: Generator) -> list[Pixels]:

@@ -12,9 +12,10 @@ from schemas.config import Dataset
 from schemas.errors import SampleError, ValidationError
 from schemas.records import Quarantined
 from schemas.stats import Moments, psnr
-from stages.io.codecs import Pixels, decode_image, same_layout
+from stages.io.codecs import Pixels, same_layout
 from stages.io.samples import Member, Sample, image_member, read_samples
 from stages.perturb import bound_of, has_alpha, peak_of
+from stages.reading import decode
 
 
 @dataclass
@@ -82,10 +83,10 @@ def validate_shard(source: Path, source_name: str, protected: Path, dataset: Dat
         try:
             clean = image_member(original, dataset)
             image = _compare_members(original, sample, clean, dataset)
-            decoded = decode_image(clean.data, max_pixels=dataset.max_pixels).pixels
-            again = decode_image(image.data, max_pixels=dataset.max_pixels).pixels
+            decoded = decode(clean.data, sample.key, dataset).pixels
+            again = decode(image.data, sample.key, dataset).pixels
             largest, mean, squared = measure_change(sample.key, decoded, same_layout(again, decoded.shape[2]), epsilon)
-        except SampleError as error:
+        except (SampleError, ValidationError) as error:
             raise ValidationError(f"shard {source_name}: {error.message}") from None
         measured.samples += 1
         measured.max_delta = max(measured.max_delta, largest)

@@ -58,6 +58,10 @@ def ray_session() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         # Its limit counts the whole machine's memory: on a busy one it kills workers that use little.
         environment.setenv("RAY_memory_monitor_refresh_ms", "0")
+        # Workers keep the environment of this moment: those that `s3` needs, whichever fixture comes first.
+        environment.setenv("AWS_ACCESS_KEY_ID", FULL[0])
+        environment.setenv("AWS_SECRET_ACCESS_KEY", FULL[1])
+        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray.init(

@@ -12,6 +12,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -47,12 +48,13 @@ def import_multifashion(
     test: int = 10_000,
     size: int = CANVAS,
     seed: int = 0,
+    mode: Literal["L", "RGB"] = "L",
     shard_samples: int = 1000,
     on_shard: Callable[[ManifestShard], None] | None = None,
 ) -> list[ManifestShard]:
     """Build MultiFashion and write it into shards named `train-00000.tar` … and `test-00000.tar`.
 
-    Members of a sample: `png`, 8-bit grey, size×size; `json`, `{"left": 0..9, "right": 0..9}`. A complete import with
+    Members of a sample: `png`, 8 bits, size×size; `json`, `{"left": 0..9, "right": 0..9}`. A complete import with
     the same arguments and source files writes nothing (see `pack_shards`).
 
     Args:
@@ -62,6 +64,8 @@ def import_multifashion(
         test: pictures in the test split.
         size: side of a picture in pixels; other than 36 it is resized (bilinear, antialiased).
         seed: decides the pairs; picture i of a split is the same whatever the number of pictures.
+        mode: `L`, one channel, or `RGB`, three equal ones, as most training code wants them; the perturbation of an
+            `RGB` image may be coloured.
         shard_samples: pictures in a shard.
         on_shard: called after each shard is in the store.
 
@@ -85,10 +89,11 @@ def import_multifashion(
             "samples": count,
             "size": size,
             "seed": seed,
+            "mode": mode,
             "source": _digest(products[split]),
         }
         shards += pack_shards(
-            multifashion_samples(products[split], count, split=split, seed=seed, size=size),
+            multifashion_samples(products[split], count, split=split, seed=seed, size=size, mode=mode),
             store,
             split,
             shard_samples=shard_samples,
@@ -99,13 +104,19 @@ def import_multifashion(
 
 
 def multifashion_samples(
-    products: Products, count: int, *, split: str = "train", seed: int = 0, size: int = CANVAS
+    products: Products,
+    count: int,
+    *,
+    split: str = "train",
+    seed: int = 0,
+    size: int = CANVAS,
+    mode: Literal["L", "RGB"] = "L",
 ) -> Iterator[PackedSample]:
     """Yield key and members (`png`, `json`) of pictures 0 .. count - 1 of a split."""
     for index in range(count):
         pixels_HW, labels = draw_pair(products, index, split=split, seed=seed, size=size)
         encoded = io.BytesIO()
-        Image.fromarray(pixels_HW).save(encoded, "PNG")
+        Image.fromarray(pixels_HW).convert(mode).save(encoded, "PNG")
         yield f"{split}-{index:06d}", [("png", encoded.getvalue()), ("json", json.dumps(labels).encode())]
 
 

@@ -13,8 +13,8 @@ from stages.methods.base import BaseMethod, Context
 from stages.optimise import Optimisation
 from stages.table import Batch
 
-SURROGATE_STEPS = 10
-"""Surrogate steps before each pass of the generator."""
+SURROGATE_STEPS = 20
+"""Surrogate steps before each pass of the generator, one pass over the data at most."""
 
 
 class ErrorMinimising(BaseMethod):
@@ -23,7 +23,8 @@ class ErrorMinimising(BaseMethod):
     def prepare(self, context: Context) -> None:
         """Make the surrogate; it starts untrained."""
         self.surrogate = context.new_surrogate()
-        self.optimisation = Optimisation(self.surrogate.parameters(), epochs=context.settings.epochs)
+        # Its learning rate stays: the generator must keep up with a surrogate that still learns.
+        self.optimisation = Optimisation(self.surrogate.parameters(), epochs=context.settings.epochs, drops=())
 
     def before_pass(self, context: Context, epoch: int) -> None:
         """A few surrogate steps on x + δ, then freeze it."""

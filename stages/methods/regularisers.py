@@ -1,4 +1,4 @@
-"""The two regularisers on the embeddings (METHOD, "Total"; MTL-UE, arXiv 2505.05279).
+"""The two regularisers on the embeddings (docs/method.md, "Total"; MTL-UE, arXiv 2505.05279).
 
 intra-task   mean cosine similarity over pairs of different classes of a task, plus 1; averaged over tasks
 inter-task   mean absolute cosine similarity over all pairs of classes of different tasks

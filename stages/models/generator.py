@@ -1,4 +1,4 @@
-"""The generator: encoder, one learnable embedding per task and class, decoder (METHOD, "Generator").
+"""The generator: encoder, one learnable embedding per task and class, decoder (docs/method.md, "Generator").
 
 Shapes: B images, C channels, H×W pixels (H = W = R, the canonical resolution), K tasks, M embedding channels, h×w maps.
 """

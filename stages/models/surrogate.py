@@ -18,7 +18,7 @@ SHARED_UNITS = 256
 
 
 class MultiTaskModel(nn.Module):
-    """Hard parameter sharing: backbone → 256 ELU units → one linear head a task (METHOD, "Surrogates and victims").
+    """Hard parameter sharing: backbone → 256 ELU units → one linear head a task.
 
     Args:
         backbone: a name in `BACKBONES`.

@@ -1,0 +1,111 @@
+"""Running mtlue in tests: in this process, through its command line, or as a process of its own that can be killed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import cli
+from pipeline.progress import Reporter
+from pipeline.runner import Run, RunResult
+from schemas.config import Config, Storage
+from stages.io.stores import Store
+
+ROOT = Path(__file__).parent.parent
+PATIENCE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that came to its end."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(config: Config, *, retrain: bool = False) -> RunResult:
+    """One run in this process, on the Ray that is there."""
+    return Run(config, Reporter("plain"), retrain=retrain)()
+
+
+def write_config(path: Path, config: Config) -> Path:
+    """The configuration as a YAML file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    return path
+
+
+def mtlue(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Ended:
+    """The command line in this process: what it prints, and its exit code."""
+    capsys.readouterr()
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.MonkeyPatch.context() as context:
+            context.setattr(sys, "argv", ["mtlue", *map(str, arguments)])
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    out, err = capsys.readouterr()
+    return Ended(int(ended.value.code or 0), out, err)
+
+
+def start(
+    *arguments: str | Path, directory: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """The command line as a process of its own, with a Ray of its own; its temporary files go to `directory/tmp`."""
+    temporary = directory / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, arguments)],
+        cwd=directory,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(temporary),
+            "RAY_TMPDIR": "/tmp",  # the paths of its sockets must be short
+            "RAY_memory_monitor_refresh_ms": "0",
+            **(environment or {}),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Return as soon as the condition holds; the process must still be running then."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise AssertionError(f"it did not come to that (exit code {process.poll()}): {process.communicate()}")
+        time.sleep(0.01)
+
+
+def end(process: subprocess.Popen[str]) -> Ended:
+    """Wait for the end of a process."""
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    return Ended(process.returncode, out, err)
+
+
+def contents(url: str, storage: Storage = Storage()) -> dict[str, str]:
+    """Name → SHA-256 of everything in a place."""
+    store = Store(url, storage)
+    return {entry.name: hashlib.sha256(store.read(entry.name)).hexdigest() for entry in store.list()}
+
+
+def shards_in(url: str, storage: Storage = Storage()) -> dict[str, str]:
+    """`contents` of the shards alone."""
+    return {name: digest for name, digest in contents(url, storage).items() if name.endswith(".tar")}

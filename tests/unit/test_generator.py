@@ -1,0 +1,135 @@
+"""The generator: δ stays within ε at every size, and labels reach it through embeddings exactly where they should."""
+
+import numpy as np
+import pytest
+import torch
+
+from schemas.tasks import MISSING
+from stages.models.generator import PRESETS, Generator
+from tests import builders
+
+EPSILON = 8 / 255
+
+
+def images(count: int, resolution: int = 16, seed: int = 0) -> torch.Tensor:
+    return torch.rand(count, 3, resolution, resolution, generator=torch.Generator().manual_seed(seed))
+
+
+def delta(
+    generator: Generator, x: torch.Tensor, labels: list[list[int]], gray: list[bool] | None = None
+) -> torch.Tensor:
+    with torch.no_grad():
+        made: torch.Tensor = generator(x, torch.tensor(labels), torch.tensor(gray or [False] * len(x)))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("preset", "resolution"),
+    [("tiny", 16), ("tiny", 20), ("tiny", 36), ("small", 16), ("large", 16), ("large", 40), ("large", 64)],
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_delta_has_the_images_size_and_stays_within_epsilon(preset: str, resolution: int, training: bool) -> None:
+    generator = builders.generator(preset=preset, resolution=resolution).train(training)
+    made = delta(generator, images(2, resolution), [[0, 1], [2, 0]])
+    assert made.shape == (2, 3, resolution, resolution)
+    assert made.abs().max().item() <= np.float32(EPSILON)
+    assert made.std().item() > 0.1 * EPSILON
+
+
+@pytest.mark.parametrize("epsilon", [1 / 255, 0.01, 8 / 255, 32 / 255])
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e30])
+def test_delta_stays_within_any_epsilon_however_large_the_weights(epsilon: float, scale: float) -> None:
+    generator = builders.generator(epsilon=epsilon)
+    generator.decoder[-1].weight.mul_(scale)
+    made = delta(generator, images(2), [[0, 1], [2, 0]])
+    assert bool(made.isfinite().all())
+    assert made.abs().max().item() <= np.float32(epsilon)
+
+
+def test_delta_depends_on_the_label_of_every_protected_task() -> None:
+    generator, x = builders.generator(), images(1)
+    base = delta(generator, x, [[0, 0]])
+    assert (delta(generator, x, [[1, 0]]) - base).abs().max() > 0.1 * EPSILON
+    assert (delta(generator, x, [[0, 1]]) - base).abs().max() > 0.1 * EPSILON
+
+
+def test_delta_depends_on_the_image() -> None:
+    generator = builders.generator()
+    one, other = delta(generator, images(2), [[1, 0], [1, 0]])
+    assert not torch.allclose(one, other, atol=0.01 * EPSILON)
+
+
+@pytest.mark.parametrize("label", [0, 1, MISSING])
+def test_the_label_of_an_unprotected_task_does_not_change_delta(label: int) -> None:
+    generator, x = builders.generator(protected=(True, False)), images(1)
+    assert torch.equal(delta(generator, x, [[2, label]]), delta(generator, x, [[2, 0]]))
+    assert not torch.equal(delta(generator, x, [[1, label]]), delta(generator, x, [[2, 0]]))
+
+
+def test_each_class_has_its_own_map_and_a_missing_label_takes_their_mean() -> None:
+    generator = builders.generator()
+    table = generator.embeddings[0]
+    found = generator.embed(0, torch.tensor([2, MISSING, 0]))
+    assert torch.equal(found[0], table[2])
+    torch.testing.assert_close(found[1], (table[0] + table[1] + table[2]) / 3)
+    assert torch.equal(found[2], table[0])
+
+
+def test_an_unprotected_task_takes_the_mean_for_every_label() -> None:
+    generator = builders.generator(protected=(False, True))
+    found = generator.embed(0, torch.tensor([0, 2, MISSING]))
+    torch.testing.assert_close(found, generator.embeddings[0].mean(dim=0).expand(3, -1, -1, -1))
+
+
+def test_a_missing_label_gives_the_delta_of_the_mean_map() -> None:
+    generator, x = builders.generator(), images(1)
+    missing = delta(generator, x, [[MISSING, 1]])
+    generator.embeddings[0].copy_(generator.embeddings[0].mean(dim=0, keepdim=True).expand(3, -1, -1, -1).clone())
+    torch.testing.assert_close(missing, delta(generator, x, [[1, 1]]))
+
+
+def test_one_missing_label_does_not_disturb_the_rest_of_the_batch() -> None:
+    generator, x = builders.generator(), images(2)
+    with_missing = delta(generator, x, [[1, 1], [MISSING, MISSING]])
+    torch.testing.assert_close(with_missing[0], delta(generator, x, [[1, 1], [0, 0]])[0])
+
+
+def test_a_gray_image_gets_one_delta_for_all_channels_and_its_neighbours_do_not() -> None:
+    generator, x = builders.generator(), images(3)
+    labels = [[0, 1], [1, 1], [2, 0]]
+    made = delta(generator, x, labels, [False, True, False])
+    assert torch.equal(made[1, 0], made[1, 1])
+    assert torch.equal(made[1, 0], made[1, 2])
+    colour = delta(generator, x, labels)
+    assert torch.equal(made[0], colour[0])
+    assert torch.equal(made[2], colour[2])
+    assert not torch.equal(colour[1, 0], colour[1, 1])
+    assert made[1].std() > 0.05 * EPSILON
+
+
+def test_an_images_delta_is_the_same_alone_and_in_a_batch() -> None:
+    generator, x = builders.generator(), images(4)
+    labels = [[0, 1], [1, 1], [2, 0], [0, 0]]
+    together = delta(generator, x, labels)
+    alone = torch.cat([delta(generator, x[row : row + 1], labels[row : row + 1]) for row in range(4)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=0.01 / 255)
+
+
+def test_embeddings_grow_with_the_sum_of_the_class_counts_not_with_their_product() -> None:
+    counts = [2, 3, 4, 5, 6, 7]
+    generator = builders.generator(class_counts=counts, protected=[True] * 6)
+    assert sum(len(table) for table in generator.embeddings) == sum(counts)
+    side = 16 // 2
+    assert sum(table.numel() for table in generator.embeddings) == sum(counts) * PRESETS["tiny"].embedding * side**2
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_weight_takes_part_in_delta(preset: str) -> None:
+    generator = builders.generator(preset=preset).train().requires_grad_(True)
+    labels = torch.tensor([[0, 1], [1, 0], [2, 0]])
+    generator(images(3), labels, torch.tensor([False] * 3)).square().sum().backward()
+    unused = [name for name, parameter in generator.named_parameters() if parameter.grad is None]
+    assert unused == []
+    for table in generator.embeddings:
+        assert table.grad is not None
+        assert table.grad.flatten(1).abs().sum(dim=1).gt(0).all()
