@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,22 +10,27 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from pipeline.ledger import Ledger, identity_of
-from pipeline.places import GENERATOR, Places
+from pipeline.generators import fitting_generator
+from pipeline.ledger import Ledger
+from pipeline.places import Places
 from schemas.config import Config
 from schemas.errors import InputError
-from schemas.records import GeneratorRecord
+from schemas.records import ShardRef
 from stages.ingest import IngestPlan, profile_shard
 from stages.io.codecs import decode_image, encode_image
 from stages.io.samples import image_member
+from stages.io.stores import Store
 from stages.models.generator import Generator
 from stages.protect import perturb_batch
 from stages.reading import ReadSample, read_decoded
-from stages.table import open_table
+from stages.table import ImageTable, open_table
 from stages.train import train_generator
 
 MEASURED_SAMPLES = 64
 """Images of the first shard that are really decoded, perturbed and encoded."""
+
+TRIAL_SAMPLES = 256
+"""Images of the first shard on which a few training steps are timed."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,19 @@ class Plan:
     """Download, decoding, generator, encoding and checks of the shards still to be done, on one core."""
 
 
-def _timed(action: Callable[[], object]) -> float:
-    started = time.monotonic()
-    action()
-    return time.monotonic() - started
+@dataclass(frozen=True)
+class _Measured:
+    """What one shard showed."""
+
+    samples: int
+    """Samples of the shard that can be protected."""
+    core_seconds: float
+    """Per sample: decode twice, generator, encode, check."""
+    growth: float
+    download_seconds: float
+    """Of the whole shard."""
+    train_seconds: float
+    """Of a whole training, for as many samples as the table of this shard has."""
 
 
 def make_plan(config: Config) -> Plan:
@@ -64,78 +77,91 @@ def make_plan(config: Config) -> Plan:
     """
     places = Places(config)
     total = sum(ref.size for ref in places.shards)
-    record = None
-    if places.work.stat(GENERATOR) is not None:
-        record = GeneratorRecord.model_validate_json(places.work.read(GENERATOR))
+    record = fitting_generator(places.work, config)
     done = 0
     if record is not None:
-        known = Ledger(places.work).identities()
-        done = sum(identity_of(ref, config, record) in known for ref in places.shards)
+        done = len(Ledger(places.work).done(places.shards, config, record, places.output.list()))
     first = places.shards[0]
     with TemporaryDirectory(prefix="mtlue-plan-") as directory:
-        local = Path(directory, "shard")
-        started = time.monotonic()
-        places.source.get(first.name, local)
-        download = time.monotonic() - started
-        profile_plan = IngestPlan(
-            dataset=config.dataset, tasks=config.tasks, resolution=config.train.resolution, samples_per_shard=256
-        )
-        table_path = Path(directory, "table")
-        profile = profile_shard(local, first.name, table_path, profile_plan)
-        decoded = (
-            found
-            for _, found in read_decoded(local, first.name, config.dataset, config.tasks)
-            if isinstance(found, ReadSample)
-        )
-        started = time.monotonic()
-        batch = list(islice(decoded, MEASURED_SAMPLES))
-        decode = time.monotonic() - started
-        if not batch:
-            raise InputError(f"shard {first.name}: no sample can be protected; run `mtlue run` for the reasons")
-        counts = [task.class_count for task in config.tasks]
-        generator = Generator(
-            config.train.generator,
-            class_counts=counts,
-            protected=config.protected_tasks,
-            resolution=config.train.resolution,
-            epsilon=config.protection.epsilon,
-        ).eval()
-        started = time.monotonic()
-        images = [encode_image(pixels, config.protect.encoding) for pixels in perturb_batch(batch, generator)]
-        work = time.monotonic() - started
-        check = _timed(lambda: [decode_image(image, max_pixels=config.dataset.max_pixels) for image in images])
-        raw = sum(len(member.data) for sample in batch for member in sample.sample.members)
-        new = raw + sum(map(len, images)) - sum(_image_bytes(sample, config) for sample in batch)
-        train_seconds = 0.0
-        if record is None:
-            table = open_table([table_path])
-            quick = config.train.model_copy(update={"epochs": 1, "surrogate_epochs": 1})
-            trial = train_generator(
-                table,
-                quick,
-                class_counts=counts,
-                protected=config.protected_tasks,
-                epsilon=config.protection.epsilon,
-                device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-            )
+        measured = _measure(config, places.source, first, Path(directory), train=record is None)
     share = total / max(1, first.size)
-    samples = round(profile.samples * share)
+    samples = round(measured.samples * share)
     left = 1 - done / len(places.shards)
-    per_sample = (2 * decode + work + check) / len(batch)
-    if record is None:
-        passes = min(samples, config.train.max_samples) / max(1, len(table))
-        train_seconds = trial.seconds * passes * config.train.epochs
+    passes = min(samples, config.train.max_samples) / min(measured.samples, TRIAL_SAMPLES)
     return Plan(
         shards=len(places.shards),
         shards_done=done,
         input_bytes=total,
         samples=samples,
-        output_bytes=round(left * total * new / max(1, raw)),
-        growth=new / max(1, raw),
-        train_seconds=train_seconds,
-        protect_core_seconds=left * (samples * per_sample + share * download),
+        output_bytes=round(left * total * measured.growth),
+        growth=measured.growth,
+        train_seconds=measured.train_seconds * passes,
+        protect_core_seconds=left * (samples * measured.core_seconds + share * measured.download_seconds),
     )
 
 
-def _image_bytes(sample: ReadSample, config: Config) -> int:
-    return len(image_member(sample.sample, config.dataset).data)
+def _measure(config: Config, source: Store, first: ShardRef, directory: Path, *, train: bool) -> _Measured:
+    local, table = directory / "shard", directory / "table"
+    started = time.monotonic()
+    source.get(first.name, local)
+    download = time.monotonic() - started
+    plan = IngestPlan(
+        dataset=config.dataset,
+        tasks=config.tasks,
+        resolution=config.train.resolution,
+        samples_per_shard=TRIAL_SAMPLES,
+    )
+    profile = profile_shard(local, first.name, table, plan)
+    decoded = (
+        found
+        for _, found in read_decoded(local, first.name, config.dataset, config.tasks)
+        if isinstance(found, ReadSample)
+    )
+    started = time.monotonic()
+    batch = list(islice(decoded, MEASURED_SAMPLES))
+    decode = time.monotonic() - started
+    if not batch:
+        raise InputError(f"shard {first.name}: no sample can be protected; run `mtlue run` for the reasons")
+    generator = Generator(
+        config.train.generator,
+        class_counts=[task.class_count for task in config.tasks],
+        protected=config.protected_tasks,
+        resolution=config.train.resolution,
+        epsilon=config.protection.epsilon,
+    ).eval()
+    perturb_batch(batch[:1], generator)  # the first call prepares kernels; it is not counted
+    started = time.monotonic()
+    images = [encode_image(pixels, config.protect.encoding) for pixels in perturb_batch(batch, generator)]
+    for image in images:
+        decode_image(image, max_pixels=config.dataset.max_pixels)
+    work = time.monotonic() - started
+    before = sum(len(image_member(found.sample, config.dataset).data) for found in batch)
+    raw = sum(len(member.data) for found in batch for member in found.sample.members)
+    return _Measured(
+        samples=profile.samples,
+        core_seconds=(2 * decode + work) / len(batch),
+        growth=(raw - before + sum(map(len, images))) / max(1, raw),
+        download_seconds=download,
+        train_seconds=_train_seconds(config, open_table([table])) if train else 0.0,
+    )
+
+
+def _train_seconds(config: Config, table: ImageTable) -> float:
+    """Seconds of a whole training on this table, from the marginal cost of one epoch of surrogate and of generator."""
+
+    def trial(surrogate_epochs: int, epochs: int) -> float:
+        trained = train_generator(
+            table,
+            config.train.model_copy(update={"epochs": epochs, "surrogate_epochs": surrogate_epochs}),
+            class_counts=[task.class_count for task in config.tasks],
+            protected=config.protected_tasks,
+            epsilon=config.protection.epsilon,
+            device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        )
+        return trained.seconds
+
+    trial(1, 1)  # the first call prepares kernels; it is not counted
+    base = trial(1, 1)
+    surrogate = max(0.0, trial(2, 1) - base) if config.train.method == "tap" else 0.0
+    generator = max(0.0, trial(1, 2) - base)
+    return surrogate * config.train.surrogate_epochs + generator * config.train.epochs

@@ -78,15 +78,16 @@ class Step:
     ) -> None:
         self.reporter, self.what, self.total, self.unit = reporter, what, total, unit
         self.progress, self.task = progress, task
-        self.started = self.told = time.monotonic()
+        self.started = self.told = self.moved = time.monotonic()
         self.done = 0
 
     def advance_to(self, done: int, *, what: str | None = None, total: int | None = None) -> None:
         """Set how many units are done; `what` and `total` may change under way."""
         if what is not None and what != self.what:
-            self.what, self.started, self.told = what, time.monotonic(), 0.0
+            # The next phase began when the last unit of the one before was done.
+            self.what, self.started, self.told = what, self.moved, 0.0
         self.done, self.total = done, total or self.total
-        now = time.monotonic()
+        self.moved = now = time.monotonic()
         rate = self.done / max(now - self.started, 1e-9)
         if self.progress is not None and self.task is not None:
             text = f"{rate:.2f}/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s each"

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pipeline.auditing import audit_run
 from pipeline.executor import Executor, Job
+from pipeline.generators import fitting_generator, settings_of
 from pipeline.ingesting import check_profiles, check_quarantined, failure_of, failure_text, ingest_all, table_plan
 from pipeline.lease import Lease
 from pipeline.ledger import Ledger, identity_of
@@ -138,23 +139,16 @@ class Run:
     def _train(self, profiles: list[ShardProfile]) -> GeneratorRecord:
         """The generator of this configuration: the one that is there, or a new one."""
         config, work = self.config, self.places.work
-        settings = fingerprint(
-            [
-                config.train.model_dump(mode="json"),
-                [task.model_dump(mode="json") for task in config.tasks],
-                config.protection.model_dump(mode="json"),
-            ]
-        )
+        settings = settings_of(config)
         state = fingerprint([settings, sorted(profile.sha256 for profile in profiles)])
-        if work.stat(GENERATOR) is not None and not self.retrain:
-            current = GeneratorRecord.model_validate_json(work.read(GENERATOR))
-            if current.settings == settings:
-                if current.fingerprint != state:
-                    self.reporter.say(
-                        "train: the data changed since the generator was trained; it is used as it is "
-                        "(--retrain trains a new one and protects every shard again)"
-                    )
-                return current
+        current = None if self.retrain else fitting_generator(work, config)
+        if current is not None:
+            if current.fingerprint != state:
+                self.reporter.say(
+                    "train: the data changed since the generator was trained; it is used as it is "
+                    "(--retrain trains a new one and protects every shard again)"
+                )
+            return current
         tables = [profile.cache for profile in profiles if profile.cache]
         with self.reporter.step("train", config.train.epochs, "epochs") as step:
             record = self.executor.stream(

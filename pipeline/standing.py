@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pipeline.generators import fitting_generator
 from pipeline.ingesting import failure_text
 from pipeline.lease import holder_of
 from pipeline.ledger import Ledger
-from pipeline.places import GENERATOR, LEFT_OUT, MANIFEST, Places
+from pipeline.places import LEFT_OUT, MANIFEST, Places
 from schemas.config import Config
-from schemas.records import GeneratorRecord, LeftOut
+from schemas.records import LeftOut
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Standing:
     quarantined: dict[str, int] = field(default_factory=dict)
     """Reason → samples left out."""
     generator: str | None = None
-    """Fingerprint of the generator."""
+    """Fingerprint of the generator that fits the configuration."""
     manifest: bool = False
     """Whether a run was finished and its manifest published."""
     holder: str | None = None
@@ -36,9 +37,8 @@ def standing_of(config: Config) -> Standing:
     """Read the standing; writes nothing."""
     places = Places(config)
     work = places.work
-    generator, committed = None, 0
-    if work.stat(GENERATOR) is not None:
-        generator = GeneratorRecord.model_validate_json(work.read(GENERATOR))
+    generator, committed = fitting_generator(work, config), 0
+    if generator is not None:
         committed = len(Ledger(work).done(places.shards, config, generator, places.output.list()))
     left_out = LeftOut(quarantined=[], failures=[])
     if work.stat(LEFT_OUT) is not None:

@@ -93,6 +93,16 @@ def test_an_override_counts_and_a_directory_stands_for_its_pipeline_yaml(
     assert json.loads(ended.out)["shards_done"] == SHARDS
 
 
+def test_plan_and_status_see_that_other_settings_need_another_generator(
+    ran: Ended, prepared: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = ("--set", "train.seed=7")
+    assert "train       about" in mtlue(capsys, "plan", prepared.file, *other).out
+    status = mtlue(capsys, "status", prepared.file, *other).out
+    assert f"{SHARDS} planned, 0 published" in status
+    assert "generator   not trained yet" in status
+
+
 def test_the_audit_runs_inside_run_and_is_reported(
     ran: Ended, prepared: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

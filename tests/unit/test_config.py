@@ -57,11 +57,12 @@ def test_epsilon_that_is_no_number_is_refused(written):
 
 def test_three_keys_suffice_and_the_rest_has_the_documented_defaults():
     small = config()
-    assert (small.name, small.work) == ("flowers-v2", ".mtlue/flowers-v2")
+    assert small.name == "flowers-v2"
+    assert small.work.startswith(".mtlue/flowers-v2-")
     assert [task.name for task in small.tasks] == ["shape", "colour"]
     assert small.protection.bound == 8
     assert small.protected_tasks == [True, True]
-    assert (small.train.method, small.protect.encoding, small.compute.address) == ("em", "png", "local")
+    assert (small.train.method, small.protect.encoding, small.compute.address) == ("tap", "png", "local")
     assert small.dataset.image_fields == ("jpg", "jpeg", "png", "webp")
     assert small.audit is None
 
@@ -77,7 +78,34 @@ def test_name_is_made_from_output(output, name):
 def test_given_name_and_work_are_kept():
     named = config(name="faces", work="s3://private/faces")
     assert (named.name, named.work) == ("faces", "s3://private/faces")
-    assert config(name="faces").work == ".mtlue/faces"
+    assert config(name="faces").work.startswith(".mtlue/faces-")
+
+
+def test_two_outputs_with_one_last_part_do_not_share_a_private_place():
+    assert config(output="s3://a/protected").work != config(output="s3://b/protected").work
+
+
+@pytest.mark.parametrize("written", [[], "", [""]])
+def test_no_shards_at_all_are_refused(written):
+    with pytest.raises(ValidationError):
+        config(dataset={"shards": written})
+
+
+@pytest.mark.parametrize("output", ["", "   "])
+def test_an_output_that_names_nothing_is_refused(output):
+    with pytest.raises(ValidationError):
+        config(output=output)
+
+
+@pytest.mark.parametrize("name", [".", "..", ".hidden"])
+def test_a_name_that_leads_elsewhere_is_refused(name):
+    with pytest.raises(ValidationError):
+        config(name=name)
+
+
+def test_infinite_weights_are_refused():
+    with pytest.raises(ValidationError):
+        config(train={"lambda_intra": float("inf")})
 
 
 def test_some_tasks_can_be_left_unprotected():

@@ -108,3 +108,26 @@ def test_unknown_kind_and_unknown_key_are_refused():
         Task.model_validate({"field": "cls", "classes": 2, "kind": "guess"})
     with pytest.raises(ValidationError, match="weight"):
         Task.model_validate({"field": "cls", "classes": 2, "weight": 2})
+
+
+@pytest.mark.parametrize("names", [["1", "2"], ["a ", "b"], ["", "b"]])
+def test_class_names_that_could_be_mistaken_are_refused(names):
+    with pytest.raises(ValidationError, match="class names must be words"):
+        Task(field="json.shape", classes=names)
+
+
+@pytest.mark.parametrize("field", ["json.", ".shape", "json..shape", "a b"])
+def test_a_field_with_an_empty_part_is_refused(field):
+    with pytest.raises(ValidationError):
+        Task(field=field, classes=2)
+
+
+@pytest.mark.parametrize(("text", "label"), [("3", 3), ("3.0", 3), (" 3 ", 3)])
+def test_numbers_in_text_are_labels(text, label):
+    assert Task(field="cls", classes=5).label(text) == label
+
+
+@pytest.mark.parametrize("text", ["1_0", "3.5", "three", "0x1"])
+def test_text_that_is_no_plain_number_is_unreadable(text):
+    with pytest.raises(SampleError, match="label|holds"):
+        Task(field="cls", classes=50).label(text)
