@@ -152,7 +152,7 @@ def _exit_code(action: Callable[[], Any], *, debug: bool) -> int:
             traceback.print_exc()
         print(f"mtlue: {error.message}", file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort, SystemExit):  # while Ray starts, it has its own handler of SIGTERM
         code = INTERRUPTED
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of the parser

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import signal
+import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -26,7 +29,7 @@ ATTEMPTS = 3
 """Times that a shard is tried when a store or a worker fails in a way that may pass."""
 
 STOP_SECONDS = 10.0
-"""Time that running jobs get to clean up after themselves when a run ends early; then their workers are killed."""
+"""Time that running jobs get to end when a run ends early."""
 
 OBJECT_STORE_BYTES = 150 * 2**20
 """Only small records travel through Ray; images never do."""
@@ -53,8 +56,9 @@ class UnexpectedError(MtlueError):
     """A fault of mtlue itself at a shard's border; the text ends with where it happened."""
 
 
-def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...], directory: str) -> Any:
     torch.set_num_threads(1)
+    _use_directory(directory)
     try:
         return function(*arguments)
     except TransientError:
@@ -65,39 +69,34 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         return _unexpected(error)
 
 
-def _stream(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Iterator[Any]:
-    """Run `function(*arguments, report=…)` in a thread; yield its reports, then ("result", …) or ("error", …).
-
-    When this task is cancelled, the function ends at its next report and removes its temporary files.
-    """
+def _stream(function: Callable[..., Any], arguments: tuple[Any, ...], directory: str) -> Iterator[Any]:
+    """Run `function(*arguments, report=…)` in a thread; yield its reports, then ("result", …) or ("error", …)."""
     torch.set_num_threads(os.cpu_count() or 1)
+    _use_directory(directory)
     messages: queue.Queue[tuple[str, Any]] = queue.Queue()
-    stop = threading.Event()
-
-    def report(*what: Any) -> None:
-        if stop.is_set():
-            raise SystemExit
-        messages.put(("report", what))
 
     def work() -> None:
         try:
-            messages.put(("result", function(*arguments, report=report)))
+            messages.put(("result", function(*arguments, report=lambda *what: messages.put(("report", what)))))
         except MtlueError as error:
             messages.put(("error", error))
         except Exception as error:
             messages.put(("error", _unexpected(error)))
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, value = messages.get()
-            yield kind, value
-            if kind != "report":
-                return
-    finally:
-        stop.set()
-        thread.join(STOP_SECONDS)
+    threading.Thread(target=work, daemon=True).start()
+    while True:
+        kind, value = messages.get()
+        yield kind, value
+        if kind != "report":
+            return
+
+
+def _use_directory(directory: str) -> None:
+    """Put this worker's temporary files where the run removes them, even when the worker is killed.
+
+    On another machine that directory does not exist; there they go where the system puts them.
+    """
+    tempfile.tempdir = directory if os.path.isdir(directory) else None
 
 
 # Untyped on purpose: ray's stubs know neither a list of exceptions nor a stream of results.
@@ -123,6 +122,7 @@ class Executor:
     def __init__(self, compute: Compute) -> None:
         self.compute = compute
         self.started = False
+        self.directory = ""
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +132,7 @@ class Executor:
     ) -> None:
         if self.started:
             ray.shutdown()
+        _remove(self.directory)
 
     @property
     def workers(self) -> int:
@@ -143,8 +144,9 @@ class Executor:
     def map(self, function: Callable[..., T], jobs: Sequence[Job], *, gpu: bool = False) -> Iterator[Outcome[T]]:
         """Run `function(*job.arguments)` for each job; outcomes come as they are ready, each job exactly once.
 
-        When the caller stops early, no job is begun any more, and those that run are stopped before this returns: what
-        they would still publish, nobody would record.
+        When the caller stops early no job is begun any more; those that run end with a Ray that this executor started.
+        Another's Ray gets a while to end them: `ray.cancel` may abort this process (Ray 2.60, "Tried to complete task
+        that was not pending").
         """
         if not jobs:
             return
@@ -156,12 +158,13 @@ class Executor:
             while waiting or running:
                 while waiting and len(running) < self._window:
                     job = waiting.pop()
-                    running[_remote_call.options(**options).remote(function, job.arguments)] = job
+                    running[_remote_call.options(**options).remote(function, job.arguments, self.directory)] = job
                 ready, _ = ray.wait(list(running), num_returns=1)
                 for reference in ready:
                     yield _outcome(running.pop(reference), reference)
         finally:
-            _cancel(list(running))
+            if running and not self.started:
+                ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
 
     def stream(self, function: Callable[..., T], arguments: tuple[Any, ...], report: Callable[..., None]) -> T:
         """Run one long function with every core (and a GPU when there is one); pass its reports on.
@@ -172,9 +175,10 @@ class Executor:
         self._start()
         gpus = 1 if _resources().get("GPU", 0) >= 1 else 0
         for _ in range(ATTEMPTS):
-            messages = _remote_stream.options(num_cpus=1, num_gpus=gpus).remote(function, arguments)
             try:
-                for reference in messages:
+                for reference in _remote_stream.options(num_cpus=1, num_gpus=gpus).remote(
+                    function, arguments, self.directory
+                ):
                     kind, value = ray.get(reference)
                     if kind == "result":
                         return value  # type: ignore[no-any-return]
@@ -183,12 +187,11 @@ class Executor:
                     report(*value)
             except RayError as error:  # the worker died: from the start again, the result is the same
                 failure = error
-            except BaseException:
-                _cancel_stream(messages)
-                raise
         raise TransientError(f"the worker died {ATTEMPTS} times: {failure}") from failure
 
     def _start(self) -> None:
+        if not self.directory:
+            self.directory = tempfile.mkdtemp(prefix="mtlue-run-")
         if ray.is_initialized():
             return
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
@@ -240,22 +243,13 @@ def _signals_kept() -> Iterator[None]:
             signal.signal(signal.SIGTERM, handler)
 
 
-def _cancel_stream(messages: Any) -> None:
-    with suppress(RayError):
-        ray.cancel(messages)
-        ray.wait([messages], timeout=STOP_SECONDS)
-
-
-def _cancel(references: list[Any]) -> None:
-    """Stop jobs: first as an interrupt does, so that they remove their temporary files, then by force."""
-    if not references:
-        return
-    with suppress(RayError):
-        for reference in references:
-            ray.cancel(reference)
-        _, left = ray.wait(references, num_returns=len(references), timeout=STOP_SECONDS)
-        for reference in left:
-            ray.cancel(reference, force=True)
+def _remove(directory: str) -> None:
+    """Remove the workers' temporary files, as soon as the last worker writes no more."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while os.path.isdir(directory) and time.monotonic() < deadline:
+        shutil.rmtree(directory, ignore_errors=True)
+        if os.path.isdir(directory):
+            time.sleep(0.1)
 
 
 def _outcome(job: Job, reference: Any) -> Outcome[Any]:

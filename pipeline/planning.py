@@ -61,7 +61,8 @@ class _Measured:
     """Samples of the shard that can be protected."""
     core_seconds: float
     """Per sample: decode twice, generator, encode, check."""
-    growth: float
+    added_bytes: float
+    """Per sample: how much larger the protected image is."""
     download_seconds: float
     """Of the whole shard."""
     train_seconds: float
@@ -87,14 +88,15 @@ def make_plan(config: Config) -> Plan:
     share = total / max(1, first.size)
     samples = round(measured.samples * share)
     left = 1 - done / len(places.shards)
+    written = total + samples * measured.added_bytes
     passes = min(samples, config.train.max_samples) / min(measured.samples, TRIAL_SAMPLES)
     return Plan(
         shards=len(places.shards),
         shards_done=done,
         input_bytes=total,
         samples=samples,
-        output_bytes=round(left * total * measured.growth),
-        growth=measured.growth,
+        output_bytes=round(left * written),
+        growth=written / max(1, total),
         train_seconds=measured.train_seconds * passes,
         protect_core_seconds=left * (samples * measured.core_seconds + share * measured.download_seconds),
     )
@@ -136,11 +138,10 @@ def _measure(config: Config, source: Store, first: ShardRef, directory: Path, *,
         decode_image(image, max_pixels=config.dataset.max_pixels)
     work = time.monotonic() - started
     before = sum(len(image_member(found.sample, config.dataset).data) for found in batch)
-    raw = sum(len(member.data) for found in batch for member in found.sample.members)
     return _Measured(
         samples=profile.samples,
         core_seconds=(2 * decode + work) / len(batch),
-        growth=(raw - before + sum(map(len, images))) / max(1, raw),
+        added_bytes=(sum(map(len, images)) - before) / len(batch),
         download_seconds=download,
         train_seconds=_train_seconds(config, open_table([table])) if train else 0.0,
     )

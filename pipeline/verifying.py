@@ -13,7 +13,7 @@ from pipeline.executor import Executor, Job
 from pipeline.places import MANIFEST
 from pipeline.progress import Reporter
 from schemas.config import Compute, Config, Dataset
-from schemas.errors import InputError, ValidationError
+from schemas.errors import InputError, SampleError, ValidationError
 from schemas.records import Manifest, ManifestShard, Quarantined, ShardRef
 from stages.ingest import file_sha256
 from stages.io.codecs import decode_image
@@ -97,7 +97,12 @@ def _decode_images(sample: Sample, shard: ManifestShard) -> None:
     if not images:
         raise ValidationError(f"shard {shard.name}: sample {sample.key!r} has no image")
     for member in images:
-        decode_image(member.data, max_pixels=2**31)
+        try:
+            decode_image(member.data, max_pixels=2**31)
+        except SampleError as error:
+            raise ValidationError(
+                f"shard {shard.name}: sample {sample.key!r}: member {member.field!r}: {error.message}"
+            ) from None
 
 
 def verify_prefix(

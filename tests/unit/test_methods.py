@@ -287,10 +287,11 @@ def test_progress_is_reported_to_its_end(name: str, table: ImageTable) -> None:
 
 
 # Base loss, intra-task loss less 1, and inter-task loss of the first epochs. Over thread counts and convolution
-# libraries the base losses differ by 2 %, the others by 0.5 %.
+# libraries the base losses differ by up to 2.5 %, the others by 1 %. A change of schedule, method or initial weights
+# moves them: measure again, and say so in the commit.
 GOLDEN = {
-    "em": [(0.898, 0.0259, 0.0257), (0.891, 0.0251, 0.0208), (0.875, 0.0246, 0.0182)],
-    "tap": [(3.07, 0.0259, 0.0257), (2.345, 0.0250, 0.0208), (2.03, 0.0245, 0.0181)],
+    "em": [(0.898, 0.02554, 0.0238), (0.889, 0.02398, 0.0152), (0.713, 0.0225, 0.0084)],
+    "tap": [(2.96, 0.02554, 0.0238), (2.15, 0.02392, 0.0152), (1.705, 0.02234, 0.0082)],
 }
 
 

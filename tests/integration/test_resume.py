@@ -1,0 +1,157 @@
+"""Runs that are killed or interrupted between two shards: the next one goes on, and the bytes are those of an unbroken
+run. Each broken run is a process of its own with a Ray of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeline import lease
+from pipeline.ledger import Ledger
+from schemas.config import Config
+from stages.io.stores import Store
+from tests.builders import config, jpeg, labelled_samples, picture, write_shard
+from tests.running import contents, end, run, shards_in, start, wait_for, write_config
+from tests.servers import S3Server
+
+pytestmark = pytest.mark.slow
+
+SHARDS, PER_SHARD = 8, 24
+
+
+@dataclass(frozen=True)
+class Unbroken:
+    """Raw shards on S3, and what a run that nobody broke made of them."""
+
+    raw: str
+    shards: dict[str, str]
+
+
+def configuration(server: S3Server, root: Path, raw: str, place: str) -> Config:
+    dataset = {"shards": f"{raw}/*.tar", "storage": {"endpoint_url": server.endpoint_url}}
+    # One worker, and images that take a while: a run can be broken between two shards.
+    return config(root, dataset=dataset, output=f"{place}/public", work=f"{place}/private", compute={"cpus": 1})
+
+
+@pytest.fixture(scope="module")
+def unbroken(s3: S3Server, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+    root = tmp_path_factory.mktemp("unbroken")
+    raw = Store(f"{s3.bucket()}/raw", s3.storage)
+    image = jpeg(picture(1, 320, 320))
+    for shard in range(SHARDS):
+        samples = [(key, [("jpg", image), members[1]]) for key, members in labelled_samples(PER_SHARD, seed=shard)]
+        raw.put(write_shard(root / "shard.tar", samples), f"train-{shard:05d}.tar")
+    made = configuration(s3, root, raw.url, s3.bucket())
+    assert len(run(made).records) == SHARDS
+    return Unbroken(raw.url, shards_in(made.output, s3.storage))
+
+
+def published(made: Config, server: S3Server) -> Callable[[], int]:
+    ledger = Ledger(Store(made.work, server.storage))
+    return lambda: len(ledger.identities())
+
+
+def break_off(process: subprocess.Popen[str], published: Callable[[], int], number: signal.Signals) -> int:
+    """Send a signal to the process when it has published its first shard; how many shards were there by then."""
+    before = published()
+    wait_for(lambda: published() > before, process)
+    os.kill(process.pid, number)
+    return published()
+
+
+def processes_of(directory: Path) -> list[int]:
+    """Processes whose temporary files go below a directory: a run, its Ray and its workers."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            environment = path.read_bytes().split(b"\0")
+        except OSError:  # it ended
+            continue
+        if f"TMPDIR={directory}/tmp".encode() in environment:
+            found.append(int(path.parent.name))
+    return found
+
+
+def temporary_files(directory: Path) -> list[str]:
+    return [path.name for path in (directory / "tmp").iterdir() if path.name.startswith("mtlue-")]
+
+
+def gone(directory: Path) -> bool:
+    deadline = time.monotonic() + 30
+    while processes_of(directory) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not processes_of(directory)
+
+
+def test_a_killed_run_goes_on_from_its_last_shard_with_the_bytes_of_an_unbroken_run(
+    s3: S3Server, unbroken: Unbroken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = configuration(s3, tmp_path, unbroken.raw, s3.bucket())
+    count, work = published(made, s3), Store(made.work, s3.storage)
+    process = start("run", write_config(tmp_path / "pipeline.yaml", made), directory=tmp_path)
+    break_off(process, count, signal.SIGKILL)
+    assert end(process).code == -signal.SIGKILL
+    assert gone(tmp_path), "workers outlive the run that was killed"
+    done = count()
+    assert 1 <= done < SHARDS, "it was not killed between two shards"
+    assert work.stat("lease.json") is not None, "a killed run cannot have given its lease back"
+    assert "manifest.json" not in contents(made.output, s3.storage)
+
+    def watch(seconds: float) -> None:
+        pytest.fail("the lease of a dead process of this machine is watched, not taken over at once")
+
+    monkeypatch.setattr(lease.time, "sleep", watch)
+    result = run(made)
+    assert result.done_before == done
+    assert len(result.records) == SHARDS
+    assert shards_in(made.output, s3.storage) == unbroken.shards
+    assert work.stat("lease.json") is None
+
+
+def test_an_interrupted_run_ends_with_130_and_leaves_nothing_behind_but_what_is_done(
+    s3: S3Server, unbroken: Unbroken, tmp_path: Path
+) -> None:
+    made = configuration(s3, tmp_path, unbroken.raw, s3.bucket())
+    count = published(made, s3)
+    process = start("run", write_config(tmp_path / "pipeline.yaml", made), directory=tmp_path)
+    break_off(process, count, signal.SIGINT)
+    ended = end(process)
+    assert ended.code == 130, ended.err
+    assert ended.err.endswith("mtlue: interrupted; what is done is kept, the next run goes on from there\n")
+    assert "Traceback" not in ended.err + ended.out
+    assert gone(tmp_path), "workers outlive the run that was interrupted"
+    assert Store(made.work, s3.storage).stat("lease.json") is None, "the lease was not given back"
+    assert temporary_files(tmp_path) == [], "raw images are left in temporary files"
+    done = count()
+    assert 1 <= done < SHARDS
+    result = run(made)
+    assert result.done_before == done
+    assert shards_in(made.output, s3.storage) == unbroken.shards
+
+
+def test_an_interrupt_during_training_ends_it_and_the_next_run_trains_the_same_generator(
+    s3: S3Server, unbroken: Unbroken, tmp_path: Path
+) -> None:
+    made = configuration(s3, tmp_path, unbroken.raw, s3.bucket())
+    long = made.model_copy(update={"train": made.train.model_copy(update={"epochs": 100_000})})
+    process = start("run", write_config(tmp_path / "pipeline.yaml", long), "--json", directory=tmp_path)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if '"train: generator"' in line:
+            break
+    os.kill(process.pid, signal.SIGTERM)
+    ended = end(process)
+    assert ended.code == 130, ended.err
+    assert gone(tmp_path)
+    names = contents(made.work, s3.storage)
+    assert not [name for name in names if name.startswith(("generator", "lease"))]
+    assert temporary_files(tmp_path) == []
+    run(made)
+    assert shards_in(made.output, s3.storage) == unbroken.shards
