@@ -65,6 +65,7 @@ def ingest_all(
                 work.write(objects[outcome.name], outcome.result.model_dump_json().encode())
                 profiles[outcome.name] = outcome.result
             step.advance()
+    failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
     return [profiles[ref.name] for ref in shards if ref.name in profiles], failures
 
 

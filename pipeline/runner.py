@@ -189,6 +189,7 @@ class Run:
                     self.ledger.add(outcome.result)
                     done.append(outcome.result)
                 step.advance()
+        self.failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
         if not done:
             raise InputError(f"no shard could be protected; the first: {failure_text(self.failures[0])}")
         return sorted(done, key=lambda record: record.name), before

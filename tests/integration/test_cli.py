@@ -306,9 +306,9 @@ def test_a_run_that_finds_another_at_work_ends_with_4_and_names_it(
 @pytest.mark.slow
 def test_a_cluster_that_is_not_there_ends_a_process_of_its_own_with_2(fresh: Place, tmp_path: Path) -> None:
     places = ("--set", f"work={tmp_path}/private", "--set", f"output={tmp_path}/public")
-    ended = end(start("run", fresh.file, *places, "--address", "auto", directory=tmp_path))
+    ended = end(start("run", fresh.file, *places, "--address", "ray://127.0.0.1:1", directory=tmp_path))
     assert ended.code == 2
-    assert "compute.address 'auto': Ray cannot start or join" in ended.err
+    assert "compute.address 'ray://127.0.0.1:1': Ray cannot start or join" in ended.err
     assert "use `local`, or start the cluster first" in ended.err
     assert "Traceback" not in ended.err
     assert list((tmp_path / "private").rglob("lease.json")) == []

@@ -176,7 +176,7 @@ def accuracy(model: torch.nn.Module, table: ImageTable) -> list[float]:
 
 
 def test_the_surrogate_of_tap_has_learned_the_clean_data(table: ImageTable) -> None:
-    method, _ = ready("tap", table, **LEARNING)
+    method, _ = ready("tap", table, **{**LEARNING, "surrogate_epochs": 30})
     assert min(accuracy(method.surrogate, table)) > 0.75
 
 
