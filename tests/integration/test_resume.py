@@ -84,7 +84,7 @@ def temporary_files(directory: Path) -> list[str]:
 
 
 def gone(directory: Path) -> bool:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120  # a busy machine is slow to notice
     while processes_of(directory) and time.monotonic() < deadline:
         time.sleep(0.1)
     return not processes_of(directory)

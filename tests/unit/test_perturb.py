@@ -123,6 +123,11 @@ def test_whole_levels_survive_the_division_by_255(level: int) -> None:
     assert bound_of(full(0, 1, 1, 1, np.uint16), level / 255) == 257 * level
 
 
+def test_an_epsilon_written_with_nine_digits_is_the_whole_level_that_is_meant() -> None:
+    assert bound_of(full(0, 1, 1, 3), 0.031372549) == 8
+    assert bound_of(full(0, 1, 1, 3), 0.0313) == 7
+
+
 @pytest.mark.parametrize("level", [1, 7, 8, 32])
 def test_the_whole_bound_is_used_up_and_down(level: int) -> None:
     epsilon = level / 255
@@ -147,6 +152,15 @@ def test_nothing_is_darkened_or_brightened_on_average() -> None:
     assert abs(up.mean()) < 0.05
     # Rounding, not cutting: the mean size of Δ is that of δ (4 levels), where truncation gives 3.5.
     assert np.abs(up).mean() == pytest.approx(4, abs=0.03)
+
+
+@pytest.mark.parametrize("level", [0.5, 2.5, 7.5])
+def test_halves_are_not_all_rounded_the_same_way(level: float) -> None:
+    pixels = np.arange(16, 240, dtype=np.uint8).reshape(14, 16, 1)
+    both = [add_perturbation(pixels, flat(sign * level / 255, 16)[:, :14], 8 / 255) for sign in (1, -1)]
+    up, down = (found.astype(int) - pixels for found in both)
+    assert up.mean() == pytest.approx(level, abs=0.01)
+    assert down.mean() == pytest.approx(-level, abs=0.01)
 
 
 def test_a_gray_image_takes_one_channel_of_delta_and_keeps_its_layout() -> None:
@@ -193,10 +207,9 @@ def test_the_view_of_any_size_and_layout_is_square_rgb(height: int, width: int, 
 def test_the_view_keeps_flat_colours_and_averages_fine_patterns() -> None:
     flat_colour = np.broadcast_to(np.array([10, 128, 250], np.uint8), (37, 91, 3))
     assert np.unique(canonical_view(flat_colour, 16).reshape(-1, 3), axis=0).tolist() == [[10, 128, 250]]
-    checks = (255 * (np.indices((64, 64)).sum(axis=0) % 2)).astype(np.uint8)[..., None]
-    view = canonical_view(checks, 16)
-    # Without antialiasing every fourth pixel would be picked: all black or all white.
-    assert np.abs(view.astype(int) - 127.5).max() <= 16
+    checks = (255 * (np.indices((48, 48)).sum(axis=0) % 2)).astype(np.uint8)[..., None]
+    # Without antialiasing every third pixel would be picked: black or white.
+    assert np.abs(canonical_view(checks, 16).astype(int) - 127.5).max() <= 16
 
 
 def test_alpha_does_not_reach_the_view() -> None:

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image, PngImagePlugin
 
 from schemas.config import Dataset
-from schemas.errors import InputError, MtlueError, RefusedInputError
+from schemas.errors import InputError, MtlueError, RefusedInputError, ValidationError
 from schemas.records import ShardRecord
 from stages import protect
 from stages.ingest import IngestPlan, profile_shard
@@ -27,6 +29,7 @@ from stages.io.samples import Sample, read_samples
 from stages.io.stores import Store
 from stages.models.generator import Generator
 from stages.pairs import published_dataset
+from stages.perturb import add_perturbation, canonical_view
 from stages.protect import protect_shard
 from stages.table import open_table
 from tests import builders
@@ -351,6 +354,21 @@ def test_each_sample_gets_the_delta_of_its_own_labels_and_image(tmp_path: Path) 
         assert np.abs(change_of(image, sample.members[0].data)[1] - changes[sample.key]).max() <= 1
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_the_published_pixels_are_image_plus_delta_with_the_kind_that_training_knew(
+    channels: int, tmp_path: Path
+) -> None:
+    pixels = picture(0, 16, 16, channels)
+    place, generator = Place(tmp_path, [labelled("k", "png", png(pixels), a=2, b=1)]), builders.generator()
+    place.protect(generator)
+    x = torch.from_numpy(canonical_view(pixels, 16)).permute(2, 0, 1)[None] / 255
+    delta = generator(x, torch.tensor([[2, 1]]), torch.tensor([channels <= 2]))[0]
+    published = decode_image(place.published()[0].members[0].data, max_pixels=LIMIT).pixels
+    difference = published.astype(int) - add_perturbation(pixels, delta, 8 / 255)
+    assert np.abs(difference).max() <= 1  # a value beside a half may fall to either side
+    assert (difference == 0).mean() > 0.99
+
+
 def test_two_runs_publish_the_same_bytes_from_different_places(tmp_path: Path) -> None:
     one, again = Place(tmp_path / "a", mixed()), Place(tmp_path / "b" / "c", mixed())
     assert one.protect().sha256 == again.protect().sha256
@@ -481,18 +499,40 @@ def test_on_error_fail_covers_what_only_encoding_finds_out(tmp_path: Path) -> No
     published_nothing(place, InputError, r"shard train-0\.tar: sample 'gray16': WebP has no 16-bit.*protect\.on_error")
 
 
-def test_a_shard_that_cannot_be_written_back_intact_is_not_published(
+# The disk's, memory's or a codec's fault, which no input produces: the final bytes are checked all the same.
+
+
+def damaged_writes(monkeypatch: pytest.MonkeyPatch, damage: Callable[[str, bytes], bytes | None]) -> None:
+    add = protect.TarWriter.add
+
+    def damaging(self: protect.TarWriter, member_name: str, data: bytes) -> None:
+        damaged = damage(member_name, data)
+        if damaged is not None:
+            add(self, member_name, damaged)
+
+    monkeypatch.setattr(protect.TarWriter, "add", damaging)
+
+
+def test_a_label_that_changes_on_its_way_to_the_disk_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place(tmp_path, builders.labelled_samples(5))
-    add = protect.TarWriter.add
+    damaged_writes(monkeypatch, lambda name, data: data[:-1] + b" " if name == "s00003.json" else data)
+    published_nothing(place, ValidationError, r"shard train-0\.tar: sample 's00003': member 'json' is not the input's")
 
-    def one_bit_flips(self: protect.TarWriter, member_name: str, data: bytes) -> None:
-        add(self, member_name, data[:-1] + b" " if member_name == "s00003.json" else data)
 
-    # The disk's or memory's fault, which no code of ours can produce.
-    monkeypatch.setattr(protect.TarWriter, "add", one_bit_flips)
-    published_nothing(place, MtlueError, r"shard train-0\.tar: sample 's00003': member 'json' is not the input's")
+def test_a_sample_that_is_lost_on_its_way_to_the_disk_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path, builders.labelled_samples(5))
+    damaged_writes(monkeypatch, lambda name, data: None if name.startswith("s00003.") else data)
+    published_nothing(place, ValidationError, r"shard train-0\.tar: 5 samples were written, 4 read again")
+
+
+def test_an_encoder_that_loses_something_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protect, "encode_image", lambda pixels, encoding: png(np.roll(pixels, 1, axis=0)))
+    place = Place(tmp_path, builders.labelled_samples(5))
+    published_nothing(place, ValidationError, r"shard train-0\.tar: sample 's00000': a pixel moved by \d+ levels")
 
 
 # --- the published shard as others see it -----------------------------------------------------------------------------
