@@ -37,8 +37,8 @@ def publish(
     text = manifest.model_dump_json(indent=1).encode()
     published = {
         "README.md": dataset_card(config, manifest, profiles).encode(),
-        "croissant.json": json.dumps(croissant(config, manifest), indent=1, ensure_ascii=False).encode(),
-        "index.json": wids_index(manifest).encode(),
+        "croissant.json": json.dumps(croissant(config, manifest, profiles), indent=1, ensure_ascii=False).encode(),
+        "wids.json": wids_index(manifest).encode(),
         MANIFEST: text,
     }
     audited = f"audit/{audit.fingerprint}.report" if audit else "report.done"

@@ -74,7 +74,14 @@ def verify_shard(
             return _count(path, shard), None
         original = Path(directory, "input")
         source.get(ref.name, original)
-        measured = validate_shard(original, ref.name, path, config.dataset, config.protection.epsilon)
+        measured = validate_shard(
+            original,
+            ref.name,
+            path,
+            config.dataset,
+            epsilon=config.protection.epsilon,
+            encoding=config.protect.encoding,
+        )
         if measured.samples != shard.samples:
             raise ValidationError(f"shard {shard.name}: {measured.samples} samples, the manifest says {shard.samples}")
         return measured.samples, measured

@@ -65,7 +65,14 @@ def protect_shard(
         local, protected = Path(directory, "input"), Path(directory, "protected.tar")
         source.get(ref.name, local)
         written = write_protected(local, ref.name, protected, config, generator)
-        measured = validate_shard(local, ref.name, protected, config.dataset, config.protection.epsilon)
+        measured = validate_shard(
+            local,
+            ref.name,
+            protected,
+            config.dataset,
+            epsilon=config.protection.epsilon,
+            encoding=config.protect.encoding,
+        )
         if measured.samples != written.samples:
             raise ValidationError(
                 f"shard {ref.name}: {written.samples} samples were written, {measured.samples} read again"

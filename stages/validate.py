@@ -61,12 +61,14 @@ def measure_change(key: str, clean_HWC: Pixels, protected_HWC: Pixels, epsilon: 
     return int(np.ceil(largest / level)), float(size.mean()) / level, squared
 
 
-def validate_shard(source: Path, source_name: str, protected: Path, dataset: Dataset, epsilon: float) -> Measured:
+def validate_shard(
+    source: Path, source_name: str, protected: Path, dataset: Dataset, *, epsilon: float, encoding: str
+) -> Measured:
     """Compare a protected shard with its input, both on the local disk.
 
     Every protected sample must have the key, the order and the members of its input, every other member byte for byte
-    (dropped ones left out), and an image within the bound and not unchanged. Input samples may be missing (they were
-    quarantined); nothing may be added.
+    (dropped ones left out), and an image within the bound and not unchanged, with the ending of `encoding`. Input
+    samples may be missing (they were quarantined); nothing may be added.
 
     Returns:
         What was measured, over the protected samples.
@@ -82,7 +84,7 @@ def validate_shard(source: Path, source_name: str, protected: Path, dataset: Dat
             raise ValidationError(f"shard {source_name}: sample {sample.key!r} is not in the input, or out of order")
         try:
             clean = image_member(original, dataset)
-            image = _compare_members(original, sample, clean, dataset)
+            image = _compare_members(original, sample, clean, dataset, encoding)
             decoded = decode(clean.data, sample.key, dataset).pixels
             again = decode(image.data, sample.key, dataset).pixels
             largest, mean, squared = measure_change(sample.key, decoded, same_layout(again, decoded.shape[2]), epsilon)
@@ -96,13 +98,13 @@ def validate_shard(source: Path, source_name: str, protected: Path, dataset: Dat
 
 
 def _protected_samples(path: Path, name: str, dataset: Dataset) -> Iterator[Sample]:
-    for found in read_samples(path, f"{name}.tar", dataset):
+    for found in read_samples(path, name if name.lower().endswith(".tar") else f"{name}.tar", dataset):
         if isinstance(found, Quarantined):
             raise ValidationError(f"shard {name}: protected sample {found.key!r}: {found.message}")
         yield found
 
 
-def _compare_members(original: Sample, protected: Sample, clean: Member, dataset: Dataset) -> Member:
+def _compare_members(original: Sample, protected: Sample, clean: Member, dataset: Dataset, encoding: str) -> Member:
     """The protected image's member, after every other member was compared with the input's."""
     expected = [member for member in original.members if member is clean or dataset.members.get(member.field) != "drop"]
     if len(expected) != len(protected.members):
@@ -113,4 +115,10 @@ def _compare_members(original: Sample, protected: Sample, clean: Member, dataset
     for before, after in zip(expected, protected.members, strict=True):
         if before is not clean and (before.field != after.field or before.data != after.data):
             raise ValidationError(f"sample {protected.key!r}: member {before.field!r} is not the input's")
-    return protected.members[expected.index(clean)]
+    image = protected.members[expected.index(clean)]
+    head, dot, _ = clean.field.rpartition(".")
+    if image.field != f"{head}{dot}{encoding}":
+        raise ValidationError(
+            f"sample {protected.key!r}: the image is named {image.field!r}, expected {head + dot + encoding!r}"
+        )
+    return image

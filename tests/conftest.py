@@ -6,12 +6,17 @@ import os
 import warnings
 from collections.abc import Iterator
 
-# Two threads on a busy core are many times as slow as one on networks this small. Before torch is imported.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import pytest
 
 from tests.servers import FULL, BreakingProxy, S3Server, ServerMissingError
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Two threads on a busy core are many times as slow as one on networks this small."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,13 @@ def load_generator(store: Store, record: GeneratorRecord, device: torch.device) 
         resolution=record.resolution,
         epsilon=record.epsilon,
     )
-    generator.load_state_dict(load(data), strict=True)
+    try:
+        generator.load_state_dict(load(data), strict=True)
+    except RuntimeError as error:
+        raise ValidationError(
+            f"{store.join(weights_name(record.fingerprint))}: the weights do not fit their record ({error}); train "
+            "again with --retrain"
+        ) from None
     return to_device(generator, device).eval().requires_grad_(False)
 
 

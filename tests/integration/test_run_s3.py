@@ -175,7 +175,7 @@ def test_the_public_place_holds_shards_and_their_description_and_nothing_else(pr
     assert names == {f"train-{shard:05d}.tar" for shard in range(SHARDS)} | {
         "README.md",
         "croissant.json",
-        "index.json",
+        "wids.json",
         "manifest.json",
     }
     private = contents(prepared.config.work, s3.storage)
@@ -186,7 +186,7 @@ def test_the_public_place_holds_shards_and_their_description_and_nothing_else(pr
 def test_nothing_public_names_the_private_place_or_the_raw_data(prepared: Prepared, s3: S3Server) -> None:
     output = Store(prepared.config.output, s3.storage)
     bucket = prepared.config.output.removeprefix("s3://").partition("/")[0]
-    for name in ("README.md", "croissant.json", "index.json", "manifest.json"):
+    for name in ("README.md", "croissant.json", "wids.json", "manifest.json"):
         text = output.read(name).decode()
         for secret in (bucket, "/private", "/raw", s3.endpoint_url, "seed"):
             assert secret not in text, f"{name} tells {secret!r}"

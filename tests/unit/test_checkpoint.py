@@ -102,7 +102,7 @@ def test_weights_that_do_not_fit_the_record_are_never_loaded_in_part(change: dic
     record = stored(
         store, serialise(generator()), **{"protected": [True] * len(change.get("class_counts", [3, 2])), **change}
     )
-    with pytest.raises(RuntimeError, match="state_dict"):
+    with pytest.raises(ValidationError, match="state_dict"):
         load_generator(store, record, CPU)
 
 
@@ -113,7 +113,7 @@ def test_a_missing_or_additional_weight_is_refused(extra: bool, tmp_path: Path) 
         weights["unused.weight"] = torch.zeros(3)
     else:
         del weights["encoder.0.1.running_mean"]
-    with pytest.raises(RuntimeError, match=r"unused\.weight|running_mean"):
+    with pytest.raises(ValidationError, match=r"unused\.weight|running_mean"):
         load_generator(store, stored(store, save(weights)), CPU)
 
 

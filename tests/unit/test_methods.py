@@ -1,6 +1,5 @@
 """Base methods and the training loop: what is minimised, what stays frozen, and that a seed decides the weights."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,6 @@ CPU = torch.device("cpu")
 EPSILON = 8 / 255
 LEARNING = {"surrogate_epochs": 8, "batch_size": 16, "width": 8}
 """Enough for a surrogate to learn the table."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads on a busy core are fifty times as slow as one on these tiny networks."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

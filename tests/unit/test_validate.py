@@ -151,7 +151,7 @@ def test_a_tampered_shard_is_refused_by_shard_and_sample(
     tamper, message = TAMPERED[what]
     wrong = rewritten(tmp_path / "out.tar", tamper(samples))
     with pytest.raises(ValidationError, match=message) as caught:
-        validate_shard(source, "in.tar", wrong, dataset, EPSILON)
+        validate_shard(source, "in.tar", wrong, dataset, epsilon=EPSILON, encoding="png")
     assert "shard in.tar" in caught.value.message
     assert "'k2" in caught.value.message
 
@@ -160,7 +160,9 @@ def test_the_untampered_shard_passes_and_is_measured(
     shards: tuple[Path, list[Sample], Dataset], tmp_path: Path
 ) -> None:
     source, samples, dataset = shards
-    measured = validate_shard(source, "in.tar", rewritten(tmp_path / "out.tar", samples), dataset, EPSILON)
+    measured = validate_shard(
+        source, "in.tar", rewritten(tmp_path / "out.tar", samples), dataset, epsilon=EPSILON, encoding="png"
+    )
     changes = []
     for number, sample in enumerate(samples):
         image = next(member.data for member in sample.members if member.field == "png")
@@ -174,10 +176,20 @@ def test_the_untampered_shard_passes_and_is_measured(
     assert measured.psnr.minimum == pytest.approx(min(decibels))
 
 
+def test_an_image_under_another_name_than_its_encoding_is_refused(
+    shards: tuple[Path, list[Sample], Dataset], tmp_path: Path
+) -> None:
+    source, samples, dataset = shards
+    with pytest.raises(ValidationError, match=r"shard in\.tar: sample '.*the image is named 'png', expected 'webp'"):
+        validate_shard(
+            source, "in.tar", rewritten(tmp_path / "out.tar", samples), dataset, epsilon=EPSILON, encoding="webp"
+        )
+
+
 def test_a_quarantined_sample_may_be_missing(shards: tuple[Path, list[Sample], Dataset], tmp_path: Path) -> None:
     source, samples, dataset = shards
     fewer = rewritten(tmp_path / "out.tar", [samples[0], samples[3]])
-    assert validate_shard(source, "in.tar", fewer, dataset, EPSILON).samples == 2
+    assert validate_shard(source, "in.tar", fewer, dataset, epsilon=EPSILON, encoding="png").samples == 2
 
 
 def test_a_smaller_epsilon_refuses_what_a_larger_one_allows(
@@ -185,7 +197,9 @@ def test_a_smaller_epsilon_refuses_what_a_larger_one_allows(
 ) -> None:
     source, samples, dataset = shards
     with pytest.raises(ValidationError, match=r"moved by 8 levels; the bound is 7"):
-        validate_shard(source, "in.tar", rewritten(tmp_path / "out.tar", samples), dataset, 7 / 255)
+        validate_shard(
+            source, "in.tar", rewritten(tmp_path / "out.tar", samples), dataset, epsilon=7 / 255, encoding="png"
+        )
 
 
 @pytest.mark.parametrize("keep", [0, 511, 3000, -1024])
@@ -195,7 +209,7 @@ def test_a_cut_shard_is_refused(keep: int, shards: tuple[Path, list[Sample], Dat
     data = path.read_bytes().rstrip(b"\0") if keep < 0 else path.read_bytes()[:keep]
     path.write_bytes(data)
     with pytest.raises(MtlueError, match=r"in\.tar"):
-        validate_shard(source, "in.tar", path, dataset, EPSILON)
+        validate_shard(source, "in.tar", path, dataset, epsilon=EPSILON, encoding="png")
 
 
 def refusal(clean: np.ndarray, protected: np.ndarray) -> str:

@@ -101,7 +101,8 @@ def test_the_input_shows_what_the_bytes_alone_do_not(place: Place) -> None:
     (key, members), others = samples[0], samples[1:]
     raw = dict(place.samples[0][1])["jpg"]
     changes: dict[str, list[BuiltSample]] = {
-        "s00000.*input": [(key, [("jpg", raw), members[1]]), *others],
+        "s00000.*named 'jpg'": [(key, [("jpg", raw), members[1]]), *others],
+        "s00000.*is the input": [(key, [("png", raw), members[1]]), *others],
         "s00000.*moved by": [(key, [("png", png(picture(5, 20, 20))), members[1]]), *others],
         "s00000.*'json'": [(key, [members[0], ("json", json.dumps({"a": 0}).encode())]), *others],
         "s00000.*members": [(key, [*members, ("txt", b"more")]), *others],

@@ -1,6 +1,5 @@
 """Victims: their scores are right on skewed and missing labels, they learn what can be learned and nothing else."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,6 @@ from tests import builders
 
 CPU = torch.device("cpu")
 TASKS = [Task(field="json.a", classes=3), Task(field="json.b", classes=2)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads on a busy core are fifty times as slow as one on these tiny networks."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
