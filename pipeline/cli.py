@@ -14,19 +14,21 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.importing import importer
-from pipeline.loading import load_config
-from pipeline.places import Places
-from pipeline.planning import make_plan
-from pipeline.previewing import write_preview
-from pipeline.progress import Reporter
-from pipeline.runner import Run, exit_code
-from pipeline.standing import standing_lines, standing_of
-from pipeline.summary import plan_lines, run_figures, run_lines, verify_lines
-from pipeline.verifying import verify_prefix
+from pipeline.cluster.progress import Reporter
+from pipeline.commands.import_data import importer
+from pipeline.commands.plan import plan_lines
+from pipeline.commands.preview import write_preview
+from pipeline.commands.run import run_figures, run_lines
+from pipeline.commands.status import standing_lines, standing_of
+from pipeline.commands.verify import verify_lines
+from pipeline.configuration.loading import load_config
+from pipeline.driver.plan import make_plan
+from pipeline.driver.run import Run, exit_code
+from pipeline.driver.verify import verify_prefix
+from pipeline.state.places import Places
 from schemas.config import Compute, Config, Storage
 from schemas.errors import MtlueError
-from stages.io.stores import Store
+from stages.io.store.store import Store
 
 INTERRUPTED = 130
 """Exit code after SIGINT or SIGTERM; the next run goes on."""

@@ -31,6 +31,11 @@ def fingerprint(value: BaseModel | dict[str, Any] | list[Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def output_name(name: str) -> str:
+    """Name of the published shard of an input shard: `.parquet` becomes `.tar`."""
+    return name.removesuffix(".parquet") + ".tar" if name.endswith(".parquet") else name
+
+
 class ShardRef(Record):
     """One input shard as the listing shows it."""
 
@@ -45,7 +50,7 @@ class ShardRef(Record):
     @property
     def output_name(self) -> str:
         """Name of the protected shard below `output`."""
-        return self.name.removesuffix(".parquet") + ".tar" if self.name.endswith(".parquet") else self.name
+        return output_name(self.name)
 
 
 class Quarantined(Record):

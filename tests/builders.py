@@ -14,11 +14,11 @@ from PIL import Image
 
 from schemas.config import Config
 from schemas.records import ShardRef
-from stages.io.codecs import encode_image
-from stages.io.stores import Store
-from stages.io.tar import TarWriter
+from stages.io.images.codecs import encode_image
+from stages.io.shards.tar import TarWriter
+from stages.io.store.store import Store
+from stages.learning.table import ImageTable, TableWriter, open_table
 from stages.models.generator import Generator
-from stages.table import ImageTable, TableWriter, open_table
 
 BuiltSample = tuple[str, list[tuple[str, bytes]]]
 """Key and members, each (field, data), in the order stored."""

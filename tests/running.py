@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from pipeline import cli
-from pipeline.progress import Reporter
-from pipeline.runner import Run, RunResult
+from pipeline.cluster.progress import Reporter
+from pipeline.driver.run import Run, RunResult
 from schemas.config import Config, Storage
-from stages.io.stores import Store
+from stages.io.store.store import Store
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 120

@@ -7,7 +7,7 @@ from schemas.errors import ConfigError
 from schemas.records import ManifestShard
 from stages.datasets.packing import pack_shards
 from stages.datasets.scenes import CONTRAST, scene_samples
-from stages.io.stores import Store
+from stages.io.store.store import Store
 
 
 def import_scenes(

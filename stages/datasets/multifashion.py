@@ -21,7 +21,7 @@ from schemas.errors import ConfigError
 from schemas.records import ManifestShard
 from stages.datasets.idx import SIDE, Bytes, Products, read_products
 from stages.datasets.packing import PackedSample, Parameters, pack_shards
-from stages.io.stores import Store
+from stages.io.store.store import Store
 
 CANVAS = 36  # side in pixels: the products lie 8 pixels apart in both directions
 

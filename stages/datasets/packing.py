@@ -10,8 +10,8 @@ from pydantic import Field, ValidationError
 
 from schemas.errors import ConfigError
 from schemas.records import ManifestShard, Record
-from stages.io.stores import Store
-from stages.io.tar import TarWriter
+from stages.io.shards.tar import TarWriter
+from stages.io.store.store import Store
 
 PackedSample = tuple[str, list[tuple[str, bytes]]]
 """Key and members, each (field, data): `("train-000000", [("png", b"…"), ("json", b"…")])`."""

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 
 from schemas.config import Train
-from stages.augment import augment
+from stages.learning.augment import augment
+from stages.learning.optimise import Optimisation, to_device
+from stages.learning.table import Batch, ImageTable
 from stages.models.generator import Generator
-from stages.models.surrogate import MultiTaskModel, multi_task_loss
-from stages.optimise import Optimisation, to_device
-from stages.table import Batch, ImageTable
+from stages.models.multitask import MultiTaskModel, multi_task_loss
 
 
 @dataclass

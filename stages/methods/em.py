@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import torch
 
+from stages.learning.optimise import Optimisation
+from stages.learning.table import Batch
 from stages.methods.base import BaseMethod, Context
-from stages.optimise import Optimisation
-from stages.table import Batch
 
 SURROGATE_STEPS = 20
 """Surrogate steps before each pass of the generator, one pass over the data at most."""

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 
 from schemas.tasks import MISSING
+from stages.learning.optimise import Optimisation
+from stages.learning.table import Batch
 from stages.methods.base import BaseMethod, Context
-from stages.optimise import Optimisation
-from stages.table import Batch
 
 
 def shift_labels(labels_BK: torch.Tensor, class_counts: Sequence[int]) -> torch.Tensor:

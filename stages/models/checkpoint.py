@@ -9,9 +9,9 @@ from safetensors.torch import load, save
 
 from schemas.errors import ValidationError
 from schemas.records import GeneratorRecord
-from stages.io.stores import Store
+from stages.io.store.store import Store
+from stages.learning.optimise import to_device
 from stages.models.generator import Generator
-from stages.optimise import to_device
 
 
 def weights_name(fingerprint: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from schemas.tasks import MISSING
-from stages.models.backbones import residual_stage, stem
+from stages.models.backbones.resnet import residual_stage, stem
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.runner import exit_code
+from pipeline.driver.run import exit_code
 from schemas.config import Config
 from schemas.errors import ConfigError, MtlueError, StoreError
 from schemas.records import LeftOut
-from stages.io import failures
-from stages.io.stores import Store
+from stages.io.store import failures
+from stages.io.store.store import Store
 from tests.builders import BuiltSample, config, encoded, jpeg, labelled_samples, picture, png, write_shard
 from tests.running import contents, mtlue, run, shards_in, write_config
 from tests.servers import READ_ONLY, S3Server, free_port

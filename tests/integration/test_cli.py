@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.lease import Lease
+from pipeline.state.lease import Lease
 from schemas.config import Config
-from stages.io.stores import Store
+from stages.io.store.store import Store
 from tests import servers
 from tests.builders import config, labelled_samples, write_shard
 from tests.running import Ended, contents, end, mtlue, start, write_config

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import lease
-from pipeline.ledger import Ledger
+from pipeline.state import lease
+from pipeline.state.ledger import Ledger
 from schemas.config import Config
-from stages.io.stores import Store
+from stages.io.store.store import Store
 from tests.builders import config, jpeg, labelled_samples, picture, write_shard
 from tests.running import contents, end, run, shards_in, start, wait_for, write_config
 from tests.servers import S3Server

@@ -18,12 +18,13 @@ import pytest
 import webdataset
 from PIL import Image
 
-from pipeline import executor, runner
-from pipeline.ledger import Ledger
-from pipeline.runner import RunResult, exit_code
-from pipeline.steps import protect_step
+from pipeline.cluster import executor
+from pipeline.driver import run as runner
+from pipeline.driver.run import RunResult, exit_code
+from pipeline.state.ledger import Ledger
+from pipeline.steps.steps import protect_step
 from schemas.config import Config
-from stages.io.stores import Store
+from stages.io.store.store import Store
 from tests.builders import BuiltSample, config, jpeg, labelled_samples, picture, png, write_shard
 from tests.running import contents, mtlue, run, shards_in, write_config
 from tests.servers import S3Server

@@ -9,9 +9,9 @@ import pytest
 
 from schemas.config import Storage
 from schemas.errors import ConfigError, MtlueError, StoreError, TransientError
-from stages.io import failures
-from stages.io.listing import list_shards
-from stages.io.stores import Store
+from stages.io.shards.listing import list_shards
+from stages.io.store import failures
+from stages.io.store.store import Store
 from tests.servers import FULL, READ_ONLY, BreakingProxy, S3Server, free_port
 
 

@@ -36,6 +36,50 @@ def test_reader_of_imports_sees_them_wherever_they_stand():
     assert imported_names(source) == {"os", "ray", "stages", "pipeline"}
 
 
+def imports_of_files(source: str) -> set[str]:
+    """Full names of the project's own modules that a module imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name and name.partition(".")[0] in OWN}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def circle_in(arrows: dict[str, set[str]]) -> list[str]:
+    """One circle of imports, from a module back to itself; empty when there is none."""
+    done: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        for other in sorted(arrows.get(name, ())):
+            if found := walk(other, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(arrows) if (found := walk(name, []))), [])
+
+
+def test_reader_of_circles_sees_one():
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    files = {module_name(path): path for package in OWN for path in modules(package)}
+    arrows = {name: imports_of_files(path.read_text()) & files.keys() - {name} for name, path in files.items()}
+    assert not circle_in(arrows), " → ".join(circle_in(arrows))
+
+
 @pytest.mark.parametrize("package", sorted(OWN))
 def test_there_are_modules_to_look_at(package):
     assert modules(package)

@@ -1,0 +1,1 @@
+"""Ray: one function over many shards, and progress for people and machines."""

@@ -1,0 +1,86 @@
+"""`mtlue run`: what it prints last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.driver.ingest import failure_text
+from pipeline.driver.run import RunResult
+from schemas.records import AuditRecord, VictimResult
+from schemas.stats import Moments
+from stages.report.wording import duration, size_text
+
+
+def run_figures(result: RunResult) -> dict[str, Any]:
+    """The figures of a run as plain JSON values."""
+    psnr = Moments()
+    for record in result.records:
+        psnr = psnr.merge(record.psnr)
+    figures: dict[str, Any] = {
+        "shards": len(result.records),
+        "shards_done_before": result.done_before,
+        "shards_failed": len(result.failures),
+        "samples": result.manifest.samples,
+        "quarantined": len(result.quarantined),
+        "bytes": result.manifest.bytes,
+        "max_delta": max((record.max_delta for record in result.records), default=0),
+        "psnr_mean_db": round(psnr.mean, 2),
+        "psnr_min_db": round(psnr.minimum, 2),
+        "seconds": {step: round(value, 1) for step, value in result.seconds.items()},
+        "report": result.report,
+        "failures": [failure.model_dump() for failure in result.failures],
+    }
+    if result.audit is not None:
+        figures["audit"] = _audit_figures(result.audit)
+    return figures
+
+
+def _audit_figures(audit: AuditRecord) -> dict[str, Any]:
+    chance = sum(audit.chance.values()) / len(audit.chance)
+    majority = sum(audit.majority.values()) / len(audit.majority)
+    return {
+        "test_samples": audit.test_samples,
+        "chance": round(chance, 4),
+        "majority": round(majority, 4),
+        "victims": [_victim_figures(victim) for victim in audit.victims],
+    }
+
+
+def _victim_figures(victim: VictimResult) -> dict[str, Any]:
+    return {
+        "data": victim.data,
+        "backbone": victim.backbone,
+        "accuracy": round(victim.mean_accuracy, 4),
+        "best_accuracy": round(victim.best_accuracy, 4),
+        "balanced_accuracy": round(victim.mean_balanced, 4),
+    }
+
+
+def run_lines(result: RunResult) -> list[str]:
+    """What `mtlue run` prints last."""
+    figures = run_figures(result)
+    lines = []
+    if figures["quarantined"]:
+        lines.append(f"left out    {figures['quarantined']} samples, listed in left-out.json in `work`")
+    lines += [f"failed      {failure_text(failure)}" for failure in result.failures]
+    done = f" ({result.done_before} done before)" if result.done_before else ""
+    lines += [
+        f"shards      {figures['shards']}{done}",
+        f"samples     {figures['samples']} in {size_text(figures['bytes'])}",
+        f"max |Δ|     {figures['max_delta']} of 255",
+        f"PSNR        {figures['psnr_mean_db']:.1f} dB on average, {figures['psnr_min_db']:.1f} dB at least",
+    ]
+    if result.audit is not None:
+        audit = figures["audit"]
+        lines.append(
+            f"victims     mean accuracy on {audit['test_samples']} held-out clean images "
+            f"(chance {audit['chance']:.1%}, majority class {audit['majority']:.1%})"
+        )
+        lines += [
+            f"  trained on {victim['data']:<10}{victim['accuracy']:>7.1%}   best epoch {victim['best_accuracy']:.1%}, "
+            f"balanced {victim['balanced_accuracy']:.1%}   {victim['backbone']}"
+            for victim in audit["victims"]
+        ]
+    lines.append(f"time        {', '.join(f'{step} {duration(value)}' for step, value in result.seconds.items())}")
+    lines.append(f"report      {result.report}")
+    return lines

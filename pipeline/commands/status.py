@@ -1,0 +1,74 @@
+"""Status: what is done, what is left, what was left out, and who works on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pipeline.driver.ingest import failure_text
+from pipeline.state.generators import fitting_generator
+from pipeline.state.lease import holder_of
+from pipeline.state.ledger import Ledger
+from pipeline.state.places import LEFT_OUT, Places
+from schemas.config import Config
+from schemas.records import LeftOut
+from stages.publish.manifest import MANIFEST
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the work on one configuration stands."""
+
+    planned: int
+    """Input shards."""
+    committed: int
+    """Of these, published under this configuration and its generator."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Shard → why the last run could not process it."""
+    quarantined: dict[str, int] = field(default_factory=dict)
+    """Reason → samples left out."""
+    generator: str | None = None
+    """Fingerprint of the generator that fits the configuration."""
+    manifest: bool = False
+    """Whether a run was finished and its manifest published."""
+    holder: str | None = None
+    """Run that holds the lease."""
+
+
+def standing_of(config: Config) -> Standing:
+    """Read the standing; writes nothing."""
+    places = Places(config)
+    work = places.work
+    generator, committed = fitting_generator(work, config), 0
+    if generator is not None:
+        committed = len(Ledger(work).done(places.shards, config, generator, places.output.list()))
+    left_out = LeftOut(quarantined=[], failures=[])
+    if work.stat(LEFT_OUT) is not None:
+        left_out = LeftOut.model_validate_json(work.read(LEFT_OUT))
+    reasons: dict[str, int] = {}
+    for sample in left_out.quarantined:
+        reasons[sample.reason] = reasons.get(sample.reason, 0) + 1
+    holder = holder_of(work)
+    return Standing(
+        planned=len(places.shards),
+        committed=committed,
+        failed={failure.name: failure_text(failure) for failure in left_out.failures},
+        quarantined=dict(sorted(reasons.items())),
+        generator=generator.fingerprint if generator else None,
+        manifest=places.output.stat(MANIFEST) is not None,
+        holder=f"{holder.run[:8]} on {holder.host} (process {holder.process})" if holder else None,
+    )
+
+
+def standing_lines(standing: Standing) -> list[str]:
+    """What `mtlue status` prints."""
+    left = max(0, standing.planned - standing.committed - len(standing.failed))
+    lines = [
+        f"shards      {standing.planned} planned, {standing.committed} published, {len(standing.failed)} failed, "
+        f"{left} to do",
+        f"generator   {standing.generator or 'not trained yet'}",
+        f"manifest    {'published' if standing.manifest else 'not published yet'}",
+        f"running     {standing.holder or 'nobody'}",
+    ]
+    lines += [f"failed      {message}" for message in standing.failed.values()]
+    lines += [f"left out    {count} samples: {reason}" for reason, count in standing.quarantined.items()]
+    return lines

@@ -1,0 +1,1 @@
+"""From `pipeline.yaml` and `--set` to a checked configuration, or to every mistake in one message."""

@@ -1,0 +1,125 @@
+"""Ingest over all shards, and what must hold before any training starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from pipeline.cluster.executor import Executor, Job
+from pipeline.cluster.progress import Reporter
+from pipeline.state.places import shard_object
+from schemas.config import Config
+from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
+from schemas.plans import IngestPlan
+from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, fingerprint
+from stages.ingest.ingest import ingest_shard
+from stages.io.store.store import Store
+
+
+def table_plan(config: Config, *, shards: int) -> IngestPlan:
+    """The plan of the training table: canonical resolution, all shards evenly."""
+    return IngestPlan(
+        dataset=config.dataset,
+        tasks=config.tasks,
+        resolution=config.train.resolution,
+        samples_per_shard=-(-config.train.max_samples // max(1, shards)),
+    )
+
+
+def ingest_all(
+    executor: Executor,
+    reporter: Reporter,
+    source: Store,
+    shards: Sequence[ShardRef],
+    work: Store,
+    plan: IngestPlan,
+    what: str = "ingest",
+) -> tuple[list[ShardProfile], list[ShardFailure]]:
+    """Profiles of all shards in their order; only shards without a stored profile are read.
+
+    Raises:
+        RefusedInputError: one shard says that configuration or data must be mended; the others are not waited for.
+    """
+    # Where the data lies and how it is reached decide nothing about what is read from a shard.
+    settings = fingerprint(plan.model_dump(mode="json", exclude={"dataset": {"shards", "test_shards", "storage"}}))
+    objects = {ref.name: shard_object("profiles", ref, settings, "json") for ref in shards}
+    stored = {entry.name for entry in work.list("profiles/")}
+    known = [ref for ref in shards if objects[ref.name] in stored]
+    with ThreadPoolExecutor(16) as pool:
+        texts = list(pool.map(work.read, [objects[ref.name] for ref in known]))
+    profiles = {ref.name: ShardProfile.model_validate_json(text) for ref, text in zip(known, texts, strict=True)}
+    failures: list[ShardFailure] = []
+    jobs = [
+        Job(ref.name, (source, ref, work, shard_object("tables", ref, settings, "arrow"), plan))
+        for ref in shards
+        if ref.name not in profiles
+    ]
+    with reporter.step(what, len(jobs), "shards") as step:
+        for outcome in executor.map(ingest_shard, jobs):
+            if isinstance(outcome.error, RefusedInputError):
+                raise outcome.error
+            if outcome.error is not None:
+                failures.append(failure_of(outcome.name, what, outcome.error))
+                reporter.say(f"{what}: {failure_text(failures[-1])}")
+            elif outcome.result is not None:
+                work.write(objects[outcome.name], outcome.result.model_dump_json().encode())
+                profiles[outcome.name] = outcome.result
+            step.advance()
+    failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
+    return [profiles[ref.name] for ref in shards if ref.name in profiles], failures
+
+
+def failure_of(name: str, stage: str, error: Exception) -> ShardFailure:
+    """The record of a shard that could not be processed."""
+    return ShardFailure(name=name, stage=stage, error=type(error).__name__, message=str(error))
+
+
+def failure_text(failure: ShardFailure) -> str:
+    """What became of a shard, with its name; many messages begin with it already."""
+    return failure.message if failure.name in failure.message else f"shard {failure.name}: {failure.message}"
+
+
+def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: Sequence[ShardFailure]) -> None:
+    """What must hold before training starts.
+
+    Raises:
+        InputError: no shard could be read, or none has a sample.
+        ConfigError: a task's field is in no sample, or every label of a task is missing.
+        QuarantineError: too many samples are left out.
+    """
+    if not profiles:
+        raise InputError(f"none of the {len(failures)} shards could be read; the first: {failure_text(failures[0])}")
+    check_quarantined(config, [left_out for profile in profiles for left_out in profile.quarantined], profiles)
+    if not any(profile.samples for profile in profiles):
+        raise InputError(f"the {len(profiles)} shards hold no sample; check dataset.shards and dataset.image")
+    fields = sorted({field for profile in profiles for field in profile.fields})
+    for task in config.tasks:
+        if any(sum(profile.histograms[task.name]) for profile in profiles):
+            continue
+        missing = sum(profile.missing[task.name] for profile in profiles)
+        if task.field not in fields and f"json.{task.field}" not in fields:
+            near = difflib.get_close_matches(task.field, fields, n=1)
+            guess = f"; did you mean {near[0]!r}?" if near else "."
+            known = ", ".join(fields[:20]) or "none"
+            raise ConfigError(
+                f"task {task.name!r}: no sample has a field {task.field!r}{guess} The fields found are: {known}; "
+                "correct the task's `field`"
+            )
+        raise ConfigError(
+            f"task {task.name!r}: all {missing} labels of field {task.field!r} are missing; remove the task, or add "
+            "its labels"
+        )
+
+
+def check_quarantined(config: Config, quarantined: Sequence[Quarantined], profiles: Sequence[ShardProfile]) -> None:
+    """Raise QuarantineError when more samples are left out than `protect.max_quarantined` allows."""
+    left_out = len({(sample.shard, sample.key, sample.reason) for sample in quarantined})
+    total = sum(profile.samples + len(profile.quarantined) for profile in profiles)
+    if left_out > config.protect.max_quarantined * total:
+        first = quarantined[0]
+        raise QuarantineError(
+            f"{left_out} of {total} samples would be left out, more than protect.max_quarantined "
+            f"({config.protect.max_quarantined:g}) allows; the first: shard {first.shard}: {first.message}. "
+            "All are listed in left-out.json in `work`; mend them, or raise the limit"
+        )

@@ -1,0 +1,66 @@
+"""Plan: what a run would do, how long it takes and how many bytes it writes, from a measured sample; writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.state.generators import fitting_generator
+from pipeline.state.ledger import Ledger
+from pipeline.state.places import Places
+from schemas.config import Config
+from stages.estimate.estimate import TRIAL_SAMPLES, _measure
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    shards: int
+    shards_done: int
+    """Published under this configuration already."""
+    input_bytes: int
+    samples: int
+    """Estimated from the first shard's samples per byte."""
+    output_bytes: int
+    """Estimated size of the protected shards still to be written."""
+    growth: float
+    """Bytes out for bytes in: lossless images are larger than JPEG."""
+    train_seconds: float
+    """0 when a generator of this configuration exists."""
+    protect_core_seconds: float
+    """Download, decoding, generator, encoding and checks of the shards still to be done, on one core."""
+
+
+def make_plan(config: Config) -> Plan:
+    """Measure a few images of the first shard and extrapolate.
+
+    Raises:
+        ConfigError, StoreError: as a run would, before it writes anything.
+        InputError: the first shard holds no sample that can be protected.
+    """
+    places = Places(config)
+    total = sum(ref.size for ref in places.shards)
+    record = fitting_generator(places.work, config)
+    done = 0
+    if record is not None:
+        done = len(Ledger(places.work).done(places.shards, config, record, places.output.list()))
+    first = places.shards[0]
+    with TemporaryDirectory(prefix="mtlue-plan-") as directory:
+        measured = _measure(config, places.source, first, Path(directory), train=record is None)
+    share = total / max(1, first.size)
+    samples = round(measured.samples * share)
+    left = 1 - done / len(places.shards)
+    written = total + samples * measured.added_bytes
+    passes = min(samples, config.train.max_samples) / min(measured.samples, TRIAL_SAMPLES)
+    return Plan(
+        shards=len(places.shards),
+        shards_done=done,
+        input_bytes=total,
+        samples=samples,
+        output_bytes=round(left * written),
+        growth=written / max(1, total),
+        train_seconds=measured.train_seconds * passes,
+        protect_core_seconds=left * (samples * measured.core_seconds + share * measured.download_seconds),
+    )

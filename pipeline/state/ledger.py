@@ -1,0 +1,81 @@
+"""The ledger: one small object per published shard, written after everything else about it is done."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from schemas.config import Config
+from schemas.records import GeneratorRecord, ShardRecord, ShardRef, fingerprint
+from stages.io.store.objects import Entry
+from stages.io.store.store import Store
+
+FORMAT_VERSION = 1
+"""Grows when the bytes of a protected shard change for the same input, configuration and generator."""
+
+FOLDER = "ledger/"
+
+
+def identity_of(ref: ShardRef, config: Config, generator: GeneratorRecord) -> str:
+    """Hash of everything that decides a protected shard's bytes."""
+    return fingerprint(
+        [
+            FORMAT_VERSION,
+            [ref.name, ref.size, ref.etag],
+            config.dataset.model_dump(mode="json", include={"image", "members", "max_pixels"}),
+            [task.model_dump(mode="json") for task in config.tasks],
+            config.protection.model_dump(mode="json"),
+            config.protect.model_dump(mode="json", include={"encoding", "on_error"}),
+            [generator.fingerprint, generator.sha256],
+        ]
+    )
+
+
+def _shard_of(name: str) -> str:
+    """The output shard's name in that of a record, `ledger/<shard>.<identity>.json`."""
+    return name.removeprefix(FOLDER).rpartition(".")[0].rpartition(".")[0]
+
+
+class Ledger:
+    """The records of one `work` prefix.
+
+    The name of a record holds the shard's name and identity, so one listing tells which shards are done.
+    """
+
+    def __init__(self, work: Store) -> None:
+        self.work = work
+
+    def identities(self) -> dict[str, str]:
+        """Identity → object name, from one listing."""
+        return {entry.name.rpartition(".")[0].rpartition(".")[2]: entry.name for entry in self.work.list(FOLDER)}
+
+    def add(self, record: ShardRecord) -> None:
+        """Write a record: from now on the shard counts as published."""
+        self.work.write(f"{FOLDER}{record.name}.{record.identity}.json", record.model_dump_json().encode())
+
+    def forget(self, shards: set[str]) -> None:
+        """Remove every record of these output shards, before their bytes are replaced.
+
+        A record that outlived its bytes would be believed again as soon as the configuration went back to it.
+        """
+        stale = [name for name in self.identities().values() if _shard_of(name) in shards]
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(self.work.delete, stale))
+
+    def read(self, names: list[str]) -> list[ShardRecord]:
+        """The records stored under these object names."""
+        with ThreadPoolExecutor(16) as pool:
+            return [ShardRecord.model_validate_json(data) for data in pool.map(self.work.read, names)]
+
+    def done(
+        self, shards: list[ShardRef], config: Config, generator: GeneratorRecord, published: list[Entry]
+    ) -> list[ShardRecord]:
+        """Records of the shards that need no work: recorded under their identity, and there with the recorded size.
+
+        Args:
+            published: the listing of `output`.
+        """
+        known = self.identities()
+        wanted = [identity_of(ref, config, generator) for ref in shards]
+        sizes = {entry.name: entry.size for entry in published}
+        records = self.read([known[identity] for identity in wanted if identity in known])
+        return [record for record in records if sizes.get(record.name) == record.bytes]

@@ -1,0 +1,72 @@
+"""The three places of a run (dataset, output, work), and what lies where in the private one."""
+
+from __future__ import annotations
+
+from schemas.config import Config, Storage
+from schemas.errors import ConfigError, StoreError
+from schemas.records import ShardRef, fingerprint
+from stages.io.shards.listing import list_shards
+from stages.io.store.store import Store, places_overlap
+
+LEASE = "lease.json"
+GENERATOR = "generator.json"
+LEFT_OUT = "left-out.json"
+REPORT = "report.html"
+PROBE = ".mtlue-write-check"
+
+
+class Places:
+    """The stores of one configuration, opened and checked against each other.
+
+    Raises:
+        ConfigError: two places overlap, a shard is missing, or `output` holds the input.
+        StoreError: a bucket is missing, or access is denied.
+    """
+
+    def __init__(self, config: Config) -> None:
+        endpoint = Storage(endpoint_url=config.dataset.storage.endpoint_url)
+        self.output = Store(config.output, endpoint)
+        self.work = Store(config.work, endpoint)
+        refuse_overlap("output", self.output.url, "work", self.work.url)
+        self.source, self.shards = list_shards(config.dataset.shards, config.dataset.storage)
+        self.test_source: Store | None = None
+        self.test_shards: list[ShardRef] = []
+        inputs = {"dataset.shards": self.shards}
+        if config.dataset.test_shards is not None and config.audit is not None:
+            self.test_source, self.test_shards = list_shards(config.dataset.test_shards, config.dataset.storage)
+            inputs["dataset.test_shards"] = self.test_shards
+        for key, shards in inputs.items():
+            for folder in sorted({shard.url.rpartition("/")[0] for shard in shards}):
+                refuse_overlap("output", self.output.url, key, folder)
+                refuse_overlap("work", self.work.url, key, folder)
+        shared = {shard.url for shard in self.shards} & {shard.url for shard in self.test_shards}
+        if shared:
+            raise ConfigError(
+                f"{min(shared)} is in dataset.shards and in dataset.test_shards: the audit would test on what it "
+                "trained on; leave it out of one of them"
+            )
+
+    def check_writable(self) -> None:
+        """Write and remove an empty object in both places, so that a missing permission ends the run at its start."""
+        for key, store in (("output", self.output), ("work", self.work)):
+            try:
+                store.list(PROBE)  # some stores make a missing bucket when they are written to; a listing tells
+                store.write(PROBE, b"")
+                store.delete(PROBE)
+            except StoreError as error:
+                raise StoreError(f"{key}: {error.message}") from None
+
+
+def refuse_overlap(key: str, url: str, other_key: str, other_url: str) -> None:
+    """Raise ConfigError when one place is inside the other."""
+    if places_overlap(url, other_url):
+        raise ConfigError(
+            f"{key} ({url}) and {other_key} ({other_url}) overlap; what is public and what is private must not lie in "
+            "one place: choose another prefix"
+        )
+
+
+def shard_object(folder: str, ref: ShardRef, settings: str, ending: str) -> str:
+    """Name in `work` of what belongs to one state of one shard: a new state, or other settings, is another name."""
+    state = fingerprint([ref.name, ref.size, ref.etag, settings])
+    return f"{folder}/{ref.name}.{state}.{ending}"

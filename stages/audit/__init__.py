@@ -1,0 +1,1 @@
+"""Audit: fresh victims on clean, noise and protected data, and what their figures prove."""

@@ -1,0 +1,100 @@
+"""Ingest: read one shard, learn what is in it, and write its images at one resolution for trainers to map.
+
+The same function makes the tables of the audit: clean, with random noise, protected and held-out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from schemas.plans import IngestPlan
+from schemas.records import Quarantined, ShardProfile, ShardRef
+from schemas.stats import Moments
+from schemas.tasks import MISSING
+from stages.ingest.reading import read_decoded, select_keys
+from stages.io.images.pixels import canonical_view, is_gray
+from stages.io.store.checksums import file_sha256
+from stages.io.store.store import Store
+from stages.learning.table import TableWriter
+from stages.tasks.labels import known_fields
+from stages.transforms.noise import add_noise
+
+FIELDS_SAMPLED = 50
+"""Samples whose fields are remembered for error messages."""
+
+
+def ingest_shard(source: Store, ref: ShardRef, work: Store, name: str, plan: IngestPlan) -> ShardProfile:
+    """Profile one shard and write its table to `work` under `name`.
+
+    Args:
+        source: where the shard lies.
+        ref: the shard.
+        work: the private place.
+        name: object name of the Arrow file in `work`.
+        plan: what to keep.
+
+    Raises:
+        InputError: the shard is damaged.
+        RefusedInputError: the data or the configuration must be mended first.
+        StoreError, TransientError: from the stores.
+    """
+    with TemporaryDirectory(prefix="mtlue-ingest-") as directory:
+        local, table = Path(directory, "shard"), Path(directory, "table")
+        source.get(ref.name, local)
+        profile = profile_shard(local, ref.name, table, plan)
+        if profile.cached:
+            work.put(table, name)
+        return profile.model_copy(update={"cache": name if profile.cached else ""})
+
+
+def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan) -> ShardProfile:
+    """Profile a local shard and write its table to the local file `table`."""
+    chosen = select_keys(path, name, plan.dataset, plan.samples_per_shard)
+    writer = TableWriter(table, resolution=plan.resolution, tasks=len(plan.tasks))
+    modes: Counter[str] = Counter()
+    height, width = Moments(), Moments()
+    histograms = {task.name: [0] * task.class_count for task in plan.tasks}
+    missing = {task.name: 0 for task in plan.tasks}
+    quarantined: list[Quarantined] = []
+    fields: dict[str, None] = {}
+    samples = rotated = seen = 0
+    for sample, found in read_decoded(path, name, plan.dataset, plan.tasks):
+        if sample is not None and seen < FIELDS_SAMPLED:
+            fields.update(dict.fromkeys(known_fields(sample)))
+        seen += 1
+        if isinstance(found, Quarantined):
+            quarantined.append(found)
+            continue
+        samples += 1
+        rotated += found.image.rotated
+        modes[found.image.mode] += 1
+        height, width = height.add(found.image.pixels.shape[0]), width.add(found.image.pixels.shape[1])
+        for task, label in zip(plan.tasks, found.labels, strict=True):
+            if label == MISSING:
+                missing[task.name] += 1
+            else:
+                histograms[task.name][label] += 1
+        key = found.sample.key
+        if chosen is None or key in chosen:
+            pixels = found.image.pixels
+            if plan.noise is not None:
+                pixels = add_noise(pixels, plan.noise, key, plan.seed)
+            writer.add(canonical_view(pixels, plan.resolution), found.labels, gray=is_gray(pixels))
+    writer.close()
+    return ShardProfile(
+        name=name,
+        samples=samples,
+        bytes=path.stat().st_size,
+        sha256=file_sha256(path),
+        modes=dict(sorted(modes.items())),
+        height=height,
+        width=width,
+        histograms=histograms,
+        missing=missing,
+        rotated=rotated,
+        fields=list(fields),
+        quarantined=quarantined,
+        cached=writer.count,
+    )

@@ -1,0 +1,77 @@
+"""One pass over a local shard: every sample decoded and labelled, or quarantined with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.config import Dataset
+from schemas.errors import RefusedInputError, SampleError
+from schemas.records import Quarantined
+from schemas.tasks import Task
+from stages.io.images.codecs import Decoded, decode_image
+from stages.io.shards.layout import image_member
+from stages.io.shards.names import key_hash
+from stages.io.shards.reading import read_samples
+from stages.io.shards.sample import Sample
+from stages.tasks.labels import labels_of
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSample:
+    """A sample with its image decoded and its labels found."""
+
+    sample: Sample
+    image: Decoded
+    labels: list[int]
+    """Class index per task, or `MISSING`."""
+
+
+def read_decoded(
+    path: Path, name: str, dataset: Dataset, tasks: Sequence[Task]
+) -> Iterator[tuple[Sample | None, ReadSample | Quarantined]]:
+    """Stream a shard's samples, decoded, in their order; constant memory.
+
+    Args:
+        path: the shard on the local disk.
+        name: the shard's name, for messages.
+        dataset: how a sample is laid out.
+        tasks: whose labels are looked up.
+
+    Yields:
+        (the sample as stored, None where it could not even be read; the decoded sample or why it is left out).
+
+    Raises:
+        InputError: the shard is damaged.
+        RefusedInputError: a sample must not be processed before the configuration is mended; names the shard.
+    """
+    for found in read_samples(path, name, dataset):
+        if isinstance(found, Quarantined):
+            yield None, found
+            continue
+        try:
+            image = image_member(found, dataset)
+            yield found, ReadSample(found, decode(image.data, found.key, dataset), labels_of(found, tasks))
+        except SampleError as error:
+            yield found, Quarantined(shard=name, key=found.key, reason=error.reason, message=error.message)
+        except RefusedInputError as error:
+            raise RefusedInputError(f"shard {name}: {error.message}") from None
+
+
+def decode(data: bytes, key: str, dataset: Dataset) -> Decoded:
+    """Decode an image; the error names the sample."""
+    try:
+        return decode_image(data, max_pixels=dataset.max_pixels)
+    except SampleError as error:
+        raise SampleError(error.reason, f"sample {key!r}: {error.message}") from None
+
+
+def select_keys(path: Path, name: str, dataset: Dataset, limit: int) -> frozenset[str] | None:
+    """The `limit` keys of a shard that come first by hash; None when all of them fit.
+
+    The choice depends on keys alone, so every version of a dataset (clean, noise, protected) keeps the same samples;
+    where samples are left out, others take their places in the protected version.
+    """
+    keys = [found.key for found in read_samples(path, name, dataset)]
+    return None if len(keys) <= limit else frozenset(sorted(keys, key=key_hash)[:limit])

@@ -1,0 +1,1 @@
+"""Images: encoded bytes to pixels and back, without a loss."""

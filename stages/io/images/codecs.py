@@ -1,0 +1,224 @@
+"""Images to pixels and back: strict decoding of what is stored, lossless encoding without metadata."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms, TiffImagePlugin
+
+from schemas.errors import SampleError
+from stages.io.images.formats import (
+    BOMB,
+    BROKEN,
+    check_before_opening,
+    check_depth,
+    check_size,
+    image_extension,
+    image_format,
+    looks_like_image,
+    unsupported,
+)
+
+__all__ = ["Decoded", "Pixels", "decode_image", "encode_image", "image_extension", "looks_like_image", "same_layout"]
+
+Pixels = npt.NDArray[np.uint8 | np.uint16]
+"""H×W×C, C = 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA)."""
+
+WEBP_LIMIT = 16383
+"""Longest side of a WebP image, in pixels (the format's own limit)."""
+
+WEBP_EFFORT = {"method": 0, "quality": 25}
+"""Lossless WebP at its quickest. Measured at 512 px on one core: 138 images/s, against 47 at quality 0 and 71 at 100
+with the same bytes; method 1 saves 14 % of the bytes of a smooth picture at a quarter of the speed."""
+
+# The transposition that takes back what Pillow does to a TIFF with this orientation.
+_UNTURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An image as stored."""
+
+    pixels: Pixels
+    """H×W×C, uint8 or uint16 over its full range; C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA."""
+    mode: str
+    """Pillow's name of what the file holds: `L`, `P`, `CMYK`, `I;16`; also `RGB;16` and `RGBA;16`."""
+    rotated: bool
+    """The file asks for a turned display (EXIF orientation other than 1); the pixels are not turned."""
+
+
+def decode_image(data: bytes, *, max_pixels: int) -> Decoded:
+    """Decode JPEG, PNG, WebP, GIF, TIFF, JPEG 2000, BMP or PPM to the pixels that are stored.
+
+    Bits, palettes and other colour spaces become gray, RGB or RGBA of 8 bits; transparency becomes an alpha channel;
+    16-bit gray (PNG, TIFF, JPEG 2000) and 16-bit RGB and RGBA (PNG) stay 16 bits. Colour profiles and gamma are not
+    applied, orientation is not applied. A JPEG with several pictures (MPO) is its first one.
+
+    Args:
+        data: the encoded image.
+        max_pixels: largest H·W, read from the header before anything is decoded.
+
+    Raises:
+        SampleError: `corrupt-image`, `truncated-image`, `decompression-bomb`, `animated-image` (also pages),
+            `unsupported-mode`. The message names no key: the caller adds it.
+    """
+    found = image_format(data)
+    if found is None:
+        if looks_like_image(data):
+            raise unsupported("an image format that is not read here")
+        raise SampleError("corrupt-image", f"{len(data)} bytes that begin with {data[:8]!r} are no image; replace it")
+    extension, plugin = found
+    try:
+        check_before_opening(data, extension, max_pixels)
+        image = plugin(io.BytesIO(data), "")
+        check_size(image.size, max_pixels)
+        if getattr(image, "is_animated", False):
+            raise SampleError("animated-image", "the image has several frames or pages; keep one of them")
+        check_depth(data, extension, image)
+        # Pillow turns a TIFF as it loads it, and forgets the tag.
+        stored = image.tag_v2.get(274, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
+        image.load()
+        rotated = stored != 1 or _orientation(image) != 1
+        source: Image.Image = image.transpose(_UNTURN[stored]) if stored in _UNTURN else image
+        mode, pixels = _pixels(data, extension, source)
+        return Decoded(np.ascontiguousarray(pixels), mode, rotated)
+    except BOMB as error:
+        raise SampleError("decompression-bomb", f"{error}; shrink the image") from error
+    except BROKEN as error:
+        cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
+        reason, state = ("truncated-image", "ends early") if cut else ("corrupt-image", "is damaged")
+        message = f"the {extension} image of {len(data)} bytes {state} ({error}); replace it"
+        raise SampleError(reason, message) from error
+
+
+def _orientation(image: Image.Image) -> Any:
+    try:
+        return image.getexif().get(274, 1)
+    except BROKEN:
+        return 1
+
+
+def _pixels(data: bytes, extension: str, image: Image.Image) -> tuple[str, Pixels]:
+    mode, transparency = image.mode, image.info.get("transparency")
+    depth = data[24] if extension == "png" else 8
+    if depth == 16 and mode != "I;16":
+        if data[25] == 4 or transparency is not None:
+            raise unsupported("16-bit PNG with transparency other than RGBA")
+        return f"{mode};16", _decode_16_bit_png(data)
+    if mode.startswith("I;16"):
+        if transparency is not None:
+            raise unsupported("16-bit gray with transparency")
+        return mode, np.array(image).astype(np.uint16)[..., None]
+    if mode in ("P", "PA"):
+        return mode, np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+    if mode == "LAB":
+        colours = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+        converted = ImageCms.applyTransform(image, colours)
+        return mode, np.array(converted)
+    if mode in ("RGBX", "CMYK", "YCbCr", "HSV"):
+        return mode, np.array(image.convert("RGB"))
+    if mode not in ("1", "L", "LA", "RGB", "RGBA"):
+        raise unsupported(f"mode {mode}")
+    pixels = np.array(image.convert("L") if mode == "1" else image)
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    if transparency is None or mode in ("LA", "RGBA"):
+        return mode, pixels
+    # The PNG names one sample value as transparent, in the file's own depth; Pillow gives the pixels in 8 bits.
+    top = 2**depth - 1
+    clear = (np.atleast_1d(transparency) & top) * 255 // top
+    alpha = np.where((pixels == clear).all(axis=2), 0, 255).astype(np.uint8)
+    return mode, np.dstack([pixels, alpha])
+
+
+def _decode_16_bit_png(data: bytes) -> Pixels:
+    # Pillow gives 8 bits of it.
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        raise ValueError("OpenCV cannot decode this 16-bit PNG")
+    order = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return np.asarray(cv2.cvtColor(pixels, order), dtype=np.uint16)
+
+
+def encode_image(pixels: Pixels, encoding: Literal["png", "webp"]) -> bytes:
+    """Encode losslessly, without metadata; the same pixels give the same bytes.
+
+    WebP has neither gray images nor, when every pixel is opaque, alpha: gray comes back as RGB with equal channels,
+    opaque RGBA as RGB. Compare through `same_layout`. PNG comes back as it went in.
+
+    Args:
+        pixels: H×W×C, C = 1..4, uint8; uint16 as PNG with C = 1, 3 or 4.
+        encoding: `png` or `webp`.
+
+    Raises:
+        SampleError: `unsupported-mode` (16-bit WebP, 16-bit gray with alpha), `image-too-large` (a side over 16383 px
+            as WebP, or beyond what the PNG encoder takes).
+        ValueError: not H×W×C, C in 1..4, of uint8 or uint16.
+    """
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or not pixels.size:
+        raise ValueError(f"pixels must be H×W×C with C in 1..4; found the shape {pixels.shape}")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"pixels must be uint8 or uint16; found {pixels.dtype}")
+    pixels = np.ascontiguousarray(pixels)
+    channels, deep = pixels.shape[2], pixels.dtype == np.uint16
+    if encoding == "webp":
+        return _encode_webp(pixels)
+    if channels == 2:
+        if deep:
+            raise unsupported("16-bit gray with alpha")
+        target = io.BytesIO()
+        Image.fromarray(pixels).save(target, "PNG")
+        return target.getvalue()
+    if channels > 1:
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if channels == 4 else cv2.COLOR_RGB2BGR))
+    try:
+        done, encoded = cv2.imencode(".png", pixels)
+    except cv2.error:
+        done = False
+    if not done:
+        raise SampleError("image-too-large", f"the PNG encoder refuses the shape {pixels.shape}; shrink the image")
+    return encoded.tobytes()
+
+
+def _encode_webp(pixels: Pixels) -> bytes:
+    height, width, channels = pixels.shape
+    if pixels.dtype == np.uint16:
+        raise SampleError("unsupported-mode", "WebP has no 16-bit images; set protect.encoding to png")
+    if max(height, width) > WEBP_LIMIT:
+        raise SampleError(
+            "image-too-large",
+            f"{width}×{height} pixels exceed WebP's {WEBP_LIMIT} a side; set protect.encoding to png",
+        )
+    if channels < 3:
+        pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, "WEBP", lossless=True, exact=True, **WEBP_EFFORT)
+    return target.getvalue()
+
+
+def same_layout(pixels: Pixels, channels: int) -> Pixels:
+    """Decoded `pixels` with `channels` channels, where nothing is lost by it; otherwise as they are.
+
+    It takes back what WebP does to a layout: equal RGB channels become one gray, a missing alpha becomes opaque. What
+    does not fit keeps its shape, so a comparison with the original fails.
+    """
+    colours = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
+    alpha = pixels[..., colours.shape[2] :]
+    if channels <= 2 and bool((colours == colours[..., :1]).all()):
+        colours = colours[..., :1]
+    if channels in (2, 4) and not alpha.shape[2]:
+        alpha = np.full_like(colours[..., :1], np.iinfo(colours.dtype).max)
+    changed = np.concatenate([colours, alpha], axis=2)
+    return changed if changed.shape[2] == channels else pixels

@@ -1,0 +1,49 @@
+"""What pixels are: channels, levels and bound of an image, and the canonical view that networks see.
+
+Shapes: H×W×C pixels as stored (C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), R canonical resolution.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from stages.io.images.codecs import Pixels
+
+
+def has_alpha(pixels_HWC: Pixels) -> bool:
+    """Whether the last channel is alpha, which is passed through unchanged."""
+    return bool(pixels_HWC.shape[2] in (2, 4))
+
+
+def is_gray(pixels_HWC: Pixels) -> bool:
+    """Whether there is one colour channel; such an image gets one δ."""
+    return bool(pixels_HWC.shape[2] <= 2)
+
+
+def peak_of(pixels_HWC: Pixels) -> int:
+    """Largest value of the pixel type: 255 or 65535."""
+    return int(np.iinfo(pixels_HWC.dtype).max)
+
+
+def bound_of(pixels_HWC: Pixels, epsilon: float) -> int:
+    """B in the image's own levels: floor(peak·ε + 1e-6); 8 of 255 for ε = 8/255 (docs/method.md, "The bound")."""
+    return int(peak_of(pixels_HWC) * epsilon + 1e-6)
+
+
+def canonical_view(pixels_HWC: Pixels, resolution: int) -> np.ndarray:
+    """The image as generator, surrogates and victims see it: R×R×3 uint8, alpha left out, gray repeated.
+
+    Bilinear with antialiasing. Training and protection use this one function, so they see the same pixels.
+    """
+    colour = pixels_HWC[:, :, :-1] if has_alpha(pixels_HWC) else pixels_HWC
+    if colour.shape[2] == 1:
+        colour = colour.repeat(3, axis=2)
+    if colour.dtype == np.uint8 and colour.shape[:2] == (resolution, resolution):
+        return np.ascontiguousarray(colour)
+    x_BCHW = torch.from_numpy(colour.astype(np.float32)).permute(2, 0, 1)[None] * (255 / peak_of(pixels_HWC))
+    resized = functional.interpolate(
+        x_BCHW, size=(resolution, resolution), mode="bilinear", antialias=True, align_corners=False
+    )
+    return resized[0].permute(1, 2, 0).round_().clamp_(0, 255).to(torch.uint8).numpy()

@@ -1,0 +1,100 @@
+"""Which member of a sample is the image, and under which names its members are published."""
+
+from __future__ import annotations
+
+from schemas.config import Config, Dataset
+from schemas.errors import RefusedInputError, SampleError
+from stages.io.images.formats import looks_like_image
+from stages.io.shards.sample import Member, Sample, text_of
+
+
+def image_member(sample: Sample, dataset: Dataset) -> Member:
+    """The member that is to be protected, after the check that no other member may be the unprotected original.
+
+    Members named in `dataset.members` are as declared and are not looked into (a mask is an image on purpose).
+
+    Raises:
+        RefusedInputError: two alternatives of `dataset.image` in one sample, or an undeclared member that is an image
+            or neither text nor JSON. The message names key and field; the caller adds the shard.
+        SampleError: `no-image`, `empty-image`.
+    """
+    fields = (sample.image,) if sample.image is not None else dataset.image_fields
+    images = [member for member in sample.members if member.field in fields]
+    if len(images) > 1:
+        raise RefusedInputError(
+            f"sample {sample.key!r}: members {', '.join(member.field for member in images)} are all alternatives of "
+            f"dataset.image ({dataset.image!r}); name the one to protect there, and declare the others `keep` or "
+            "`drop` under dataset.members"
+        )
+    for member in sample.members:
+        if member.field not in fields and member.field not in dataset.members:
+            _refuse_undeclared(sample.key, member)
+    if not images:
+        found = ", ".join(member.field for member in sample.members) or "no member"
+        raise SampleError(
+            "no-image",
+            f"sample {sample.key!r}: none of dataset.image ({dataset.image!r}) is there, only {found}; "
+            "correct dataset.image, or add the image",
+        )
+    if not images[0].data:
+        raise SampleError(
+            "empty-image", f"sample {sample.key!r}: member {images[0].field!r} has 0 bytes; add the image"
+        )
+    return images[0]
+
+
+def _refuse_undeclared(key: str, member: Member) -> None:
+    if looks_like_image(member.data):
+        found = "is an image that nobody declared; it may be the unprotected original"
+    elif text_of(member.data) is None:
+        found = "is undeclared binary, neither text nor JSON; it may hold the unprotected original"
+    else:
+        return
+    raise RefusedInputError(
+        f"sample {key!r}: member {member.field!r} {found}: declare it `keep` or `drop` under dataset.members "
+        "(or name it in dataset.image, if it is the image to protect)"
+    )
+
+
+def published_members(sample: Sample, dataset: Dataset, image: bytes, extension: str) -> list[tuple[str, bytes]]:
+    """Names and bytes that are published for a sample, in the original order.
+
+    The image is replaced by `image` and renamed (`jpg` → `png`, `left.jpg` → `left.png`), dropped members are left
+    out, every other member stays byte for byte. It calls `image_member` itself, so nothing undeclared gets through
+    even when the caller forgot to.
+
+    Args:
+        image: the protected image, encoded.
+        extension: ending of the encoded image, without a dot.
+
+    Raises:
+        RefusedInputError: as `image_member`; or the renamed image has the name of another published member
+            (upper and lower case count as the same, as readers of WebDataset lower a field's case).
+        SampleError: as `image_member`.
+    """
+    original = image_member(sample, dataset)
+    head, dot, _ = original.field.rpartition(".")
+    renamed = f"{head}{dot}{extension}"
+    published = []
+    for member in sample.members:
+        if member is original:
+            published.append((f"{sample.key}.{renamed}", image))
+        elif dataset.members.get(member.field) != "drop":
+            if member.field.lower() == renamed.lower():
+                raise RefusedInputError(
+                    f"sample {sample.key!r}: image {original.field!r} is published as {renamed!r}, which is the name "
+                    f"of another member; drop {member.field!r} under dataset.members, or choose another "
+                    "protect.encoding"
+                )
+            published.append((f"{sample.key}.{member.field}", member.data))
+    return published
+
+
+def published_dataset(config: Config) -> Dataset:
+    """How a published sample is laid out: the image has the ending of its new encoding, the rest is as declared."""
+    encoding = config.protect.encoding
+    fields = []
+    for field in config.dataset.image_fields:
+        head, dot, _ = field.rpartition(".")
+        fields.append(f"{head}{dot}{encoding}")
+    return config.dataset.model_copy(update={"image": ";".join(dict.fromkeys(fields))})

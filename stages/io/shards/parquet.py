@@ -1,0 +1,192 @@
+"""Parquet shards: each row becomes a sample of an image, binary members and one JSON member."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from datetime import date, time, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.config import Dataset
+from schemas.errors import InputError, RefusedInputError
+from schemas.records import Quarantined
+from stages.io.images.formats import image_extension
+from stages.io.shards.names import key_hash, unsafe_name
+from stages.io.shards.sample import Member, Sample
+
+BATCH_ROWS = 64
+"""Rows that are in memory at once."""
+
+READ_BYTES = 2**20
+"""Bytes read at once of each column."""
+
+_DAMAGED = (pa.ArrowException, OSError, ValueError, KeyError)
+
+
+def read_parquet(path: Path, name: str, dataset: Dataset) -> Iterator[Sample | Quarantined]:
+    """Stream the rows of a Parquet file as samples.
+
+    The image column is the first of `dataset.image_fields` that is there: binary, or a struct with `bytes`; the
+    struct's `path` may be an original file name and is never handed on. It becomes a member named after its content
+    (`jpg`, `png`, `webp`, …; `img` when unknown), other binary columns become members of their own name, and every
+    other column is a key of the member `json` (NaN and infinity become null, times become ISO 8601 text). Columns
+    that `dataset.members` drops are not read. The key is `__key__` or `key`, with dots as underscores, otherwise
+    `<file's stem>-<row>`. Quarantined: `no-image` (null), `unsafe-name`, `duplicate-key` (the first is kept).
+
+    Args:
+        path: the shard on the local disk.
+        name: the shard's name for messages, records and keys.
+        dataset: names the image column and the columns to drop.
+
+    Raises:
+        InputError: the file is no Parquet or is damaged.
+        RefusedInputError: no image column, or columns that cannot become members.
+    """
+    row = 0
+    try:
+        # Without buffer_size, or with pre_buffer, pyarrow holds whole columns of a row group.
+        with pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False, page_checksum_verification=True) as file:
+            table = _Table(file.schema_arrow, name, dataset)
+            for batch in file.iter_batches(BATCH_ROWS, columns=table.read, use_threads=False):
+                columns = [_values(column) for column in batch.columns]
+                for values in zip(*columns, strict=True):
+                    yield table.sample(dict(zip(batch.schema.names, values, strict=True)), row)
+                    row += 1
+    except _DAMAGED as error:
+        raise InputError(
+            f"shard {name}: the Parquet file is damaged, or is none, at or after row {row}: {error}; fetch it again"
+        ) from error
+
+
+class _Table:
+    """What each column of one file becomes."""
+
+    def __init__(self, schema: pa.Schema, name: str, dataset: Dataset) -> None:
+        self.name = name
+        self.stem = PurePosixPath(name).name.removesuffix(".parquet").replace(".", "_")
+        self.seen: set[bytes] = set()
+        if len(set(schema.names)) < len(schema.names):
+            raise RefusedInputError(f"shard {name}: column names stand twice in {schema.names}; rename them")
+        types = dict(zip(schema.names, schema.types, strict=True))
+        self.image = next((column for column in dataset.image_fields if column in types), "")
+        binary = [column for column, kind in types.items() if _is_bytes(kind)]
+        if self.image not in binary:
+            found = f"column {self.image!r} is {types[self.image]}" if self.image else "no such column"
+            raise RefusedInputError(
+                f"shard {name}: dataset.image is {dataset.image!r}, but {found}; columns with bytes: "
+                f"{', '.join(binary) or 'none'}; all columns: {', '.join(types)}; name the right one in dataset.image"
+            )
+        self.key = next((column for column in ("__key__", "key") if column in types and column not in binary), "")
+        kept = [column for column in types if column in (self.image, self.key) or dataset.members.get(column) != "drop"]
+        self.read = kept if len(kept) < len(types) else None
+        self.binary = [column for column in kept if column in binary and column != self.image]
+        self.plain = [column for column in kept if column not in (*binary, self.key)]
+        for column in self.plain:
+            if _holds_bytes(types[column]):
+                raise RefusedInputError(
+                    f"shard {name}: column {column!r} nests bytes in {types[column]}, where an unprotected original "
+                    "may hide; declare it `drop` under dataset.members, or store it as a column of its own"
+                )
+        for column in self.binary:
+            if column == "json" or "/" in column or unsafe_name(column) is not None:
+                raise RefusedInputError(
+                    f"shard {name}: binary column {column!r} cannot be a member's name; rename it, or declare it "
+                    "`drop` under dataset.members"
+                )
+
+    def sample(self, row: Mapping[str, Any], index: int) -> Sample | Quarantined:
+        """Row `index` as a sample."""
+        default = f"{self.stem}-{index:08d}"
+        given = str(row[self.key]) if self.key and row[self.key] is not None else default
+        unsafe = unsafe_name(given)
+        key = given.replace(".", "_")
+        if unsafe is not None or key.endswith("/"):
+            return self.quarantined(default, "unsafe-name", f"the key {given!r} {unsafe or 'has no name'}; correct it")
+        digest = key_hash(key)
+        if digest in self.seen:
+            return self.quarantined(key, "duplicate-key", f"row {index} repeats a key; make {self.key!r} unique")
+        self.seen.add(digest)
+        image = _bytes(row[self.image])
+        if image is None:
+            return self.quarantined(key, "no-image", f"column {self.image!r} of row {index} holds no bytes; embed them")
+        extension = image_extension(image) or "img"
+        members = [Member(extension, image)]
+        for column in self.binary:
+            data = _bytes(row[column])
+            if data is not None and column == extension:
+                raise RefusedInputError(
+                    f"shard {self.name}: sample {key!r}: column {column!r} has the name of the image's format; "
+                    "rename it, or declare it `drop` under dataset.members"
+                )
+            if data is not None:
+                members.append(Member(column, data))
+        if self.plain:
+            values = {column: _plain(row[column]) for column in self.plain}
+            members.append(Member("json", json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()))
+        return Sample(key, tuple(members), image=extension)
+
+    def quarantined(self, key: str, reason: str, message: str) -> Quarantined:
+        """The record of a row that is left out."""
+        return Quarantined(
+            shard=self.name, key=key, reason=reason, message=f"shard {self.name}, sample {key!r}: {message}"
+        )
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _is_binary(field.type) for field in kind)
+    return _is_binary(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _holds_bytes(kind.storage_type)
+    if isinstance(kind, pa.DictionaryType):
+        return _holds_bytes(kind.value_type)
+    return _is_binary(kind) or any(_holds_bytes(kind.field(index).type) for index in range(kind.num_fields))
+
+
+def _bytes(value: Any) -> bytes | None:
+    data = value.get("bytes") if isinstance(value, dict) else value
+    return data if isinstance(data, bytes) else None
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Python values of a column; nanoseconds, which Python's times lack, are cut to microseconds."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    elif pa.types.is_duration(column.type):
+        column = column.cast(pa.duration("us"), safe=False)
+    elif pa.types.is_time64(column.type):
+        column = column.cast(pa.time64("us"), safe=False)
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """`value` as strict JSON has it."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value if value is None or isinstance(value, bool | int | str) else str(value)

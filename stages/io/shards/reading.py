@@ -1,0 +1,34 @@
+"""From a local shard to its samples: the ending of its name chooses the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from schemas.config import Dataset
+from schemas.errors import InputError
+from schemas.records import Quarantined
+from stages.io.shards.sample import Sample
+
+
+def read_samples(path: Path, name: str, dataset: Dataset) -> Iterator[Sample | Quarantined]:
+    """Stream the samples of one local shard, in their order and in constant memory.
+
+    Args:
+        path: the shard on the local disk.
+        name: the shard's name for messages; its ending (`.tar`, `.parquet`) chooses the reader.
+        dataset: how a sample is laid out.
+
+    Raises:
+        InputError: the shard is damaged, or neither tar nor Parquet.
+        RefusedInputError: a Parquet table without the image column, or one that must not be processed as it is.
+    """
+    # The readers build the records of this file, so it cannot import them while it is being imported itself.
+    from stages.io.shards.parquet import read_parquet
+    from stages.io.shards.tar import read_tar
+
+    if name.lower().endswith(".tar"):
+        return read_tar(path, name)
+    if name.lower().endswith(".parquet"):
+        return read_parquet(path, name, dataset)
+    raise InputError(f"shard {name}: only .tar and .parquet can be read; convert it, or leave it out of dataset.shards")

@@ -1,0 +1,1 @@
+"""Stores: a few verified verbs over objects, on any storage that fsspec reaches."""

@@ -1,0 +1,132 @@
+"""Objects on a local disk: published by rename, flushed to the disk before they are visible."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from stages.io.store.objects import Entries, Entry
+
+TEMPORARY = ".mtlue-part-"
+"""Start of the name of a file that is still being written; never listed."""
+
+
+class Disk:
+    """Objects below a local directory; see `Objects` for the verbs. Errors are the system's own OSError."""
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root)
+
+    def list(self, prefix: str) -> Entries:
+        """Every file whose name starts with `prefix`; linked directories are followed, but never into themselves."""
+        if not self.root.is_dir():
+            return []
+        entries: list[Entry] = []
+        pending: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]
+        while pending:
+            directory, ancestors = pending.pop()
+            for item in self._scan(directory):
+                name = f"{directory}{item.name}"
+                if item.is_dir():
+                    found = item.stat()
+                    identity = (found.st_dev, found.st_ino)
+                    below = f"{name}/"
+                    if identity not in ancestors and (below.startswith(prefix) or prefix.startswith(below)):
+                        pending.append((below, (*ancestors, identity)))
+                elif name.startswith(prefix) and not item.name.startswith(TEMPORARY):
+                    if item.is_symlink() and not os.path.exists(item.path):
+                        raise FileNotFoundError(2, "the symbolic link leads nowhere", item.path)
+                    if item.is_file() and (entry := self.stat(name)):
+                        entries.append(entry)
+        return entries
+
+    def stat(self, name: str) -> Entry | None:
+        """The file as it is now; None when it does not exist or is a directory."""
+        try:
+            found = os.stat(self.root / name)
+        except FileNotFoundError:
+            return None
+        return None if stat.S_ISDIR(found.st_mode) else Entry(name, found.st_size, str(found.st_mtime_ns))
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes."""
+        return (self.root / name).read_bytes()
+
+    def download(self, name: str, path: Path) -> None:
+        """Copy the file to `path`."""
+        shutil.copyfile(self.root / name, path)
+
+    def upload(self, path: Path, name: str) -> None:
+        """Copy `path` into the target's directory, flush it, rename it to its name."""
+        with path.open("rb") as source:
+            self._publish(name, lambda part: shutil.copyfileobj(source, part, 1 << 20))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write and flush a temporary file, rename it to its name."""
+        self._publish(name, lambda part: part.write(data))
+
+    def create(self, name: str, data: bytes, token: str) -> bool:
+        """Write and flush a temporary file, then link it: a link fails when the name exists."""
+        target = self.root / name
+        with self._part(target, lambda part: part.write(data)) as part:
+            try:
+                os.link(part, target)
+            except FileExistsError:
+                return False
+            _flush_directory(target.parent)
+            return True
+
+    def delete(self, name: str) -> None:
+        """Remove the file; its directory stays."""
+        (self.root / name).unlink(missing_ok=True)
+
+    def expected_etag(self, path: Path) -> str:
+        """Empty: etags of a disk are times."""
+        return ""
+
+    def _scan(self, directory: str) -> Sequence[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.root / directory) as items:
+                return list(items)
+        except FileNotFoundError:  # removed since its parent was read
+            return []
+
+    def _publish(self, name: str, fill: Callable[[BinaryIO], object]) -> None:
+        target = self.root / name
+        with self._part(target, fill) as part:
+            os.replace(part, target)
+            _flush_directory(target.parent)
+
+    @contextmanager
+    def _part(self, target: Path, fill: Callable[[BinaryIO], object]) -> Iterator[Path]:
+        """Yield a complete, flushed temporary file beside `target`; what is left of it is removed afterwards."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            with part.open("xb") as file:  # unlike a tempfile's, its mode follows the umask
+                fill(file)
+                file.flush()
+                # The kernel stamps in steps of some ms: two writes within one would have the same etag.
+                now = time.time_ns()
+                os.utime(file.fileno(), ns=(now, now))
+                os.fsync(file.fileno())
+            yield part
+        finally:
+            with suppress(FileNotFoundError):
+                part.unlink()
+
+
+def _flush_directory(directory: Path) -> None:
+    """Make a rename in `directory` survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,213 @@
+"""Stores: a few verbs over the objects below one URL, verified and retried, on any storage that fsspec reaches."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import re
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from schemas.config import Storage
+from schemas.errors import StoreError, TransientError
+from stages.io.store.disk import Disk
+from stages.io.store.failures import retried
+from stages.io.store.objects import Entries, Entry, Objects
+from stages.io.store.remote import Remote
+from stages.io.store.urls import LOCAL, format_url, places_overlap, split_url
+
+__all__ = ["Entry", "Store", "places_overlap"]
+
+T = TypeVar("T")
+
+
+class Store:
+    """Objects below one URL: a path, `file://`, `s3://`, `gs://`, `az://` or `memory://`.
+
+    Picklable; the connection is made on first use in each process, never carried over a fork. Credentials come from the
+    environment. A root that is not there yet is a store without objects; the first object makes it.
+
+    >>> store = Store("memory://example")
+    >>> store.write("a/b.txt", b"text").size
+    4
+    >>> [entry.name for entry in store.list()]
+    ['a/b.txt']
+
+    Every verb raises:
+        StoreError: permanent: missing, forbidden, wrong credentials, no bucket, read-only. Says the mend.
+        TransientError: timeouts, 5xx answers and broken connections that outlasted the retries.
+    """
+
+    def __init__(self, url: str, storage: Storage = Storage(), *, anon: bool = False) -> None:
+        """Root a store at `url`.
+
+        Args:
+            url: the root; a relative path is taken from the current directory, now.
+            storage: how it is reached; its `anon` is not read here.
+            anon: read without credentials.
+
+        Raises:
+            ConfigError: the URL names no place.
+        """
+        self._protocol, self._root = split_url(url)
+        self._storage = storage
+        self._anon = anon
+        self._opened: tuple[int, Objects] | None = None
+
+    @property
+    def url(self) -> str:
+        """The root, without a slash at the end; absolute on a local disk."""
+        return format_url(self._protocol, self._root)
+
+    def join(self, name: str) -> str:
+        """The full URL of an object."""
+        return f"{self.url.rstrip('/')}/{name}"
+
+    def list(self, prefix: str = "") -> Entries:
+        """Every object whose name starts with `prefix`, at any depth, sorted by name; a missing bucket is an error."""
+        entries = self._attempt("list", prefix, lambda objects, _: objects.list(prefix))
+        return sorted(entries, key=lambda entry: entry.name)
+
+    def stat(self, name: str) -> Entry | None:
+        """The object as it is now; None when it does not exist."""
+        return self._attempt("look up", _checked(name), lambda objects, _: objects.stat(name))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a small object."""
+        return self._attempt("read", _checked(name), lambda objects, _: objects.read(name))
+
+    def get(self, name: str, path: Path) -> Entry:
+        """Download an object to the local file `path`; nothing is left there when it fails.
+
+        Every attempt starts from the first byte. The length must be the one that the store lists, and the object must
+        be the same before and after.
+        """
+        if not path.parent.is_dir():
+            raise StoreError(f"{self.join(name)}: cannot download to {path}: its directory does not exist; create it")
+
+        def download(objects: Objects, _: int) -> Entry:
+            entry = objects.stat(name)
+            if entry is None:
+                raise StoreError(f"{self.join(name)}: cannot download: there is no such object; check the name")
+            objects.download(name, path)
+            size = path.stat().st_size
+            if size != entry.size:
+                raise TransientError(f"{self.join(name)}: {size} of {entry.size} bytes arrived")
+            if objects.stat(name) != entry:
+                raise TransientError(f"{self.join(name)}: the object changed while it was downloaded")
+            return entry
+
+        try:
+            return self._attempt("download", _checked(name), download)
+        except BaseException:
+            with suppress(OSError):
+                path.unlink()
+            raise
+
+    def put(self, path: Path, name: str) -> Entry:
+        """Publish the local file `path` as a whole, or not at all; an object of that name is replaced.
+
+        Afterwards the store's size must be the file's, and so must its etag where that is a checksum (an S3 store that
+        encrypts has other etags: there the object is read back and compared).
+        """
+        if not path.is_file():
+            raise StoreError(f"{self.join(name)}: cannot upload {path}: there is no such file")
+
+        def upload(objects: Objects, _: int) -> Entry:
+            objects.upload(path, name)
+            entry = objects.stat(name)
+            size = path.stat().st_size
+            if entry is None or entry.size != size:
+                found = "nothing" if entry is None else f"{entry.size} bytes"
+                raise TransientError(f"{self.join(name)}: {size} bytes were uploaded, the store shows {found}")
+            expected = objects.expected_etag(path)
+            if expected and expected != entry.etag and not _holds(objects, name, path):
+                raise TransientError(f"{self.join(name)}: the store's bytes differ from those of {path}")
+            return entry
+
+        return self._attempt("upload", _checked(name), upload)
+
+    def write(self, name: str, data: bytes) -> Entry:
+        """Publish a small object as a whole, or not at all; one of that name is replaced."""
+
+        def write(objects: Objects, _: int) -> Entry:
+            objects.write(name, data)
+            entry = objects.stat(name)
+            if entry is None:
+                raise TransientError(f"{self.join(name)}: {len(data)} bytes were written, the store shows nothing")
+            return entry
+
+        return self._attempt("write", _checked(name), write)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Publish a small object unless one of that name exists; of several writers exactly one gets True."""
+        token = uuid.uuid4().hex
+
+        def create(objects: Objects, attempt: int) -> bool:
+            if objects.create(name, data, token):
+                return True
+            # The answer to an earlier attempt may have been lost after it had done its work.
+            with suppress(FileNotFoundError):
+                return attempt > 0 and objects.read(name) == data
+            return False
+
+        return self._attempt("create", _checked(name), create)
+
+    def delete(self, name: str) -> None:
+        """Remove an object; it is no error when it does not exist."""
+        self._attempt("delete", _checked(name), lambda objects, _: objects.delete(name))
+
+    def __reduce__(self) -> tuple[Callable[[], Store], tuple[()]]:
+        return partial(Store, self.url, self._storage, anon=self._anon), ()
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    def _objects(self) -> Objects:
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = (os.getpid(), self._connect())
+        return self._opened[1]
+
+    def _connect(self) -> Objects:
+        if self._protocol == LOCAL:
+            return Disk(self._root)
+        return Remote(self._protocol, self._root, self._storage, anon=self._anon)
+
+    def _attempt(self, doing: str, name: str, action: Callable[[Objects, int], T]) -> T:
+        def once(attempt: int) -> T:
+            return action(self._objects(), attempt)
+
+        return retried(once, doing=doing, url=self.join(name) if name else self.url, endpoint=self._endpoint())
+
+    def _endpoint(self) -> str:
+        """Where the store answers and as whom, for messages; empty when there is no choice."""
+        if self._protocol == LOCAL:
+            return ""
+        endpoint = (self._protocol == "s3" and self._storage.endpoint_url) or "the provider's endpoint"
+        endpoint = re.sub(r"//[^/@]*@", "//", endpoint)  # a password has no place in a message
+        return f"{endpoint} without credentials" if self._anon else endpoint
+
+
+def _checked(name: str) -> str:
+    """Refuse a name that is none or that leads out of the store's root.
+
+    Raises:
+        StoreError: the name is empty, absolute, ends in a slash, or has a step `.` or `..`.
+    """
+    if not name or any(step in {"", ".", ".."} for step in name.split("/")) or re.search(r"[\x00-\x1f]", name):
+        raise StoreError(f"{name!r} cannot name an object: use steps such as a/b.tar, without `.`, `..` and `//`")
+    return name
+
+
+def _holds(objects: Objects, name: str, path: Path) -> bool:
+    """Read an object back and compare it with the local file that was uploaded."""
+    copy = path.with_name(f".{path.name}.readback")
+    try:
+        objects.download(name, copy)
+        return filecmp.cmp(path, copy, shallow=False)
+    finally:
+        copy.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What every training needs: image table, augmentation, optimiser."""

@@ -1,0 +1,1 @@
+"""Backbones of surrogates and victims: one file a family."""

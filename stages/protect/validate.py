@@ -1,0 +1,126 @@
+"""Validate: a protected shard is read again from its final bytes and compared with its input, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from schemas.config import Dataset
+from schemas.errors import SampleError, ValidationError
+from schemas.records import Quarantined
+from schemas.stats import Moments, psnr
+from stages.ingest.reading import decode
+from stages.io.images.codecs import Pixels, same_layout
+from stages.io.images.pixels import bound_of, has_alpha, peak_of
+from stages.io.shards.layout import image_member
+from stages.io.shards.reading import read_samples
+from stages.io.shards.sample import Member, Sample
+
+
+@dataclass
+class Measured:
+    """What the comparison of two shards measured."""
+
+    samples: int = 0
+    max_delta: int = 0
+    """Largest |Δ| in levels of 255 (16-bit images: rounded up to such levels)."""
+    psnr: Moments = field(default_factory=Moments)
+    """dB, over samples."""
+    delta: Moments = field(default_factory=Moments)
+    """Mean |Δ| of each sample in levels of 255."""
+
+
+def measure_change(key: str, clean_HWC: Pixels, protected_HWC: Pixels, epsilon: float) -> tuple[int, float, float]:
+    """Check one image against the bound.
+
+    Returns:
+        (largest |Δ| in levels of 255, mean |Δ| in levels, mean squared error in levels²).
+
+    Raises:
+        SampleError: `out-of-bound`, `unchanged`, `layout`; names the key and the value found.
+    """
+    if clean_HWC.shape != protected_HWC.shape or clean_HWC.dtype != protected_HWC.dtype:
+        raise SampleError(
+            "layout",
+            f"sample {key!r}: the protected image is {protected_HWC.shape} {protected_HWC.dtype}, "
+            f"the input {clean_HWC.shape} {clean_HWC.dtype}",
+        )
+    colours = clean_HWC.shape[2] - has_alpha(clean_HWC)
+    change = protected_HWC.astype(np.int32) - clean_HWC.astype(np.int32)
+    if change[:, :, colours:].any():
+        raise SampleError("out-of-bound", f"sample {key!r}: the alpha channel changed")
+    size = np.abs(change[:, :, :colours])
+    largest, bound = int(size.max()), bound_of(clean_HWC, epsilon)
+    if largest > bound:
+        raise SampleError("out-of-bound", f"sample {key!r}: a pixel moved by {largest} levels; the bound is {bound}")
+    if largest == 0:
+        raise SampleError("unchanged", f"sample {key!r}: the protected image is the input; too small, or ε too small")
+    level = peak_of(clean_HWC) / 255
+    squared = float(np.square(size, dtype=np.float64).mean()) / level**2
+    return int(np.ceil(largest / level)), float(size.mean()) / level, squared
+
+
+def validate_shard(
+    source: Path, source_name: str, protected: Path, dataset: Dataset, *, epsilon: float, encoding: str
+) -> Measured:
+    """Compare a protected shard with its input, both on the local disk.
+
+    Every protected sample must have the key, the order and the members of its input, every other member byte for byte
+    (dropped ones left out), and an image within the bound and not unchanged, with the ending of `encoding`. Input
+    samples may be missing (they were quarantined); nothing may be added.
+
+    Returns:
+        What was measured, over the protected samples.
+
+    Raises:
+        ValidationError: names the shard, the sample and what differs.
+    """
+    measured = Measured()
+    inputs = (found for found in read_samples(source, source_name, dataset) if isinstance(found, Sample))
+    for sample in _protected_samples(protected, source_name, dataset):
+        original = next((candidate for candidate in inputs if candidate.key == sample.key), None)
+        if original is None:
+            raise ValidationError(f"shard {source_name}: sample {sample.key!r} is not in the input, or out of order")
+        try:
+            clean = image_member(original, dataset)
+            image = _compare_members(original, sample, clean, dataset, encoding)
+            decoded = decode(clean.data, sample.key, dataset).pixels
+            again = decode(image.data, sample.key, dataset).pixels
+            largest, mean, squared = measure_change(sample.key, decoded, same_layout(again, decoded.shape[2]), epsilon)
+        except (SampleError, ValidationError) as error:
+            raise ValidationError(f"shard {source_name}: {error.message}") from None
+        measured.samples += 1
+        measured.max_delta = max(measured.max_delta, largest)
+        measured.psnr = measured.psnr.add(psnr(squared))
+        measured.delta = measured.delta.add(mean)
+    return measured
+
+
+def _protected_samples(path: Path, name: str, dataset: Dataset) -> Iterator[Sample]:
+    for found in read_samples(path, name if name.lower().endswith(".tar") else f"{name}.tar", dataset):
+        if isinstance(found, Quarantined):
+            raise ValidationError(f"shard {name}: protected sample {found.key!r}: {found.message}")
+        yield found
+
+
+def _compare_members(original: Sample, protected: Sample, clean: Member, dataset: Dataset, encoding: str) -> Member:
+    """The protected image's member, after every other member was compared with the input's."""
+    expected = [member for member in original.members if member is clean or dataset.members.get(member.field) != "drop"]
+    if len(expected) != len(protected.members):
+        raise ValidationError(
+            f"sample {protected.key!r} has members {[member.field for member in protected.members]}, "
+            f"expected {[member.field for member in expected]}"
+        )
+    for before, after in zip(expected, protected.members, strict=True):
+        if before is not clean and (before.field != after.field or before.data != after.data):
+            raise ValidationError(f"sample {protected.key!r}: member {before.field!r} is not the input's")
+    image = protected.members[expected.index(clean)]
+    head, dot, _ = clean.field.rpartition(".")
+    if image.field != f"{head}{dot}{encoding}":
+        raise ValidationError(
+            f"sample {protected.key!r}: the image is named {image.field!r}, expected {head + dot + encoding!r}"
+        )
+    return image

@@ -1,0 +1,1 @@
+"""Publish: the public artefacts, folded from the ledger."""

@@ -1,0 +1,114 @@
+"""The dataset card (README.md of the public place).
+
+It is meant for strangers. A fact gets in only when it is listed on purpose: names, sizes and checksums of the published
+bytes, tasks, classes, label counts, and the bound B. Nothing of the configuration's places, storage, seeds, method or
+generator, and no figure of the originals, is passed to the template.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+import yaml
+
+from schemas.config import Config
+from schemas.records import Manifest, ShardProfile, output_name
+from schemas.tasks import Task
+from stages.publish.layout import image_fields, label_place
+
+CLASSES_SHOWN = 50
+"""Rows of a class table on the card; a task with more classes shows its most frequent ones."""
+
+
+SIZE_CATEGORIES = (
+    (10**3, "n<1K"),
+    (10**4, "1K<n<10K"),
+    (10**5, "10K<n<100K"),
+    (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"),
+    (10**8, "10M<n<100M"),
+    (10**9, "100M<n<1B"),
+)  # Hugging Face Hub, dataset card metadata
+
+
+def dataset_card(config: Config, manifest: Manifest, profiles: Sequence[ShardProfile]) -> str:
+    """Write README.md: Markdown under the YAML front matter that the Hugging Face Hub reads.
+
+    Args:
+        config: for the dataset's name, its tasks, the encoding and the bound.
+        manifest: what was published.
+        profiles: ingest's label counts; those of shards that were not published are passed by.
+    """
+    published = {shard.name for shard in manifest.shards}
+    counted = [profile for profile in profiles if output_name(profile.name) in published]
+    front = {
+        "pretty_name": config.name,
+        "task_categories": ["image-classification"],
+        "tags": ["webdataset", "croissant", "protected-images", *(["multi-task"] if len(config.tasks) > 1 else [])],
+        "size_categories": [size_category(manifest.samples)],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": _shard_glob(manifest)}]}],
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("stages.publish", "templates"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - Markdown: the filter `cell` escapes every name instead
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = markdown_text
+    return environment.get_template("card.md.j2").render(
+        front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True).rstrip(),
+        name=config.name,
+        samples=manifest.samples,
+        shards=len(manifest.shards),
+        gigabytes=manifest.bytes / 1e9,
+        first_shard=manifest.shards[0].name if manifest.shards else "",
+        encoding=config.protect.encoding,
+        image_fields=image_fields(config, counted),
+        bound=config.protection.bound,
+        tasks=[_card_task(task, counted) for task in config.tasks],
+        uncounted=max(0, sum(profile.samples for profile in counted) - manifest.samples),
+    )
+
+
+def size_category(samples: int) -> str:
+    """The Hugging Face Hub's word for a number of samples."""
+    return next((word for limit, word in SIZE_CATEGORIES if samples < limit), "n>1B")
+
+
+def _shard_glob(manifest: Manifest) -> str:
+    return "**/*.tar" if any("/" in shard.name for shard in manifest.shards) else "*.tar"
+
+
+def _card_task(task: Task, profiles: Sequence[ShardProfile]) -> dict[str, Any]:
+    """One task as the card shows it: class counts summed over shards, and how to read the label in Python."""
+    counts = [0] * task.class_count
+    for profile in profiles:
+        for index, count in enumerate(profile.histograms.get(task.name, [])):
+            counts[index] += count
+    rows = [(index, name, count) for index, (name, count) in enumerate(zip(task.class_names, counts, strict=True))]
+    if len(rows) > CLASSES_SHOWN:
+        rows = sorted(rows, key=lambda row: (-row[2], row[0]))[:CLASSES_SHOWN]
+    member, path = label_place(task, profiles)
+    read = f"sample[{json.dumps(member)}]" + "".join(f"[{json.dumps(key)}]" for key in path)
+    return {
+        "name": task.name,
+        "classes": task.class_count,
+        "rows": rows,
+        "named": not isinstance(task.classes, int),
+        "missing": sum(profile.missing.get(task.name, 0) for profile in profiles),
+        "member": member,
+        "read": read if path else f"{read}.decode()",
+        "is_json": bool(path),
+    }
+
+
+def markdown_text(value: object) -> str:
+    """Escape a name for Markdown, tables included: no markup, no HTML, no line break gets through."""
+    text = re.sub(r"\s+", " ", str(value)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", text)

@@ -1,0 +1,28 @@
+"""Where image and labels are found in a published sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.config import Config
+from schemas.records import ShardProfile
+from schemas.tasks import Task
+
+
+def image_fields(config: Config, profiles: Sequence[ShardProfile]) -> list[str]:
+    """Member fields under which published images are found: `jpg` becomes `png`, `left.jpg` becomes `left.png`."""
+    if _from_parquet(profiles):
+        return [config.protect.encoding]
+    stems = [field.rpartition(".")[0] for field in config.dataset.image_fields]
+    return list(dict.fromkeys(f"{stem}.{config.protect.encoding}".lstrip(".") for stem in stems))
+
+
+def label_place(task: Task, profiles: Sequence[ShardProfile]) -> tuple[str, tuple[str, ...]]:
+    """Member of a published sample that holds a task's label, and the keys to follow inside it (none: plain text)."""
+    if _from_parquet(profiles) and task.member != "json":
+        return "json", (task.member, *task.path)
+    return task.member, task.path
+
+
+def _from_parquet(profiles: Sequence[ShardProfile]) -> bool:
+    return bool(profiles) and all(profile.name.endswith(".parquet") for profile in profiles)

@@ -1,0 +1,36 @@
+"""Figures as text for people: percentages, numbers, durations, sizes."""
+
+from __future__ import annotations
+
+import math
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share of 0..1 as text: `14 %`, with a no-break space."""
+    return f"{100 * share:.{digits}f}\u00a0%"
+
+
+def number(value: float, digits: int = 1) -> str:
+    """A number with grouped thousands; `∞` where it is infinite, `–` where there is none (NaN)."""
+    if math.isnan(value):
+        return "–"
+    return "∞" if math.isinf(value) else f"{value:,.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `4.2 s`, `48 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.{1 if seconds < 10 else 0}f}\u00a0s"
+    if whole < 3600:
+        return f"{whole // 60}\u00a0min {whole % 60}\u00a0s"
+    return f"{whole // 3600}\u00a0h {whole % 3600 // 60}\u00a0min"
+
+
+def size_text(count: float) -> str:
+    """Bytes in the largest unit that leaves a number over 1."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

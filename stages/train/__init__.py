@@ -1,0 +1,1 @@
+"""Train: the generator, by one loop for every base method."""

@@ -1,0 +1,1 @@
+"""Verify: a published shard is read again, as a stranger would."""

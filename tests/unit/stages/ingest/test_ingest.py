@@ -1,0 +1,290 @@
+"""Ingest: the profile counts what is in a shard, and every version of a table holds the same samples."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from schemas.config import Dataset
+from schemas.errors import InputError, RefusedInputError
+from schemas.plans import IngestPlan
+from schemas.records import ShardProfile
+from schemas.tasks import MISSING, Task
+from stages.ingest.ingest import ingest_shard, profile_shard
+from stages.io.images.codecs import decode_image
+from stages.io.images.pixels import canonical_view
+from stages.io.store.store import Store
+from stages.learning.table import ImageTable, open_table
+from stages.transforms.noise import add_noise
+from tests import builders
+from tests.builders import BuiltSample
+
+TASKS = [Task(field="json.a", classes=3), Task(field="json.b", classes=["no", "yes"])]
+NUMBERED = [Task(field="cls", classes=1000)]
+
+
+def plan(**values: Any) -> IngestPlan:
+    defaults: dict[str, Any] = {
+        "dataset": Dataset(shards="x"),
+        "tasks": TASKS,
+        "resolution": 16,
+        "samples_per_shard": 1000,
+    }
+    return IngestPlan.model_validate({**defaults, **values})
+
+
+def sample(key: str, image: bytes | None = None, field: str = "png", **labels: Any) -> BuiltSample:
+    image = builders.png(builders.picture(0, 16, 16)) if image is None else image
+    return key, [(field, image), ("json", json.dumps(labels).encode())]
+
+
+def numbered(count: int, *, reverse: bool = False) -> list[BuiltSample]:
+    """Samples whose label is their number, so that a table's labels say which samples it holds."""
+    samples: list[BuiltSample] = [
+        (f"k{number}", [("png", builders.png(builders.picture(number, 16, 16))), ("cls", str(number).encode())])
+        for number in range(count)
+    ]
+    return samples[::-1] if reverse else samples
+
+
+def profiled(tmp_path: Path, samples: list[BuiltSample], name: str = "s.tar", **values: Any) -> ShardProfile:
+    path = builders.write_shard(tmp_path / name, samples)
+    return profile_shard(path, name, tmp_path / f"{name}.arrow", plan(**values))
+
+
+def table_of(tmp_path: Path, samples: list[BuiltSample], name: str = "s.tar", **values: Any) -> ImageTable:
+    profiled(tmp_path, samples, name, **values)
+    return open_table([tmp_path / f"{name}.arrow"])
+
+
+def by_label(table: ImageTable) -> dict[int, np.ndarray]:
+    images = table.images(np.arange(len(table)))
+    return dict(zip(table.labels_NK[:, 0].tolist(), images, strict=True))
+
+
+# --- the profile ------------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_counted_by_class_and_missing_ones_apart(tmp_path: Path) -> None:
+    samples = [
+        sample("s0", a=0, b="yes"),
+        sample("s1", a=2, b="no"),
+        sample("s2", a=2, b=None),
+        sample("s3", a=2),
+        sample("s4", b="yes"),
+    ]
+    profile = profiled(tmp_path, samples)
+    assert profile.samples == profile.cached == 5
+    assert profile.histograms == {"a": [1, 0, 3], "b": [1, 2]}
+    assert profile.missing == {"a": 1, "b": 2}
+    table = open_table([tmp_path / "s.tar.arrow"])
+    assert table.labels_NK.tolist() == [[0, 1], [2, 0], [2, MISSING], [2, MISSING], [MISSING, 1]]
+
+
+def test_layouts_sizes_and_turned_images_are_counted(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[274] = 6
+    samples = [
+        sample("s0", builders.png(builders.picture(0, 20, 30))),
+        sample("s1", builders.png(builders.picture(1, 10, 50, 1))),
+        sample("s2", builders.png(builders.picture(2, 16, 16, 4))),
+        sample("s3", builders.png(builders.picture(3, 16, 16, 1).astype(np.uint16) * 257)),
+        sample("s4", builders.encoded(Image.new("RGB", (16, 16)), "JPEG", exif=turned), field="jpg"),
+    ]
+    profile = profiled(tmp_path, samples)
+    assert profile.modes == {"I;16": 1, "L": 1, "RGB": 2, "RGBA": 1}
+    assert profile.rotated == 1
+    assert (profile.height.minimum, profile.height.maximum, profile.height.count) == (10, 20, 5)
+    assert profile.height.mean == pytest.approx((20 + 10 + 16 + 16 + 16) / 5)
+    assert (profile.width.minimum, profile.width.maximum) == (16, 50)
+    assert open_table([tmp_path / "s.tar.arrow"]).gray_N.tolist() == [False, True, False, True, False]
+
+
+def test_the_shard_is_named_by_its_bytes(tmp_path: Path) -> None:
+    profile = profiled(tmp_path, [sample("s0")])
+    data = (tmp_path / "s.tar").read_bytes()
+    assert profile.name == "s.tar"
+    assert profile.bytes == len(data)
+    assert profile.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_bad_samples_are_quarantined_with_their_reason_and_counted_nowhere_else(tmp_path: Path) -> None:
+    samples = [
+        sample("good", a=1, b="no"),
+        sample("label", a=3, b="no"),
+        sample("word", a=1, b="perhaps"),
+        sample("noise", b"no image at all", a=1, b="no"),
+        ("alone", [("json", b'{"a": 1}')]),
+        sample("good", a=0, b="yes"),
+        sample("last", a=2, b="yes"),
+    ]
+    profile = profiled(tmp_path, samples)
+    assert [(found.key, found.reason) for found in profile.quarantined] == [
+        ("label", "label-out-of-range"),
+        ("word", "label-unreadable"),
+        ("noise", "corrupt-image"),
+        ("alone", "no-image"),
+        ("good", "duplicate-key"),
+    ]
+    assert all(found.shard == "s.tar" and repr(found.key) in found.message for found in profile.quarantined)
+    assert profile.samples == profile.cached == 2
+    assert profile.histograms == {"a": [0, 1, 1], "b": [1, 1]}
+
+
+def test_the_fields_that_a_task_could_name_are_collected_from_samples_without_label_too(tmp_path: Path) -> None:
+    samples = [
+        sample("s0", shape={"kind": 1}),
+        ("s1", [("png", builders.png(builders.picture(0, 4, 4))), ("cls", b"3"), ("txt", b"words")]),
+        sample("s2", b"\xff\xd8 broken", colour=1),
+    ]
+    assert set(profiled(tmp_path, samples).fields) == {"json.shape.kind", "cls", "txt", "json.colour"}
+
+
+def test_a_shard_without_samples_has_an_empty_profile_and_no_table(tmp_path: Path) -> None:
+    source, ref = builders.shard_ref(builders.write_shard(tmp_path / "raw" / "e.tar", []))
+    work = Store(str(tmp_path / "work"))
+    profile = ingest_shard(source, ref, work, "tables/e.arrow", plan())
+    assert (profile.samples, profile.cached, profile.cache) == (0, 0, "")
+    assert work.list() == []
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_holds_what_the_generator_will_see(tmp_path: Path) -> None:
+    images = [builders.picture(0, 30, 20), builders.picture(1, 9, 40, 4), builders.picture(2, 16, 16, 1)]
+    table = table_of(tmp_path, [sample(f"s{n}", builders.png(image)) for n, image in enumerate(images)])
+    for row, image in zip(table.images(np.arange(3)), images, strict=True):
+        np.testing.assert_array_equal(row, canonical_view(image, 16))
+
+
+def test_a_table_is_put_into_the_private_place_under_the_given_name(tmp_path: Path) -> None:
+    source, ref = builders.shard_ref(builders.write_shard(tmp_path / "raw" / "s.tar", numbered(3)))
+    work = Store(str(tmp_path / "work"))
+    profile = ingest_shard(source, ref, work, "tables/s.arrow", plan(tasks=NUMBERED))
+    assert profile.cache == "tables/s.arrow"
+    assert [entry.name for entry in work.list()] == ["tables/s.arrow"]
+    assert by_label(open_table([tmp_path / "work" / "tables" / "s.arrow"])).keys() == {0, 1, 2}
+
+
+def test_a_damaged_shard_leaves_no_table(tmp_path: Path) -> None:
+    path = builders.write_shard(tmp_path / "raw" / "s.tar", numbered(5))
+    path.write_bytes(path.read_bytes()[:4000])
+    source, ref = builders.shard_ref(path)
+    work = Store(str(tmp_path / "work"))
+    with pytest.raises(InputError, match=r"shard s\.tar: damaged"):
+        ingest_shard(source, ref, work, "tables/s.arrow", plan(tasks=NUMBERED))
+    assert work.list() == []
+
+
+def test_an_undeclared_original_ends_ingest_and_names_the_shard(tmp_path: Path) -> None:
+    image = builders.png(builders.picture(0, 16, 16))
+    with pytest.raises(RefusedInputError, match=r"shard s\.tar: sample 'k'.*'orig'.*dataset\.members"):
+        profiled(tmp_path, [("k", [("jpg", builders.jpeg(builders.picture(0, 16, 16))), ("orig", image)])])
+
+
+def test_parquet_rows_are_profiled_like_samples(tmp_path: Path) -> None:
+    images = [builders.png(builders.picture(number, 16, 16)) for number in range(3)]
+    columns = {"image": pa.array(images, pa.binary()), "a": [0, 2, None], "b": ["yes", "no", "no"]}
+    pq.write_table(pa.table(columns), tmp_path / "s.parquet")
+    tasks = [Task(field="a", classes=3), Task(field="b", classes=["no", "yes"])]
+    found = profile_shard(
+        tmp_path / "s.parquet",
+        "s.parquet",
+        tmp_path / "t",
+        plan(tasks=tasks, dataset=Dataset(shards="x", image="image")),
+    )
+    assert found.histograms == {"a": [1, 0, 1], "b": [2, 1]}
+    assert found.missing == {"a": 1, "b": 0}
+    assert len(open_table([tmp_path / "t"])) == 3
+
+
+# --- sampling and noise -----------------------------------------------------------------------------------------------
+
+
+def test_sampling_keeps_the_same_samples_in_every_version_and_order(tmp_path: Path) -> None:
+    limits = {"tasks": NUMBERED, "samples_per_shard": 7}
+    clean = by_label(table_of(tmp_path, numbered(40), "a.tar", **limits))
+    noisy = by_label(table_of(tmp_path, numbered(40), "b.tar", noise=8 / 255, **limits))
+    turned = by_label(table_of(tmp_path, numbered(40, reverse=True), "c.tar", **limits))
+    assert len(clean) == 7
+    assert clean.keys() == noisy.keys() == turned.keys()
+    assert sorted(clean) != list(range(7)), "by hash, not the first ones"
+
+
+def test_sampling_leaves_the_counts_of_the_whole_shard(tmp_path: Path) -> None:
+    profile = profiled(tmp_path, numbered(40), tasks=NUMBERED, samples_per_shard=7)
+    assert (profile.samples, profile.cached) == (40, 7)
+    assert sum(profile.histograms["cls"]) == 40
+
+
+def test_a_larger_limit_keeps_what_a_smaller_one_kept(tmp_path: Path) -> None:
+    few = by_label(table_of(tmp_path, numbered(40), "a.tar", tasks=NUMBERED, samples_per_shard=5))
+    more = by_label(table_of(tmp_path, numbered(40), "b.tar", tasks=NUMBERED, samples_per_shard=20))
+    every = by_label(table_of(tmp_path, numbered(40), "c.tar", tasks=NUMBERED, samples_per_shard=40))
+    assert few.keys() < more.keys() < every.keys()
+    assert every.keys() == set(range(40))
+
+
+def test_noise_lies_within_the_bound_uses_all_of_it_and_is_centred(tmp_path: Path) -> None:
+    clean = by_label(table_of(tmp_path, numbered(10), "a.tar", tasks=NUMBERED))
+    noisy = by_label(table_of(tmp_path, numbered(10), "b.tar", tasks=NUMBERED, noise=8 / 255))
+    change = np.stack([noisy[label].astype(int) - clean[label] for label in clean])
+    assert (change.min(), change.max()) == (-8, 8)
+    assert abs(change.mean()) < 0.3
+    assert np.abs(change).mean() == pytest.approx(8 * 9 / 17, abs=0.2)  # uniform on -8..8
+
+
+def test_noise_depends_on_key_and_seed_and_not_on_the_position(tmp_path: Path) -> None:
+    noise = {"tasks": NUMBERED, "noise": 8 / 255}
+    one = by_label(table_of(tmp_path, numbered(6), "a.tar", **noise))
+    turned = by_label(table_of(tmp_path, numbered(6, reverse=True), "b.tar", **noise))
+    other = by_label(table_of(tmp_path, numbered(6), "c.tar", seed=1, **noise))
+    for label in range(6):
+        np.testing.assert_array_equal(one[label], turned[label])
+        assert not np.array_equal(one[label], other[label])
+    flat = np.full((16, 16, 3), 128, np.uint8)
+    assert not np.array_equal(add_noise(flat, 8 / 255, "k1", 0), add_noise(flat, 8 / 255, "k2", 0))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_noise_keeps_layout_and_alpha_and_scales_with_the_depth(channels: int, dtype: type) -> None:
+    scale = 257 if dtype == np.uint16 else 1
+    pixels = builders.picture(0, 40, 50, channels).astype(dtype) * dtype(scale)
+    noisy = add_noise(pixels, 8 / 255, "k", 0)
+    assert noisy.dtype == dtype
+    assert noisy.shape == pixels.shape
+    colours = channels - (channels in (2, 4))
+    np.testing.assert_array_equal(noisy[..., colours:], pixels[..., colours:])
+    change = noisy[..., :colours].astype(int) - pixels[..., :colours]
+    assert np.abs(change).max() <= 8 * scale
+    assert np.abs(change).max() > 7.9 * scale
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_noise_does_not_wrap_around_black_and_white(value: int) -> None:
+    noisy = add_noise(np.full((30, 30, 3), value, np.uint8), 8 / 255, "k", 0)
+    assert np.abs(noisy.astype(int) - value).max() == 8
+
+
+def test_the_noise_is_added_at_the_images_own_size(tmp_path: Path) -> None:
+    image = np.full((160, 160, 3), 128, np.uint8)
+    table = table_of(tmp_path, [sample("k", builders.png(image))], noise=8 / 255)
+    change = table.images(np.arange(1))[0].astype(int) - 128
+    # Ten by ten pixels of noise in one pixel of the view: it averages out, as it does for anybody who downsamples.
+    assert 0 < np.abs(change).max() <= 3
+
+
+def test_the_image_is_decoded_as_it_is_stored_not_as_it_is_displayed(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[274] = 6
+    data = builders.encoded(Image.fromarray(builders.picture(0, 16, 16)), "JPEG", exif=turned)
+    table = table_of(tmp_path, [sample("k", data, field="jpg")])
+    np.testing.assert_array_equal(table.images(np.arange(1))[0], decode_image(data, max_pixels=256).pixels)

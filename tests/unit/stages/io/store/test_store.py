@@ -1,0 +1,293 @@
+"""Stores on a local disk and in memory: whole objects or none, named errors, places that overlap."""
+
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import ConfigError, StoreError
+from stages.io.store.store import Entry, Store, places_overlap
+
+
+@pytest.fixture(params=["path", "file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store of each kind; its root does not exist yet."""
+    urls = {
+        "path": f"{tmp_path}/root",
+        "file": f"file://{tmp_path}/root",
+        "memory": f"memory://{uuid.uuid4().hex}/root",
+    }
+    return Store(urls[request.param])
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "root"))
+
+
+def names(store: Store, prefix: str = "") -> list[str]:
+    return [entry.name for entry in store.list(prefix)]
+
+
+@contextmanager
+def disk_full_after(size: int) -> Iterator[None]:
+    """Let every file that grows past `size` bytes fail, for root as well."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [0, 5, 3_000_000])
+def test_a_file_comes_back_from_a_store_as_it_was_put(store: Store, tmp_path: Path, size: int) -> None:
+    source, back = tmp_path / "source", tmp_path / "back"
+    source.write_bytes(os.urandom(size))
+    entry = store.put(source, "a/b/shard.tar")
+    assert (entry.name, entry.size) == ("a/b/shard.tar", size)
+    assert store.get("a/b/shard.tar", back) == entry
+    assert back.read_bytes() == source.read_bytes() == store.read("a/b/shard.tar")
+
+
+def test_the_listing_and_a_look_up_show_the_same_entry_as_the_write(store: Store) -> None:
+    written = store.write("a.txt", b"text")
+    assert store.list() == [written]
+    assert store.stat("a.txt") == written
+
+
+def test_the_listing_is_recursive_and_sorted_by_name(store: Store) -> None:
+    for name in ("b.tar", "a/z.tar", "a.tar", "a/b/c.tar", "a-b.tar"):
+        store.write(name, b"")
+    assert names(store) == ["a-b.tar", "a.tar", "a/b/c.tar", "a/z.tar", "b.tar"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [("a/", ["a/b/c.tar", "a/z.tar"]), ("a", ["a.tar", "a/b/c.tar", "a/z.tar"]), ("a/b", ["a/b/c.tar"]), ("c", [])],
+)
+def test_a_prefix_is_the_start_of_a_name_and_not_a_directory(store: Store, prefix: str, expected: list[str]) -> None:
+    for name in ("b.tar", "a/z.tar", "a.tar", "a/b/c.tar"):
+        store.write(name, b"")
+    assert names(store, prefix) == expected
+
+
+def test_a_root_that_does_not_exist_is_an_empty_store(store: Store) -> None:
+    assert store.list() == []
+    assert store.list("a/b") == []
+    assert store.stat("a") is None
+
+
+def test_a_directory_is_no_object(store: Store) -> None:
+    store.write("a/b", b"")
+    assert store.stat("a") is None
+
+
+def test_a_write_replaces_the_object_and_changes_its_etag(store: Store) -> None:
+    entries = [store.write("a", data) for data in (b"1", b"2", b"3")]
+    assert store.read("a") == b"3"
+    assert len({entry.etag for entry in entries}) == 3
+
+
+def test_create_leaves_an_existing_object_alone_even_when_the_bytes_are_the_same(store: Store) -> None:
+    assert store.create("lease", b"first")
+    assert not store.create("lease", b"second")
+    assert not store.create("lease", b"first")
+    assert store.read("lease") == b"first"
+
+
+def test_of_eight_writers_that_create_one_file_exactly_one_wins(local: Store) -> None:
+    barrier, won = threading.Barrier(8), []
+
+    def create(number: int) -> None:
+        barrier.wait()
+        if local.create("lease", b"%d" % number * 100_000):
+            won.append(number)
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert local.read("lease") == b"%d" % won[0] * 100_000
+    assert names(local) == ["lease"]
+
+
+def test_a_deleted_object_is_gone_and_may_be_deleted_again(store: Store) -> None:
+    store.write("a", b"")
+    store.delete("a")
+    store.delete("a")
+    assert store.list() == []
+
+
+def test_what_is_missing_is_a_store_error_that_names_it(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"root/nope\.tar"):
+        store.read("nope.tar")
+    with pytest.raises(StoreError, match=r"root/nope\.tar"):
+        store.get("nope.tar", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+    with pytest.raises(StoreError, match=r"nope\.png"):
+        store.put(tmp_path / "nope.png", "a")
+
+
+def test_a_download_to_a_directory_that_does_not_exist_blames_the_directory(store: Store, tmp_path: Path) -> None:
+    store.write("a", b"")
+    with pytest.raises(StoreError, match=r"nowhere/back: its directory does not exist"):
+        store.get("a", tmp_path / "nowhere/back")
+
+
+@pytest.mark.parametrize("name", ["", "/a", "../a", "a/../../b", "a//b", "a/", "./a"])
+def test_a_name_that_leads_out_of_the_root_is_refused(store: Store, tmp_path: Path, name: str) -> None:
+    with pytest.raises(StoreError, match="cannot name an object"):
+        store.write(name, b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_a_store_error_with_the_mend(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    store = Store(str(tmp_path / "file/root"))
+    for attempt in (
+        lambda: store.write("a", b""),
+        lambda: store.create("a", b""),
+        lambda: store.put(tmp_path / "file", "a"),
+    ):
+        with pytest.raises(StoreError, match="a file stands where a directory is needed"):
+            attempt()
+
+
+def test_a_put_that_fails_midway_leaves_the_old_object_and_nothing_else(local: Store, tmp_path: Path) -> None:
+    local.write("a.tar", b"old")
+    (tmp_path / "new").write_bytes(b"new" * 1_000_000)
+    with disk_full_after(1_000_000), pytest.raises(StoreError, match=r"a\.tar: cannot upload: File too large"):
+        local.put(tmp_path / "new", "a.tar")
+    assert local.read("a.tar") == b"old"
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["a.tar"]
+
+
+def test_a_download_that_fails_midway_leaves_no_part(local: Store, tmp_path: Path) -> None:
+    local.write("a.tar", b"a" * 3_000_000)
+    with disk_full_after(1_000_000), pytest.raises(StoreError, match="File too large"):
+        local.get("a.tar", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("verb", ["write", "create"])
+def test_a_process_killed_while_it_writes_leaves_nothing_in_the_listing(local: Store, verb: str) -> None:
+    script = (
+        "import resource, signal, sys; from stages.io.store.store import Store\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        f"Store(sys.argv[1]).{verb}('a/b.tar', b'x' * 5000)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, local.url], cwd=Path(__file__).parents[5])
+    assert killed.returncode == -signal.SIGXFSZ
+    assert len(list(Path(local.url, "a").iterdir())) == 1  # the part that was being written
+    assert local.list() == []
+    assert local.stat("a/b.tar") is None
+
+
+def test_published_files_follow_the_umask(local: Store, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"")
+    (tmp_path / "source").chmod(0o600)
+    before = os.umask(0o027)
+    try:
+        local.put(tmp_path / "source", "a")
+        local.create("b", b"")
+    finally:
+        os.umask(before)
+    assert [Path(local.join(name)).stat().st_mode & 0o777 for name in ("a", "b")] == [0o640, 0o640]
+
+
+def test_linked_directories_are_listed_and_a_link_into_itself_ends(local: Store, tmp_path: Path) -> None:
+    local.write("a/b.tar", b"")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/c.tar").write_bytes(b"")
+    Path(local.join("linked")).symlink_to(tmp_path / "elsewhere")
+    Path(local.join("a/loop")).symlink_to(local.url)
+    assert names(local) == ["a/b.tar", "a/loop/linked/c.tar", "linked/c.tar"]
+
+
+def test_a_link_that_leads_nowhere_is_an_error_and_not_a_shard_less(local: Store, tmp_path: Path) -> None:
+    local.write("a.tar", b"")
+    Path(local.join("b.tar")).symlink_to(tmp_path / "gone.tar")
+    with pytest.raises(StoreError, match=r"leads nowhere .*b\.tar"):
+        local.list()
+
+
+def test_a_pickled_store_keeps_its_place_when_the_directory_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store("data")
+    store.write("a", b"text")
+    pickled = pickle.dumps(store)
+    monkeypatch.chdir("/")
+    assert pickle.loads(pickled).read("a") == b"text"  # noqa: S301
+
+
+def test_urls_are_absolute_and_without_a_slash_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Store("data/").url == f"{tmp_path}/data"
+    assert Store(f"file://{tmp_path}/data/").join("a/b.tar") == f"{tmp_path}/data/a/b.tar"
+    assert Store("s3://raw/train/").join("a.tar") == "s3://raw/train/a.tar"
+    assert Store("s3a://raw").url == "s3://raw"
+    assert Store("/").join("a") == "/a"
+
+
+@pytest.mark.parametrize("url", ["", "s3://", "file://", "simplecache::s3://raw/a"])
+def test_a_url_that_names_no_place_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="write"):
+        Store(url)
+
+
+def test_a_protocol_that_nobody_knows_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="warp://"):
+        Store("warp://raw/a").list()
+
+
+def test_an_entry_is_compared_by_its_values() -> None:
+    assert Entry("a", 1, "e") == Entry("a", 1, "e") != Entry("a", 1, "f")
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("s3://a", "s3://a/b"),
+        ("s3://a/b/", "s3://a/b"),
+        ("s3://a/b", "s3a://a/b/c"),
+        ("s3://a//b", "s3://a/b"),
+        ("out", "out/work"),
+        ("./out", "{here}/out"),
+        ("file://{here}/out", "out/../out/x"),
+        ("{here}/link", "{here}/out/x"),
+        ("/", "out"),
+        ("memory://a", "memory:///a/b"),
+    ],
+)
+def test_places_of_which_one_holds_the_other_overlap(
+    a: str, b: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to("out")
+    a, b = a.format(here=tmp_path), b.format(here=tmp_path)
+    assert places_overlap(a, b)
+    assert places_overlap(b, a)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [("s3://a/b", "s3://a/bc"), ("s3://a", "s3://ab"), ("s3://a/b", "gs://a/b"), ("out", "output"), ("/a", "s3://a")],
+)
+def test_places_that_only_look_alike_do_not_overlap(a: str, b: str) -> None:
+    assert not places_overlap(a, b)
+    assert not places_overlap(b, a)

@@ -1,0 +1,292 @@
+"""Base methods and the training loop: what is minimised, what stays frozen, and that a seed decides the weights."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.config import Train
+from schemas.tasks import MISSING
+from stages.learning.table import Batch, ImageTable
+from stages.methods.base import Context
+from stages.methods.em import ErrorMinimising
+from stages.methods.tap import TargetedPoisoning, shift_labels
+from stages.models.multitask import multi_task_loss
+from stages.train.train import METHODS, Trained, train_generator
+from tests import builders
+
+CPU = torch.device("cpu")
+EPSILON = 8 / 255
+LEARNING = {"surrogate_epochs": 8, "batch_size": 16, "width": 8}
+"""Enough for a surrogate to learn the table."""
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
+    return builders.table(tmp_path_factory.mktemp("table") / "images.arrow", 96)
+
+
+def tiny(**values: Any) -> Train:
+    defaults = {
+        "width": 4,
+        "generator": "tiny",
+        "resolution": 16,
+        "epochs": 2,
+        "surrogate_epochs": 2,
+        "batch_size": 32,
+        "augment": ["crop"],
+    }
+    return Train.model_validate({**defaults, **values})
+
+
+def trained(
+    table: ImageTable, *, protected: tuple[bool, bool] = (True, True), epsilon: float = EPSILON, **values: Any
+) -> Trained:
+    return train_generator(
+        table, tiny(**values), class_counts=[3, 2], protected=list(protected), epsilon=epsilon, device=CPU
+    )
+
+
+def context(table: ImageTable, *, protected: tuple[bool, bool] = (True, True), **values: Any) -> Context:
+    generator = builders.generator(protected=protected).train().requires_grad_(True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Context(
+            settings=tiny(**values),
+            table=table,
+            generator=generator,
+            class_counts=[3, 2],
+            protected=list(protected),
+            device=CPU,
+            rng=torch.Generator().manual_seed(0),
+            report=lambda what, done, total: None,
+        )
+
+
+def ready(name: str, table: ImageTable, **values: Any) -> tuple[Any, Context]:
+    """A method as it stands when the generator's first pass begins."""
+    method, given_context = METHODS[name](), context(table, **values)
+    method.prepare(given_context)
+    method.before_pass(given_context, 0)
+    given_context.generator.train()
+    return method, given_context
+
+
+def first_batch(table: ImageTable, count: int = 32) -> Batch:
+    return table.batch(np.arange(count), CPU)
+
+
+# --- shifted labels ---------------------------------------------------------------------------------------------------
+
+
+def test_binary_labels_are_flipped_and_missing_ones_stay_missing() -> None:
+    labels = torch.tensor([[0, 0], [1, 4], [MISSING, MISSING]])
+    assert shift_labels(labels, [2, 5]).tolist() == [[1, 2], [0, 1], [MISSING, MISSING]]
+
+
+@given(counts=st.lists(st.integers(2, 30), min_size=1, max_size=4))
+def test_every_class_gets_another_class_and_no_two_the_same(counts: list[int]) -> None:
+    for task, count in enumerate(counts):
+        labels = torch.zeros(count, len(counts), dtype=torch.int64)
+        labels[:, task] = torch.arange(count)
+        shifted = shift_labels(labels, counts)[:, task].tolist()
+        assert sorted(shifted) == list(range(count))
+        assert all(after != before for before, after in enumerate(shifted))
+        assert shifted == [(label + count // 2) % count for label in range(count)]
+
+
+# --- what the methods minimise ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["em", "tap"])
+def test_the_loss_is_that_of_the_surrogate_on_the_clipped_sum(name: str, table: ImageTable) -> None:
+    method, given_context = ready(name, table, augment=[])
+    batch = first_batch(table)
+    delta = given_context.generator(batch.x_BCHW, batch.labels_BK, batch.gray_B)
+    target = batch.labels_BK if name == "em" else shift_labels(batch.labels_BK, [3, 2])
+    expected = multi_task_loss(method.surrogate((batch.x_BCHW + delta).clamp(0, 1)), target)
+    assert method.loss(given_context, batch).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_perturbed_images_stay_images_and_within_epsilon(table: ImageTable) -> None:
+    given_context = context(table)
+    batch = first_batch(table)
+    extreme = Batch(batch.x_BCHW.round(), batch.labels_BK, batch.gray_B)
+    with torch.no_grad():
+        x = given_context.perturbed(extreme)
+    assert x.min() >= 0
+    assert x.max() <= 1
+    assert 0 < (x - extreme.x_BCHW).abs().max() <= EPSILON + 1e-6
+
+
+@pytest.mark.parametrize("name", ["em", "tap"])
+def test_the_surrogate_is_frozen_and_in_eval_mode_while_the_generator_learns(name: str, table: ImageTable) -> None:
+    method, given_context = ready(name, table)
+    method.surrogate.zero_grad()  # what its own training left
+    before = {key: value.clone() for key, value in method.surrogate.state_dict().items()}
+    for batch in given_context.batches():
+        method.loss(given_context, batch).backward()
+    assert not method.surrogate.training
+    assert all(not module.training for module in method.surrogate.modules())
+    assert all(not parameter.requires_grad and parameter.grad is None for parameter in method.surrogate.parameters())
+    for key, value in method.surrogate.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    gradients = [parameter.grad for parameter in given_context.generator.embeddings.parameters()]
+    assert all(gradient is not None and bool(gradient.any()) for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", ["em", "tap"])
+def test_an_unprotected_task_and_missing_labels_leave_the_base_loss(name: str, table: ImageTable) -> None:
+    method, given_context = ready(name, table, protected=(True, False), augment=[])
+    batch = first_batch(table)
+
+    def loss(labels: torch.Tensor) -> float:
+        return float(method.loss(given_context, Batch(batch.x_BCHW, labels, batch.gray_B)).detach())
+
+    other_task = batch.labels_BK.clone()
+    other_task[:, 1] = 1 - other_task[:, 1]
+    assert loss(other_task) == loss(batch.labels_BK)
+    no_task = batch.labels_BK.clone()
+    no_task[:, 1] = MISSING
+    assert loss(no_task) == loss(batch.labels_BK)
+    nothing = batch.labels_BK.clone()
+    nothing[:, 0] = MISSING
+    assert loss(nothing) == 0.0
+
+
+def accuracy(model: torch.nn.Module, table: ImageTable) -> list[float]:
+    batch = first_batch(table, len(table))
+    with torch.no_grad():
+        logits = model(batch.x_BCHW)
+    return [(head.argmax(1) == batch.labels_BK[:, task]).float().mean().item() for task, head in enumerate(logits)]
+
+
+def test_the_surrogate_of_tap_has_learned_the_clean_data(table: ImageTable) -> None:
+    method, _ = ready("tap", table, **{**LEARNING, "surrogate_epochs": 30})
+    assert min(accuracy(method.surrogate, table)) > 0.75
+
+
+def test_the_surrogate_of_em_learns_the_perturbed_data_a_few_steps_before_each_pass(table: ImageTable) -> None:
+    method, given_context = METHODS["em"](), context(table)
+    method.prepare(given_context)
+    weights = [parameter.clone() for parameter in method.surrogate.parameters()]
+    for epoch in range(2):
+        method.before_pass(given_context, epoch)
+        changed = [
+            not torch.equal(now, before) for now, before in zip(method.surrogate.parameters(), weights, strict=True)
+        ]
+        assert all(changed)
+        weights = [parameter.clone() for parameter in method.surrogate.parameters()]
+
+
+@pytest.mark.parametrize("name", ["em", "tap"])
+def test_the_surrogates_steps_leave_the_generator_alone(name: str, table: ImageTable) -> None:
+    given_context = context(table)
+    before = {key: value.clone() for key, value in given_context.generator.state_dict().items()}
+    method = METHODS[name]()
+    method.prepare(given_context)
+    method.before_pass(given_context, 0)
+    for key, value in given_context.generator.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_the_configuration_offers_every_method_that_there_is() -> None:
+    offered = Train.model_json_schema()["properties"]["method"]["enum"]
+    assert sorted(offered) == sorted(METHODS)
+    assert {"em": ErrorMinimising, "tap": TargetedPoisoning} == METHODS
+
+
+# --- the training loop ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["em", "tap"])
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name: str, table: ImageTable) -> None:
+    one = trained(table, method=name, seed=3)
+    torch.manual_seed(12345)  # the global state is none of its business
+    again = trained(table, method=name, seed=3)
+    other = trained(table, method=name, seed=4)
+    for key, value in one.generator.state_dict().items():
+        assert torch.equal(value, again.generator.state_dict()[key]), key
+    assert one.losses == again.losses
+    assert not torch.equal(one.generator.embeddings[0], other.generator.embeddings[0])
+    assert not torch.equal(one.generator.decoder[-1].weight, other.generator.decoder[-1].weight)
+
+
+@pytest.mark.parametrize("name", ["em", "tap"])
+def test_training_leaves_the_global_random_state_alone(name: str, table: ImageTable) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    trained(table, method=name, epochs=1, surrogate_epochs=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", ["em", "tap"])
+def test_every_loss_falls_on_a_small_set(name: str, table: ImageTable) -> None:
+    run = trained(table, method=name, epochs=8, epsilon=16 / 255, **LEARNING)
+    first, last = run.losses[0], run.losses[-1]
+    assert last["base"] < 0.75 * first["base"]
+    assert last["inter"] < first["inter"]
+    assert last["intra"] < first["intra"]
+    assert run.steps == 8 * 6
+    assert not run.generator.training
+
+
+@pytest.mark.parametrize("protected", [(True, False), (False, True)])
+def test_partial_protection_trains_and_keeps_the_other_tasks_labels_out_of_delta(
+    protected: tuple[bool, bool], table: ImageTable
+) -> None:
+    generator = trained(table, protected=protected, epochs=1).generator
+    batch = first_batch(table, 8)
+    left_alone = protected.index(False)
+    changed = batch.labels_BK.clone()
+    changed[:, left_alone] = (changed[:, left_alone] + 1) % [3, 2][left_alone]
+    with torch.no_grad():
+        delta = generator(batch.x_BCHW, batch.labels_BK, batch.gray_B)
+        assert torch.equal(generator(batch.x_BCHW, changed, batch.gray_B), delta)
+        protected_task = protected.index(True)
+        changed[:, protected_task] = (changed[:, protected_task] + 1) % [3, 2][protected_task]
+        assert not torch.allclose(generator(batch.x_BCHW, changed, batch.gray_B), delta, atol=0.1 / 255)
+
+
+def test_a_table_with_missing_labels_trains_to_finite_weights(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(MISSING, 2, (40, 2))
+    labels[:, 1] = MISSING
+    run = trained(builders.table(tmp_path / "images.arrow", 40, labels=labels))
+    assert all(bool(value.isfinite().all()) for value in run.generator.state_dict().values())
+    assert all(np.isfinite(list(epoch.values())).all() for epoch in run.losses)
+
+
+@pytest.mark.parametrize("name", ["em", "tap"])
+def test_progress_is_reported_to_its_end(name: str, table: ImageTable) -> None:
+    seen: list[tuple[str, int, int]] = []
+    train_generator(
+        table,
+        tiny(method=name, epochs=2, surrogate_epochs=1),
+        class_counts=[3, 2],
+        protected=[True, True],
+        epsilon=EPSILON,
+        device=CPU,
+        report=lambda what, done, total: seen.append((what, done, total)),
+    )
+    surrogate = [("surrogate", 1, 1)] if name == "tap" else []
+    assert seen == [*surrogate, ("generator", 1, 2), ("generator", 2, 2)]
+
+
+# Base loss, intra-task loss less 1, and inter-task loss of the first epochs. Over thread counts and convolution
+# libraries the base losses differ by up to 2.5 %, the others by 1 %. A change of schedule, method or initial weights
+# moves them: measure again, and say so in the commit.
+GOLDEN = {
+    "em": [(0.898, 0.02554, 0.0238), (0.889, 0.02398, 0.0152), (0.713, 0.0225, 0.0084)],
+    "tap": [(2.96, 0.02554, 0.0238), (2.15, 0.02392, 0.0152), (1.705, 0.02234, 0.0082)],
+}
+
+
+@pytest.mark.parametrize("name", ["em", "tap"])
+def test_the_losses_are_those_that_were_measured_when_the_method_was_right(name: str, table: ImageTable) -> None:
+    run = trained(table, method=name, epochs=4, epsilon=32 / 255, **LEARNING)
+    for found, expected in zip(run.losses, GOLDEN[name], strict=False):
+        assert (found["base"], found["intra"] - 1, found["inter"]) == pytest.approx(expected, rel=0.05)

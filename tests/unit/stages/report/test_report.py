@@ -1,0 +1,238 @@
+import base64
+import io
+import re
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+from PIL import Image
+
+from schemas.config import Config
+from schemas.records import (
+    AuditRecord,
+    GeneratorRecord,
+    Quarantined,
+    ShardFailure,
+    ShardProfile,
+    ShardRecord,
+    VictimResult,
+)
+from schemas.stats import Moments
+from stages.report.pictures import difference
+from stages.report.report import build_report
+
+VOID = {"meta", "br", "img", "link", "hr", "input", "path", "use", "rect"}
+
+
+def make_config(**changes) -> Config:
+    return Config.model_validate(
+        {
+            "name": "street-scenes",
+            "dataset": {
+                "shards": "s3://reader:hunter2@raw/{00000..00001}.tar?X-Amz-Signature=s1gned",
+                "test_shards": "s3://raw/test.tar",
+                "storage": {"endpoint_url": "https://root:t0psecret@minio.internal:9000"},
+            },
+            "tasks": [
+                {"field": "json.shape", "classes": ["disc", "<script>alert(2)</script>"]},
+                {"field": "json.size", "classes": 10},
+            ],
+            "output": "s3://public/scenes",
+            "work": "s3://writer:hunter2@private/scenes",
+            **changes,
+        }
+    )
+
+
+def make_victim(data: str, shape: list[float], size: list[float], seed: int = 0) -> VictimResult:
+    epochs = [{"shape": a, "size": b} for a, b in zip(shape, size, strict=True)]
+    return VictimResult(
+        data=data, backbone="resnet18", seed=seed, samples=9, accuracy=epochs, balanced=epochs, seconds=1
+    )
+
+
+def make_audit(protected: tuple[list[float], list[float]], clean=([0.8, 0.9], [0.6, 0.7])) -> AuditRecord:
+    return AuditRecord(
+        fingerprint="f",
+        chance={"shape": 0.5, "size": 0.1},
+        majority={"shape": 0.6, "size": 0.2},
+        test_samples=100,
+        victims=[
+            make_victim("clean", *clean),
+            make_victim("noise", [0.7, 0.85], [0.5, 0.65]),
+            make_victim("protected", *protected),
+        ],
+    )
+
+
+GOOD = make_audit(([0.55, 0.52], [0.12, 0.11]))
+
+
+def make_report(**changes) -> str:
+    moments = Moments().add(64.0)
+    quarantined = [
+        Quarantined(shard="0.tar", key=f"k{index:03d}", reason="corrupt-image", message="found 3 bytes")
+        for index in range(60)
+    ]
+    rng = np.random.default_rng(0)
+    clean = rng.integers(20, 200, (8, 8, 3)).astype(np.uint8)
+    given = {
+        "config": make_config(),
+        "profiles": [
+            ShardProfile(
+                name="0.tar", samples=100, bytes=1000, sha256="a", modes={"RGB": 100}, height=moments, width=moments,
+                histograms={"shape": [90, 3], "size": [10] * 10}, missing={"shape": 7, "size": 0},
+                quarantined=quarantined,
+            )
+        ],
+        "generator": GeneratorRecord(
+            fingerprint="f", settings="s", preset="tiny", resolution=64, epsilon=8 / 255, class_counts=[2, 10],
+            protected=[True, True], sha256="b", samples=100, steps=7, seconds=1.0,
+            losses=[{"total": 2.0, "base": 1.0}, {"total": 1.0, "base": 0.5}],
+        ),
+        "records": [
+            ShardRecord(
+                identity="i", name="0.tar", source_sha256="c", sha256="d", bytes=9000, samples=100, max_delta=8,
+                psnr=Moments().add(33.0).add(35.0), delta=Moments().add(4.0), quarantined=quarantined,
+            )
+        ],
+        "failures": [],
+        "audit": GOOD,
+        "pictures": [("k<script>alert(1)</script>", clean, clean + np.uint8(5))],
+        "seconds": {"train": 65.0},
+        **changes,
+    }  # fmt: skip
+    return build_report(**given)
+
+
+class Page(HTMLParser):
+    """What a browser would make of the report: tags that nest, their attributes, and the text that is shown."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.shown: list[str] = []
+        self.feed(text)
+        self.close()
+        self.text = " ".join(" ".join(self.shown).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open, f"</{tag}> closes nothing"
+            assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.shown.append(data)
+
+
+def test_verdict_stands_in_words_at_the_top_and_beside_every_task():
+    page = Page(make_report(audit=make_audit(([0.9, 0.9], [0.7, 0.7]))))
+    assert "These images are not protected: victims" in page.text
+    assert page.text.count("not protected") >= 4
+    assert "left open on purpose" in make_report(config=make_config(protection={"tasks": ["shape"]}))
+
+
+def test_without_an_audit_the_report_says_that_nothing_was_measured():
+    page = Page(make_report(audit=None))
+    assert "not measured" in page.text
+    assert "No audit was run" in page.text
+
+
+def test_report_is_one_well_formed_file_that_asks_nothing_of_the_network():
+    text = make_report()
+    page = Page(text)
+    assert page.open == []
+    ids = Counter(attributes["id"] for _, attributes in page.tags if attributes.get("id"))
+    assert max(ids.values()) == 1
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "base"}
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "action", "srcset"):
+            address = attributes.get(name) or ""
+            assert not address or address.startswith(("data:image/png;base64,", "#")), f"<{tag} {name}={address}>"
+    assert "@import" not in text
+    assert set(re.findall(r"url\(([^)]?)", text)) <= {"#"}
+
+
+def test_every_text_of_the_data_is_escaped():
+    evil = "<script>alert(1)</script>"
+    text = make_report(
+        failures=[ShardFailure(name=evil, stage=evil, error=evil, message=evil)],
+        seconds={evil: 1.0},
+        pictures=[(f'"{evil}', np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8))],
+    )
+    assert "<script" not in text
+    page = Page(text)
+    assert evil in page.text
+    assert {attributes["alt"] for tag, attributes in page.tags if tag == "img"} == {
+        f'{kind}, sample "{evil}' for kind in ("Clean", "Protected", "Difference ×16")
+    }
+
+
+def test_no_credential_is_printed():
+    message = "cannot read s3://reader:hunter2@raw/0.tar?X-Amz-Signature=s1gned; try again"
+    text = make_report(failures=[ShardFailure(name="0.tar", stage="protect", error="StoreError", message=message)])
+    assert not re.search("hunter2|s1gned|t0psecret", text)
+    assert "s3://raw/0.tar" in text
+
+
+def test_pictures_show_the_very_pixels_and_the_amplified_difference():
+    clean = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    protected = clean + np.uint8(7)
+    page = Page(make_report(pictures=[("k", clean, protected)]))
+    sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    for source, pixels in zip(sources, (clean, protected, difference(clean, protected)), strict=True):
+        with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as shown:
+            assert (np.asarray(shown)[::64, ::64] == pixels).all()
+
+
+def test_samples_met_by_two_stages_are_counted_once_and_the_list_is_cut_at_fifty():
+    page = Page(make_report())
+    assert "60 samples could not be protected" in page.text
+    assert "The first 50 of 60" in page.text
+    assert "k049" in page.text
+    assert "k050" not in page.text
+
+
+def test_a_broken_bound_and_failed_shards_are_shouted():
+    record = ShardRecord(
+        identity="i", name="1.tar", source_sha256="", sha256="", bytes=1, samples=1, max_delta=9,
+        psnr=Moments().add(float("inf")), delta=Moments().add(0.0),
+    )  # fmt: skip
+    text = Page(make_report(records=[record], failures=[ShardFailure(name="2.tar", stage="s", error="E", message="m")]))
+    assert "The bound does not hold" in text.text
+    assert "Not complete. 1 of 2 shards" in text.text
+    assert "mean ∞ dB" in text.text
+
+
+def test_sections_come_in_the_order_a_decision_needs():
+    text = make_report()
+    order = ("Verdict", "summary", "audit", "pictures", "labels", "sizes", "quarantine", "training", "environment")
+    places = [text.index(f'aria-label="{name}"' if name == "Verdict" else f'id="{name}"') for name in order]
+    places += [text.index('id="limits"'), text.index("This report is private")]
+    assert places == sorted(places)
+
+
+def test_same_inputs_give_the_same_bytes_but_for_the_seconds():
+    assert make_report() == make_report()
+    changed = [
+        (a, b)
+        for a, b in zip(make_report().splitlines(), make_report(seconds={"train": 5.0}).splitlines(), strict=True)
+        if a != b
+    ]
+    assert len(changed) == 1
+
+
+def test_an_empty_run_still_has_a_report():
+    page = Page(make_report(profiles=[], records=[], pictures=[], audit=None))
+    assert "0 of 0" in page.text
+    assert "No sample was quarantined" in page.text
