@@ -47,14 +47,8 @@ class Storage(Model):
     """Read the dataset without credentials (public buckets). Never applied to `output` and `work`."""
 
 
-class Dataset(Model):
-    """Where the raw data lies and how a sample is laid out."""
-
-    shards: Patterns
-    """URL, brace range, glob or prefix (or a list of them); .tar or .parquet."""
-
-    test_shards: Patterns | None = None
-    """Clean held-out data, read by the audit only; never protected, never published."""
+class Layout(Model):
+    """How a sample is laid out: which member is the image, and what becomes of the others."""
 
     image: str = "jpg;jpeg;png;webp"
     """Member (or Parquet column) to protect; alternatives separated by `;`, exactly one of them in each sample."""
@@ -64,9 +58,6 @@ class Dataset(Model):
 
     max_pixels: int = Field(default=64 * 2**20, gt=0)
     """Largest H·W that is decoded, in pixels; a larger image is quarantined as a decompression bomb."""
-
-    storage: Storage = Storage()
-    """How the dataset's store is reached."""
 
     @property
     def image_fields(self) -> tuple[str, ...]:
@@ -79,6 +70,24 @@ class Dataset(Model):
         if not any(part.strip() for part in value.split(";")):
             raise ValueError(f"image names no member; found {value!r}; write for example jpg;png")
         return value
+
+
+class Dataset(Layout):
+    """Where the raw data lies and how a sample is laid out."""
+
+    shards: Patterns
+    """URL, brace range, glob or prefix (or a list of them); .tar or .parquet."""
+
+    test_shards: Patterns | None = None
+    """Clean held-out data, read by the audit only; never protected, never published."""
+
+    storage: Storage = Storage()
+    """How the dataset's store is reached."""
+
+    @property
+    def layout(self) -> Layout:
+        """The part that decides how a sample is read; where the data lies decides nothing about it."""
+        return Layout(image=self.image, members=self.members, max_pixels=self.max_pixels)
 
 
 class Protection(Model):
@@ -163,6 +172,20 @@ class Protect(Model):
     """Share of all samples that may be quarantined before the run ends with exit code 3."""
 
 
+class Requirement(Model):
+    """What the evidence must show before anything is published."""
+
+    metric: Literal["accuracy", "balanced_accuracy"] = "balanced_accuracy"
+    """Figure of the strongest victim on clean held-out data."""
+
+    max_over_chance: float = Field(default=0.15, gt=0, lt=1)
+    """Furthest that a victim trained on protected images may get above chance, in every task that is to be protected;
+    a share in 0..1."""
+
+    epoch: Literal["best", "last"] = "best"
+    """Epoch that counts; `best`: the one that suits an attacker most, who can stop early."""
+
+
 class Audit(Model):
     """How protection is measured."""
 
@@ -184,8 +207,8 @@ class Audit(Model):
     max_samples: int = Field(default=50_000, ge=1)
     """Training images that a victim sees at most."""
 
-    require: None = None
-    """A bound that gates publishing; none yet."""
+    require: Requirement | None = None
+    """A bound that gates publishing: when it does not hold, the run ends with exit code 1 and nothing new is public."""
 
 
 class Compute(Model):

@@ -7,6 +7,8 @@ MtlueError                 1
 ├── StoreError             1   a store answered with a permanent error (missing, forbidden)
 ├── TransientError         1   a store or worker failed in a way that a retry may mend
 ├── ValidationError        1   what was written does not pass its checks; it is not published
+├── GeneratorError         1   training or δ is unusable (not finite, constant); nothing is published
+├── EvidenceError          1   the evidence does not meet `audit.require`; nothing is published
 ├── QuarantineError        3   more samples were left out than `protect.max_quarantined` allows
 └── LeaseError             4   another run holds the lease of this `work` prefix
 """
@@ -65,6 +67,14 @@ class TransientError(MtlueError):
 
 class ValidationError(MtlueError):
     """Bytes that were written do not pass their checks; they are not published."""
+
+
+class GeneratorError(MtlueError):
+    """A training diverged, or δ is not finite, constant or the same for everything; ends the whole run."""
+
+
+class EvidenceError(MtlueError):
+    """The evidence does not meet `audit.require`; nothing new is published."""
 
 
 class QuarantineError(MtlueError):

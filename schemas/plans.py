@@ -1,21 +1,114 @@
-"""Plans: what decides the result of a stage, frozen. A stage's plan is its argument and its fingerprint."""
+"""Plans: what decides the result of a stage, frozen. A stage's plan is its argument and its fingerprint.
+
+A value that is its field's default is left out of the fingerprint, so a new key with a default changes none that exist.
+Whoever changes a default, or what a stage does with a plan, raises that plan's `version`: tests hold all defaults.
+"""
 
 from __future__ import annotations
 
-from schemas.config import Dataset, Model
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.config import Layout, Model, Train
+from schemas.fingerprints import fingerprint
 from schemas.tasks import Task
 
 
-class IngestPlan(Model):
-    """What ingest does to each shard; a change of any field is another table."""
+class Plan(Model):
+    """Base of every plan."""
 
-    dataset: Dataset
+    version: ClassVar[int] = 1
+    """Grows when the same plan gives another result."""
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits over everything that decides the result."""
+        return fingerprint([type(self).__name__, self.version, self.model_dump(mode="json", exclude_defaults=True)])
+
+
+class Noise(Model):
+    """Uniform integer noise in [-B, B], the control that any protection must beat."""
+
+    kind: Literal["noise"] = "noise"
+    epsilon: float
+    """ε in [0, 1] units."""
+    seed: int = 0
+
+
+class IngestPlan(Plan):
+    """What ingest does to each shard."""
+
+    layout: Layout
     tasks: list[Task]
     resolution: int
     """Side of the images in the table, in pixels."""
     samples_per_shard: int
     """Images in the table at most; chosen by key hash."""
-    noise: float | None = None
-    """ε of uniform integer noise that is added at the image's own resolution (the audit's control); None: none."""
-    seed: int = 0
-    """Seed of that noise."""
+    transforms: list[Noise] = Field(default_factory=list)
+    """Applied to each image, in order, at its own resolution, before it is brought to `resolution`."""
+
+
+class GeneratorSpec(Plan):
+    """The network that makes δ, without its weights."""
+
+    preset: str
+    """Widths of encoder, embeddings and decoder."""
+    resolution: int
+    """R in pixels."""
+    epsilon: float
+    """ε in [0, 1] units."""
+    tasks: list[Task]
+    """K tasks; each kind has its own embedding of labels."""
+    protected: list[bool]
+    """Per task, whether it becomes unlearnable."""
+
+
+class TrainPlan(Plan):
+    """What decides a generator, besides the training data."""
+
+    train: Train
+    tasks: list[Task]
+    protected: list[bool]
+    """Per task, whether it becomes unlearnable."""
+    epsilon: float
+    """ε in [0, 1] units."""
+
+    @property
+    def spec(self) -> GeneratorSpec:
+        """The network that is trained."""
+        return GeneratorSpec(
+            preset=self.train.generator,
+            resolution=self.train.resolution,
+            epsilon=self.epsilon,
+            tasks=self.tasks,
+            protected=self.protected,
+        )
+
+
+class ProtectPlan(Plan):
+    """What decides a protected shard's bytes, besides the input shard."""
+
+    layout: Layout
+    tasks: list[Task]
+    epsilon: float
+    """ε in [0, 1] units."""
+    encoding: Literal["png", "webp"]
+    on_error: Literal["quarantine", "fail"]
+    generator: str
+    """SHA-256 of the generator's weights and specification: the same plan always adds the same δ."""
+
+
+class VictimPlan(Plan):
+    """What decides a victim, besides the tables that it learns from and is tested on."""
+
+    tasks: list[Task]
+    data: str
+    """Version of the training data, for the record: `clean`, `noise`, `protected`."""
+    backbone: str
+    width: int
+    """Channels of the backbone's first stage."""
+    epochs: int
+    batch_size: int
+    augment: list[Literal["crop", "flip"]]
+    seed: int

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.fingerprints import fingerprint
+from schemas.plans import GeneratorSpec
 from schemas.stats import Moments
 
 
@@ -15,20 +13,6 @@ class Record(BaseModel):
     """Base of every record: frozen, unknown keys refused; infinities survive JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
-
-
-def fingerprint(value: BaseModel | dict[str, Any] | list[Any]) -> str:
-    """16 hex digits of the SHA-256 of the canonical JSON of `value`.
-
-    Raises:
-        TypeError: a value that does not serialise the same way twice (a set, an object, NaN).
-    """
-    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    try:
-        text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"a fingerprint needs plain JSON values: {error}") from error
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def output_name(name: str) -> str:
@@ -98,16 +82,11 @@ class GeneratorRecord(Record):
     """A trained generator: the JSON beside its safetensors."""
 
     fingerprint: str
-    """Of configuration, training data and seed."""
-    settings: str
-    """Fingerprint of the configuration part alone: a change of it means another generator."""
-    preset: str
-    resolution: int
-    epsilon: float
-    class_counts: list[int]
-    """C_k per task."""
-    protected: list[bool]
-    """Per task, whether it becomes unlearnable."""
+    """Of plan and training data."""
+    plan: str
+    """Fingerprint of the plan alone: another plan means another generator."""
+    spec: GeneratorSpec
+    """The network."""
     sha256: str
     """Of the safetensors file."""
     samples: int
@@ -115,6 +94,11 @@ class GeneratorRecord(Record):
     seconds: float
     losses: list[dict[str, float]] = Field(default_factory=list)
     """Mean of each loss term per epoch."""
+
+    @property
+    def content(self) -> str:
+        """Fingerprint of network and weights: two generators of one content add the same δ."""
+        return fingerprint([self.spec.fingerprint, self.sha256])
 
 
 class ShardRecord(Record):
@@ -175,49 +159,3 @@ class Manifest(Record):
     samples: int
     bytes: int
     shards: list[ManifestShard]
-
-
-class VictimResult(Record):
-    """One victim, trained on one version of the data and tested on clean held-out data."""
-
-    data: str
-    """`clean`, `noise` or `protected`."""
-    backbone: str
-    seed: int
-    samples: int
-    accuracy: list[dict[str, float]]
-    """Per epoch: task → accuracy in 0..1."""
-    balanced: list[dict[str, float]]
-    """Per epoch: task → mean recall over classes in 0..1."""
-    seconds: float
-
-    @property
-    def mean_accuracy(self) -> float:
-        """Mean over tasks at the last epoch."""
-        return sum(self.accuracy[-1].values()) / len(self.accuracy[-1])
-
-    @property
-    def mean_balanced(self) -> float:
-        """Mean balanced accuracy over tasks at the last epoch."""
-        return sum(self.balanced[-1].values()) / len(self.balanced[-1])
-
-    @property
-    def best_accuracy(self) -> float:
-        """Mean over tasks at the best epoch: an attacker can stop early."""
-        return max(sum(epoch.values()) / len(epoch) for epoch in self.accuracy)
-
-
-class AuditRecord(Record):
-    """Victims on clean, noise and protected data, with the lines to compare them with."""
-
-    fingerprint: str
-    chance: dict[str, float]
-    """Task → 1/C."""
-    majority: dict[str, float]
-    """Task → share of the most frequent class of the held-out data."""
-    test_samples: int
-    victims: list[VictimResult]
-
-    def of(self, data: str) -> list[VictimResult]:
-        """The victims trained on one version of the data."""
-        return [victim for victim in self.victims if victim.data == data]

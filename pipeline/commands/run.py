@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.driver.ingest import failure_text
 from pipeline.driver.run import RunResult
-from schemas.records import AuditRecord, VictimResult
+from schemas.evidence import Evidence, Score
 from schemas.stats import Moments
 from stages.report.wording import duration, size_text
 
@@ -30,30 +30,67 @@ def run_figures(result: RunResult) -> dict[str, Any]:
         "report": result.report,
         "failures": [failure.model_dump() for failure in result.failures],
     }
-    if result.audit is not None:
-        figures["audit"] = _audit_figures(result.audit)
+    if result.evidence.victims:
+        figures["evidence"] = evidence_figures(result.evidence)
     return figures
 
 
-def _audit_figures(audit: AuditRecord) -> dict[str, Any]:
-    chance = sum(audit.chance.values()) / len(audit.chance)
-    majority = sum(audit.majority.values()) / len(audit.majority)
+def evidence_figures(evidence: Evidence) -> dict[str, Any]:
+    """An audit as plain JSON values, without the curves."""
     return {
-        "test_samples": audit.test_samples,
-        "chance": round(chance, 4),
-        "majority": round(majority, 4),
-        "victims": [_victim_figures(victim) for victim in audit.victims],
+        "audited": evidence.audited,
+        "word": evidence.word,
+        "sentence": evidence.sentence,
+        "test_samples": evidence.test_samples,
+        "chance": round(evidence.chance, 4),
+        "means": {data: _rounded(score) for data, score in evidence.means.items()},
+        "tasks": [
+            {
+                "name": task.name,
+                "wanted": task.wanted,
+                "word": task.word,
+                "metric": task.metric,
+                "chance": {metric: round(value, 4) for metric, value in task.chance.items()},
+                "scores": {
+                    metric: {data: _rounded(score) for data, score in scores.items()}
+                    for metric, scores in task.scores.items()
+                },
+            }
+            for task in evidence.tasks
+        ],
+        "victims": sorted({victim.backbone for victim in evidence.victims}),
+        "requirement": evidence.requirement.model_dump() if evidence.requirement else None,
+        "shortfalls": evidence.shortfalls,
     }
 
 
-def _victim_figures(victim: VictimResult) -> dict[str, Any]:
-    return {
-        "data": victim.data,
-        "backbone": victim.backbone,
-        "accuracy": round(victim.mean_accuracy, 4),
-        "best_accuracy": round(victim.best_accuracy, 4),
-        "balanced_accuracy": round(victim.mean_balanced, 4),
-    }
+def _rounded(score: Score) -> dict[str, float]:
+    return {"last": round(score.last, 4), "best": round(score.best, 4)}
+
+
+def evidence_lines(evidence: Evidence) -> list[str]:
+    """An audit for a person: the same figures that the report shows."""
+    if not evidence.victims:
+        return []
+    victims = ", ".join(sorted({victim.backbone for victim in evidence.victims}))
+    lines = [
+        f"victims     {victims}: mean balanced accuracy on {evidence.test_samples} held-out clean images "
+        f"(chance {evidence.chance:.1%})"
+    ]
+    lines += [
+        f"  trained on {data:<10}{score.last:>7.1%} at the last epoch, {score.best:.1%} at the best"
+        for data, score in evidence.means.items()
+    ]
+    open_tasks = [task for task in evidence.tasks if task.wanted and task.word != "protected"]
+    lines += [
+        f"  task {task.name}: {task.word}, {task.judged('protected').best:.1%} with chance at "
+        f"{task.chance[task.metric]:.1%}"
+        for task in open_tasks
+        if evidence.means
+    ]
+    lines.append(f"verdict     {evidence.word}: {evidence.sentence}")
+    lines += [f"short       {shortfall}" for shortfall in evidence.shortfalls]
+    return lines
 
 
 def run_lines(result: RunResult) -> list[str]:
@@ -70,17 +107,7 @@ def run_lines(result: RunResult) -> list[str]:
         f"max |Δ|     {figures['max_delta']} of 255",
         f"PSNR        {figures['psnr_mean_db']:.1f} dB on average, {figures['psnr_min_db']:.1f} dB at least",
     ]
-    if result.audit is not None:
-        audit = figures["audit"]
-        lines.append(
-            f"victims     mean accuracy on {audit['test_samples']} held-out clean images "
-            f"(chance {audit['chance']:.1%}, majority class {audit['majority']:.1%})"
-        )
-        lines += [
-            f"  trained on {victim['data']:<10}{victim['accuracy']:>7.1%}   best epoch {victim['best_accuracy']:.1%}, "
-            f"balanced {victim['balanced_accuracy']:.1%}   {victim['backbone']}"
-            for victim in audit["victims"]
-        ]
+    lines += evidence_lines(result.evidence)
     lines.append(f"time        {', '.join(f'{step} {duration(value)}' for step, value in result.seconds.items())}")
     lines.append(f"report      {result.report}")
     return lines

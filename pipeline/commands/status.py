@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pipeline.configuration.plans import protect_plan, train_plan
 from pipeline.driver.ingest import failure_text
 from pipeline.state.generators import fitting_generator
 from pipeline.state.lease import holder_of
@@ -38,9 +39,9 @@ def standing_of(config: Config) -> Standing:
     """Read the standing; writes nothing."""
     places = Places(config)
     work = places.work
-    generator, committed = fitting_generator(work, config), 0
+    generator, committed = fitting_generator(work, train_plan(config)), 0
     if generator is not None:
-        committed = len(Ledger(work).done(places.shards, config, generator, places.output.list()))
+        committed = len(Ledger(work).done(places.shards, protect_plan(config, generator.content), places.output.list()))
     left_out = LeftOut(quarantined=[], failures=[])
     if work.stat(LEFT_OUT) is not None:
         left_out = LeftOut.model_validate_json(work.read(LEFT_OUT))

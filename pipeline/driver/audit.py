@@ -1,119 +1,155 @@
-"""The audit inside a run: victims on clean, noise and protected data, in parallel, each done once."""
+"""Victims on several versions of the data, in parallel, each trained once, and what their figures prove."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
+from pipeline.configuration.plans import audit_plan, victim_plan
 from pipeline.driver.ingest import failure_text, ingest_all
 from pipeline.state.places import Places
-from pipeline.steps.steps import victim_step
+from pipeline.steps.victim import victim_step
 from schemas.config import Audit, Config
 from schemas.errors import ValidationError
-from schemas.plans import IngestPlan
-from schemas.records import AuditRecord, ShardProfile, ShardRecord, ShardRef, VictimResult, fingerprint
-from stages.io.shards.layout import published_dataset
+from schemas.evidence import Evidence, VictimResult
+from schemas.fingerprints import fingerprint
+from schemas.plans import IngestPlan, Noise, VictimPlan
+from schemas.records import ShardProfile, ShardRef
+from stages.audit.verdict import reach_verdict
+from stages.io.shards.layout import published_layout
+from stages.io.shards.names import key_hash
 from stages.io.store.store import Store
 
-VERSIONS = ("clean", "noise", "protected")
-"""Versions of the data that victims learn from."""
+FOLDER = "evidence/"
 
 
-def audit_run(
-    executor: Executor,
-    reporter: Reporter,
-    places: Places,
-    config: Config,
-    audit: Audit,
-    records: Sequence[ShardRecord],
-) -> AuditRecord:
-    """Train the victims that were not trained yet and put the figures together.
+@dataclass(frozen=True)
+class Version:
+    """One version of the data that victims are trained on, or tested on: where it lies, and what is done to it."""
 
-    Raises:
-        ValidationError: a shard could not be read for the audit; there is no evidence without it.
+    name: str
+    source: Store
+    shards: Sequence[ShardRef]
+    plan: IngestPlan
+
+
+class Auditor:
+    """The audit of one configuration.
+
+    Args:
+        executor: where victims are trained.
+        reporter: where progress goes.
+        places: raw data, held-out data, and `work`, in which tables, victims and evidence are kept.
+        config: tasks and training.
+        audit: victims and their number of samples.
     """
-    names = {record.name for record in records}
-    raw = [ref for ref in places.shards if ref.output_name in names]
-    assert places.test_source is not None  # noqa: S101 - the configuration was checked
-    clean = _plan(config, audit, shards=len(raw))
-    noise = clean.model_copy(update={"noise": config.protection.epsilon, "seed": config.train.seed})
-    protected = clean.model_copy(update={"dataset": published_dataset(config)})
-    published = [
-        ShardRef(name=record.name, url=places.output.join(record.name), size=record.bytes, etag=record.sha256)
-        for record in records
-    ]
-    held_out = _plan(config, audit, shards=len(places.test_shards))
 
-    def tables(what: str, source: Store, shards: Sequence[ShardRef], plan: IngestPlan) -> list[ShardProfile]:
-        profiles, failures = ingest_all(executor, reporter, source, shards, places.work, plan, what)
+    def __init__(self, executor: Executor, reporter: Reporter, places: Places, config: Config, audit: Audit) -> None:
+        self.executor, self.reporter, self.places = executor, reporter, places
+        self.config, self.audit = config, audit
+
+    def fingerprint(self, subject: str) -> str:
+        """Of all that decides the evidence about `subject`, whatever sample of the raw shards is looked at."""
+        held_out = [[ref.name, ref.size, ref.etag] for ref in self.places.test_shards]
+        victims = [plan.fingerprint for plan in self._plans("protected")]
+        limits = [self.audit.max_samples, audit_plan(self.config, self.audit, shards=1).fingerprint]
+        return fingerprint([subject, held_out, victims, limits, self.config.protected_tasks])
+
+    def find(self, state: str) -> Evidence | None:
+        """The evidence of an earlier audit under this fingerprint."""
+        name = f"{FOLDER}{state}.json"
+        if self.places.work.stat(name) is None:
+            return None
+        return Evidence.model_validate_json(self.places.work.read(name))
+
+    def sample(self, shards: Sequence[ShardRef], samples: dict[str, int]) -> list[ShardRef]:
+        """Shards that hold `audit.max_samples` samples together, chosen by the hash of their names.
+
+        Args:
+            shards: raw shards.
+            samples: shard's name → its samples.
+        """
+        chosen: list[ShardRef] = []
+        for ref in sorted(shards, key=lambda ref: key_hash(ref.name)):
+            if sum(samples[each.name] for each in chosen) >= self.audit.max_samples:
+                break
+            chosen.append(ref)
+        return sorted(chosen, key=lambda ref: ref.name)
+
+    def examine(
+        self, raw: Sequence[ShardRef], protected: Store, published: Sequence[ShardRef], **told: str
+    ) -> Evidence:
+        """Train the victims that were not trained yet, and store what their figures prove.
+
+        Args:
+            raw: the shards as they were.
+            protected: where their protected twins lie.
+            published: the twins.
+            told: `audited` and `fingerprint` of the evidence.
+
+        Raises:
+            ValidationError: a shard could not be read, or a victim not be trained; there is no evidence without it.
+        """
+        places, config = self.places, self.config
+        plan = audit_plan(config, self.audit, shards=len(raw))
+        noise = Noise(epsilon=config.protection.epsilon, seed=config.train.seed)
+        layout = published_layout(config.dataset.layout, config.protect.encoding)
+        versions = [
+            Version("clean", places.source, raw, plan),
+            Version("noise", places.source, raw, plan.model_copy(update={"transforms": [noise]})),
+            Version("protected", protected, published, plan.model_copy(update={"layout": layout})),
+        ]
+        assert places.test_source is not None  # noqa: S101 - the configuration was checked
+        held_out_plan = audit_plan(config, self.audit, shards=len(places.test_shards))
+        test = self._tables(Version("held-out", places.test_source, places.test_shards, held_out_plan))
+        victims = self._victims({version.name: self._tables(version) for version in versions}, test)
+        evidence = reach_verdict(config.tasks, config.protected_tasks, victims, **told)
+        places.work.write(f"{FOLDER}{evidence.fingerprint}.json", evidence.model_dump_json().encode())
+        return evidence
+
+    def _tables(self, version: Version) -> list[str]:
+        what = f"audit: {version.name}"
+        profiles, failures = ingest_all(
+            self.executor, self.reporter, version.source, version.shards, self.places.work, version.plan, what
+        )
         if failures:
-            raise ValidationError(f"audit: {what}: {failure_text(failures[0])}")
-        return profiles
+            raise ValidationError(f"{what}: {failure_text(failures[0])}")
+        return _cached(profiles)
 
-    test = tables("audit: held-out", places.test_source, places.test_shards, held_out)
-    versions = {
-        "clean": tables("audit: clean", places.source, raw, clean),
-        "noise": tables("audit: noise", places.source, raw, noise),
-        "protected": tables("audit: protected", places.output, published, protected),
-    }
-    victims = _victims(executor, reporter, places.work, config, audit, versions, _cached(test))
-    sizes = {
-        task.name: [sum(counts) for counts in zip(*(part.histograms[task.name] for part in test), strict=True)]
-        for task in config.tasks
-    }
-    return AuditRecord(
-        fingerprint=fingerprint([victim.model_dump(mode="json") for victim in victims]),
-        chance={task.name: 1 / task.class_count for task in config.tasks},
-        majority={name: max(counts) / max(1, sum(counts)) for name, counts in sizes.items()},
-        test_samples=sum(profile.samples for profile in test),
-        victims=victims,
-    )
+    def _plans(self, data: str) -> list[VictimPlan]:
+        seed = self.config.train.seed + 1
+        return [
+            victim_plan(self.config, self.audit, data=data, backbone=backbone, seed=seed)
+            for backbone in self.audit.victims
+        ]
 
-
-def _plan(config: Config, audit: Audit, *, shards: int) -> IngestPlan:
-    return IngestPlan(
-        dataset=config.dataset,
-        tasks=config.tasks,
-        resolution=audit.resolution or config.train.resolution,
-        samples_per_shard=-(-audit.max_samples // max(1, shards)),
-    )
+    def _victims(self, tables: dict[str, list[str]], test: list[str]) -> list[VictimResult]:
+        work = self.places.work
+        stored = {entry.name for entry in work.list("victims/")}
+        results: dict[str, VictimResult] = {}
+        names: list[str] = []
+        jobs = []
+        for number in range(len(self.audit.victims)):
+            for data, train in tables.items():
+                plan = self._plans(data)[number]
+                state = fingerprint([plan.fingerprint, train, test])
+                name = f"victims/{data}-{plan.backbone}-{plan.seed}.{state}.json"
+                names.append(name)
+                if name in stored:
+                    results[name] = VictimResult.model_validate_json(work.read(name))
+                else:
+                    jobs.append(Job(name, (work, train, test, plan)))
+        with self.reporter.step("victims", len(jobs), "models") as step:
+            for outcome in self.executor.map(victim_step, jobs, gpu=True):
+                if outcome.result is None:
+                    raise ValidationError(f"{outcome.name}: {outcome.error}")
+                work.write(outcome.name, outcome.result.model_dump_json().encode())
+                results[outcome.name] = outcome.result
+                step.advance()
+        return [results[name] for name in names]
 
 
 def _cached(profiles: Sequence[ShardProfile]) -> list[str]:
     return [profile.cache for profile in profiles if profile.cache]
-
-
-def _victims(
-    executor: Executor,
-    reporter: Reporter,
-    work: Store,
-    config: Config,
-    audit: Audit,
-    versions: dict[str, list[ShardProfile]],
-    test: list[str],
-) -> list[VictimResult]:
-    seed = config.train.seed + 1
-    results: dict[str, VictimResult] = {}
-    names: list[str] = []
-    jobs = []
-    stored = {entry.name for entry in work.list("audit/")}
-    for backbone in audit.victims:
-        for data in VERSIONS:
-            train = _cached(versions[data])
-            settings = audit.model_dump(mode="json", include={"width", "epochs", "batch_size"})
-            state = fingerprint([settings, config.train.augment, train, test, backbone, data, seed])
-            name = f"audit/{data}-{backbone}-{seed}.{state}.json"
-            names.append(name)
-            if name in stored:
-                results[name] = VictimResult.model_validate_json(work.read(name))
-            else:
-                jobs.append(Job(name, (work, train, test, audit, config, data, backbone, seed)))
-    with reporter.step("victims", len(jobs), "models") as step:
-        for outcome in executor.map(victim_step, jobs, gpu=True):
-            if outcome.result is None:
-                raise ValidationError(f"{outcome.name}: {outcome.error}")
-            work.write(outcome.name, outcome.result.model_dump_json().encode())
-            results[outcome.name] = outcome.result
-            step.advance()
-    return [results[name] for name in names]

@@ -12,19 +12,9 @@ from pipeline.state.places import shard_object
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
 from schemas.plans import IngestPlan
-from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, fingerprint
+from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store
-
-
-def table_plan(config: Config, *, shards: int) -> IngestPlan:
-    """The plan of the training table: canonical resolution, all shards evenly."""
-    return IngestPlan(
-        dataset=config.dataset,
-        tasks=config.tasks,
-        resolution=config.train.resolution,
-        samples_per_shard=-(-config.train.max_samples // max(1, shards)),
-    )
 
 
 def ingest_all(
@@ -41,9 +31,7 @@ def ingest_all(
     Raises:
         RefusedInputError: one shard says that configuration or data must be mended; the others are not waited for.
     """
-    # Where the data lies and how it is reached decide nothing about what is read from a shard.
-    settings = fingerprint(plan.model_dump(mode="json", exclude={"dataset": {"shards", "test_shards", "storage"}}))
-    objects = {ref.name: shard_object("profiles", ref, settings, "json") for ref in shards}
+    objects = {ref.name: shard_object("profiles", ref, plan.fingerprint, "json") for ref in shards}
     stored = {entry.name for entry in work.list("profiles/")}
     known = [ref for ref in shards if objects[ref.name] in stored]
     with ThreadPoolExecutor(16) as pool:
@@ -51,7 +39,7 @@ def ingest_all(
     profiles = {ref.name: ShardProfile.model_validate_json(text) for ref, text in zip(known, texts, strict=True)}
     failures: list[ShardFailure] = []
     jobs = [
-        Job(ref.name, (source, ref, work, shard_object("tables", ref, settings, "arrow"), plan))
+        Job(ref.name, (source, ref, work, shard_object("tables", ref, plan.fingerprint, "arrow"), plan))
         for ref in shards
         if ref.name not in profiles
     ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan
 from pipeline.state.generators import fitting_generator
 from pipeline.state.ledger import Ledger
 from pipeline.state.places import Places
 from schemas.config import Config
-from stages.estimate.estimate import TRIAL_SAMPLES, _measure
+from stages.estimate.estimate import estimate_shard
 
 
 @dataclass(frozen=True)
@@ -42,18 +41,24 @@ def make_plan(config: Config) -> Plan:
     """
     places = Places(config)
     total = sum(ref.size for ref in places.shards)
-    record = fitting_generator(places.work, config)
+    record = fitting_generator(places.work, train_plan(config))
     done = 0
     if record is not None:
-        done = len(Ledger(places.work).done(places.shards, config, record, places.output.list()))
+        done = len(Ledger(places.work).done(places.shards, protect_plan(config, record.content), places.output.list()))
     first = places.shards[0]
-    with TemporaryDirectory(prefix="mtlue-plan-") as directory:
-        measured = _measure(config, places.source, first, Path(directory), train=record is None)
+    measured = estimate_shard(
+        places.source,
+        first,
+        ingest_plan(config, shards=len(places.shards)),
+        protect_plan(config),
+        train_plan(config),
+        with_training=record is None,
+    )
     share = total / max(1, first.size)
     samples = round(measured.samples * share)
     left = 1 - done / len(places.shards)
-    written = total + samples * measured.added_bytes
-    passes = min(samples, config.train.max_samples) / min(measured.samples, TRIAL_SAMPLES)
+    written = samples * measured.bytes
+    passes = min(samples, config.train.max_samples) / max(1, measured.trained_samples)
     return Plan(
         shards=len(places.shards),
         shards_done=done,

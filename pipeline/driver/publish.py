@@ -4,57 +4,54 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.state.places import REPORT, Places
 from schemas.config import Config
-from schemas.records import AuditRecord, GeneratorRecord, Manifest, ShardFailure, ShardProfile, ShardRecord
+from schemas.fingerprints import fingerprint
+from schemas.records import Manifest
 from stages.publish.card import dataset_card
 from stages.publish.croissant import croissant
 from stages.publish.manifest import MANIFEST, build_manifest
 from stages.publish.wids import wids_index
-from stages.report.before_after import sample_pairs
+from stages.report.before_after import Pair, sample_pairs
 from stages.report.report import build_report
-
-PICTURES = 6
-"""Samples that the report shows."""
+from stages.report.sections.base import Material
 
 
-def publish(
-    config: Config,
-    places: Places,
-    profiles: Sequence[ShardProfile],
-    generator: GeneratorRecord,
-    records: Sequence[ShardRecord],
-    failures: Sequence[ShardFailure],
-    audit: AuditRecord | None,
-    *,
-    changed: bool,
-    seconds: dict[str, float],
-) -> Manifest:
+def publish(config: Config, places: Places, told: Material, *, changed: bool) -> Manifest:
     """Write what is not written yet; the manifest comes last, when everything that it lists is there.
 
     Args:
         changed: a shard was published in this run; else nothing is read or written that is there already.
     """
-    manifest = build_manifest(config.name, records)
-    text = manifest.model_dump_json(indent=1).encode()
+    manifest = build_manifest(config.name, told.records)
     published = {
-        "README.md": dataset_card(config, manifest, profiles).encode(),
-        "croissant.json": json.dumps(croissant(config, manifest, profiles), indent=1, ensure_ascii=False).encode(),
+        "README.md": dataset_card(config, manifest, told.profiles).encode(),
+        "croissant.json": json.dumps(croissant(config, manifest, told.profiles), indent=1, ensure_ascii=False).encode(),
         "wids.json": wids_index(manifest).encode(),
-        MANIFEST: text,
+        MANIFEST: manifest.model_dump_json(indent=1).encode(),
     }
-    audited = f"audit/{audit.fingerprint}.report" if audit else "report.done"
-    stale = changed or bool(failures) or places.work.stat(audited) is None or places.work.stat(REPORT) is None
-    if stale:
-        first = next(ref for ref in places.shards if ref.output_name == records[0].name)
-        pictures = sample_pairs(places.source, first, places.output, config, PICTURES)
-        report = build_report(
-            config, list(profiles), generator, list(records), list(failures), audit, pictures, seconds=seconds
-        )
-        places.work.write(REPORT, report.encode())
-        places.work.write(audited, b"")
+    stale = changed or bool(told.failures) or places.work.stat(_written(told)) is None
+    if stale or places.work.stat(REPORT) is None:
+        first = next(ref for ref in places.shards if ref.output_name == told.records[0].name)
+        write_report(places, told, sample_pairs(places.source, first, places.output, config))
     for name, data in published.items():
         if changed or places.output.stat(name) is None or places.output.read(name) != data:
             places.output.write(name, data)
     return manifest
+
+
+def write_report(places: Places, told: Material, pictures: Sequence[Pair]) -> None:
+    """Write the HTML report into the private place, and remember what it tells."""
+    report = build_report(replace(told, pictures=pictures))
+    places.work.write(REPORT, report.encode())
+    for entry in places.work.list("report."):
+        if entry.name.endswith(".told"):
+            places.work.delete(entry.name)
+    places.work.write(_written(told), b"")
+
+
+def _written(told: Material) -> str:
+    """Name of the mark that the report tells this evidence."""
+    return f"report.{fingerprint([told.evidence.fingerprint, told.evidence.shortfalls])}.told"

@@ -1,27 +1,29 @@
-"""The run: ingest → train → protect → audit → publish, each step doing only what is not done yet."""
+"""The run: ingest → train → prove → protect → publish, each step doing only what is not done yet."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pipeline.cluster.executor import Executor, Job
+from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
-from pipeline.driver.audit import audit_run
-from pipeline.driver.ingest import check_profiles, check_quarantined, failure_of, failure_text, ingest_all, table_plan
-from pipeline.driver.publish import publish
-from pipeline.state.generators import fitting_generator, settings_of
+from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan
+from pipeline.driver.audit import Auditor
+from pipeline.driver.ingest import check_profiles, check_quarantined, ingest_all
+from pipeline.driver.protect import protect_all
+from pipeline.driver.prove import prove
+from pipeline.driver.publish import publish, write_report
+from pipeline.driver.train import train_or_find
 from pipeline.state.lease import Lease
-from pipeline.state.ledger import Ledger, identity_of
-from pipeline.state.places import GENERATOR, LEFT_OUT, REPORT, Places
-from pipeline.steps.steps import protect_step, train_step
+from pipeline.state.ledger import Ledger
+from pipeline.state.places import LEFT_OUT, REPORT, Places
 from schemas.config import Config
-from schemas.errors import InputError, LeaseError, MtlueError, RefusedInputError
+from schemas.errors import EvidenceError, InputError, MtlueError, RefusedInputError
+from schemas.evidence import Evidence
 from schemas.records import (
-    AuditRecord,
     GeneratorRecord,
     LeftOut,
     Manifest,
@@ -29,9 +31,11 @@ from schemas.records import (
     ShardFailure,
     ShardProfile,
     ShardRecord,
-    fingerprint,
 )
+from stages.audit.verdict import NOT_MEASURED
 from stages.publish.manifest import MANIFEST, read_manifest
+from stages.report.before_after import sample_pairs
+from stages.report.sections.base import Material
 
 T = TypeVar("T")
 
@@ -44,7 +48,7 @@ class RunResult:
     records: list[ShardRecord]
     failures: list[ShardFailure]
     quarantined: list[Quarantined]
-    audit: AuditRecord | None
+    evidence: Evidence
     report: str
     """URL of the HTML report."""
     done_before: int
@@ -71,36 +75,25 @@ class Run:
         """Do what is not done yet.
 
         Raises:
+            EvidenceError: `audit.require` does not hold; the report says why, and nothing new was published.
             MtlueError: its class decides the exit code. Shards that fail on their own do not raise: they are in
                 the result's `failures`, and the others went on.
         """
         self.places = Places(self.config)
         self.places.check_writable()
-        self.ledger = Ledger(self.places.work)
         with Lease(self.places.work) as self.lease, Executor(self.config.compute) as self.executor:
             profiles = self._timed("ingest", self._ingest)
             generator = self._timed("train", lambda: self._train(profiles))
+            evidence = self._timed("prove", lambda: self._prove(profiles, generator))
             records, before = self._timed("protect", lambda: self._protect(profiles, generator))
             quarantined = self._left_out(profiles, records)
             check_quarantined(self.config, quarantined, profiles)
-            audit = self._timed("audit", lambda: self._audit(records))
-            changed = before < len(records)
+            told = Material(self.config, profiles, generator, records, self.failures, evidence, self.seconds)
             manifest = self._timed(
-                "publish",
-                lambda: publish(
-                    self.config,
-                    self.places,
-                    profiles,
-                    generator,
-                    records,
-                    self.failures,
-                    audit,
-                    changed=changed,
-                    seconds=self.seconds,
-                ),
+                "publish", lambda: publish(self.config, self.places, told, changed=before < len(records))
             )
         report = self.places.work.join(REPORT)
-        return RunResult(manifest, records, self.failures, quarantined, audit, report, before, self.seconds)
+        return RunResult(manifest, records, self.failures, quarantined, evidence, report, before, self.seconds)
 
     def _timed(self, step: str, action: Callable[[], T]) -> T:
         started = time.monotonic()
@@ -111,7 +104,7 @@ class Run:
 
     def _ingest(self) -> list[ShardProfile]:
         places = self.places
-        plan = table_plan(self.config, shards=len(places.shards))
+        plan = ingest_plan(self.config, shards=len(places.shards))
         profiles, failures = ingest_all(self.executor, self.reporter, places.source, places.shards, places.work, plan)
         self.failures += failures
         self._left_out(profiles, [])
@@ -119,12 +112,13 @@ class Run:
         check_profiles(self.config, profiles, failures)
         return profiles
 
-    def _refuse_protected(self, profiles: list[ShardProfile]) -> None:
+    def _refuse_protected(self, profiles: Sequence[ShardProfile]) -> None:
         """Noise upon noise would break the bound: what mtlue has published is no input.
 
         It is known by its checksum, from this ledger or from the manifest that a published prefix holds.
         """
-        published = {record.sha256 for record in self.ledger.read(sorted(self.ledger.identities().values()))}
+        ledger = Ledger(self.places.work)
+        published = {record.sha256 for record in ledger.read(sorted(ledger.identities().values()))}
         for folder in sorted({profile.name.rpartition("/")[0] for profile in profiles}):
             with suppress(InputError):  # no manifest, or one of another tool
                 manifest = read_manifest(self.places.source, f"{folder}/{MANIFEST}".lstrip("/"))
@@ -136,65 +130,48 @@ class Run:
                     "dataset.shards at the raw data"
                 )
 
-    def _train(self, profiles: list[ShardProfile]) -> GeneratorRecord:
-        """The generator of this configuration: the one that is there, or a new one."""
-        config, work = self.config, self.places.work
-        settings = settings_of(config)
-        state = fingerprint([settings, sorted(profile.sha256 for profile in profiles)])
-        current = None if self.retrain else fitting_generator(work, config)
-        if current is not None:
-            if current.fingerprint != state:
-                self.reporter.say(
-                    "train: the data changed since the generator was trained; it is used as it is "
-                    "(--retrain trains a new one and protects every shard again)"
-                )
-            return current
-        tables = [profile.cache for profile in profiles if profile.cache]
-        with self.reporter.step("train", config.train.epochs, "epochs") as step:
-            record = self.executor.stream(
-                train_step,
-                (work, tables, config, state, settings),
-                lambda what, done, total: step.advance_to(done, what=f"train: {what}", total=total),
-            )
-        text = record.model_dump_json().encode()
-        work.write(f"generators/{state}.json", text)
-        work.write(GENERATOR, text)
-        return record
+    def _train(self, profiles: Sequence[ShardProfile]) -> GeneratorRecord:
+        return train_or_find(
+            self.executor, self.reporter, self.places.work, train_plan(self.config), profiles, retrain=self.retrain
+        )
 
-    def _protect(self, profiles: list[ShardProfile], generator: GeneratorRecord) -> tuple[list[ShardRecord], int]:
-        """Records of every published shard, and how many of them an earlier run had published."""
+    def _prove(self, profiles: list[ShardProfile], generator: GeneratorRecord) -> Evidence:
+        """The evidence about this generator; nothing is public yet that it made.
+
+        Raises:
+            EvidenceError: it does not meet `audit.require`.
+        """
         config, places = self.config, self.places
-        readable = {profile.name for profile in profiles if profile.samples}
-        shards = [ref for ref in places.shards if ref.name in readable]
-        done = self.ledger.done(shards, config, generator, places.output.list())
-        before = len(done)
-        finished = {record.identity for record in done}
-        jobs = []
-        for ref in shards:
-            identity = identity_of(ref, config, generator)
-            if identity not in finished:
-                jobs.append(
-                    Job(ref.name, (places.source, ref, places.output, places.work, config, generator, identity))
-                )
-        self.ledger.forget({ref.output_name for ref in shards} - {record.name for record in done})
-        with self.reporter.step("protect", len(jobs), "shards") as step:
-            for outcome in self.executor.map(protect_step, jobs, gpu=True):
-                self.lease.check()
-                if isinstance(outcome.error, RefusedInputError | LeaseError):
-                    raise outcome.error
-                if outcome.error is not None:
-                    self.failures.append(failure_of(outcome.name, "protect", outcome.error))
-                    self.reporter.say(f"protect: {failure_text(self.failures[-1])}")
-                elif outcome.result is not None:
-                    self.ledger.add(outcome.result)
-                    done.append(outcome.result)
-                step.advance()
-        self.failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
-        if not done:
-            raise InputError(f"no shard could be protected; the first: {failure_text(self.failures[0])}")
-        return sorted(done, key=lambda record: record.name), before
+        if config.audit is None:
+            return NOT_MEASURED
+        proof = prove(Auditor(self.executor, self.reporter, places, config, config.audit), profiles, generator)
+        if not proof.evidence.passed:
+            first = proof.shards[0]
+            pictures = sample_pairs(places.source, first, proof.place, config) if proof.place.list() else []
+            told = Material(config, profiles, generator, [], self.failures, proof.evidence, self.seconds)
+            write_report(places, told, pictures)
+            reasons = "\n".join(f"  {shortfall}" for shortfall in proof.evidence.shortfalls)
+            raise EvidenceError(
+                f"the evidence does not meet audit.require, so nothing new was published:\n{reasons}\n"
+                f"The report tells more: {places.work.join(REPORT)}"
+            )
+        return proof.evidence
 
-    def _left_out(self, profiles: list[ShardProfile], records: list[ShardRecord]) -> list[Quarantined]:
+    def _protect(self, profiles: Sequence[ShardProfile], generator: GeneratorRecord) -> tuple[list[ShardRecord], int]:
+        readable = {profile.name for profile in profiles if profile.samples}
+        records, before, failures = protect_all(
+            self.executor,
+            self.reporter,
+            self.places,
+            self.lease,
+            [ref for ref in self.places.shards if ref.name in readable],
+            protect_plan(self.config, generator.content),
+            generator,
+        )
+        self.failures = sorted(self.failures + failures, key=lambda failure: failure.name)
+        return records, before
+
+    def _left_out(self, profiles: Sequence[ShardProfile], records: Sequence[ShardRecord]) -> list[Quarantined]:
         """Write what was left out, and why, to `work`; also when there is nothing, so that the file is always true."""
         found = [sample for profile in profiles for sample in profile.quarantined]
         found += [sample for record in records for sample in record.quarantined]
@@ -203,11 +180,6 @@ class Run:
         left_out = LeftOut(quarantined=quarantined, failures=self.failures)
         self.places.work.write(LEFT_OUT, left_out.model_dump_json(indent=1).encode())
         return quarantined
-
-    def _audit(self, records: list[ShardRecord]) -> AuditRecord | None:
-        if self.config.audit is None:
-            return None
-        return audit_run(self.executor, self.reporter, self.places, self.config, self.config.audit, records)
 
 
 def exit_code(result: RunResult) -> int:

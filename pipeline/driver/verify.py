@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
+from pipeline.configuration.plans import protect_plan
 from schemas.config import Compute, Config
 from schemas.records import ShardRef
 from stages.io.shards.names import key_hash
@@ -61,7 +62,8 @@ def verify_prefix(
         result.problems += [f"shard {name}: no such input shard" for name in sorted(listed - inputs.keys())]
     present = sorted((s for s in manifest.shards if s.name in there), key=lambda shard: key_hash(shard.name))
     chosen = present[: max(1, round(fraction * len(present)))]
-    jobs = [Job(shard.name, (output, shard, source, inputs.get(shard.name), config)) for shard in chosen]
+    plan = protect_plan(config) if config is not None else None
+    jobs = [Job(shard.name, (output, shard, source, inputs.get(shard.name), plan)) for shard in chosen]
     moments = None
     with Executor(compute) as executor, reporter.step("verify", len(jobs), "shards") as step:
         for outcome in executor.map(verify_shard, jobs):

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from schemas.config import Config
-from schemas.records import GeneratorRecord, ShardRecord, ShardRef, fingerprint
+from schemas.fingerprints import fingerprint
+from schemas.plans import ProtectPlan
+from schemas.records import ShardRecord, ShardRef
 from stages.io.store.objects import Entry
 from stages.io.store.store import Store
-
-FORMAT_VERSION = 1
-"""Grows when the bytes of a protected shard change for the same input, configuration and generator."""
 
 FOLDER = "ledger/"
 
 
-def identity_of(ref: ShardRef, config: Config, generator: GeneratorRecord) -> str:
+def identity_of(ref: ShardRef, plan: ProtectPlan) -> str:
     """Hash of everything that decides a protected shard's bytes."""
-    return fingerprint(
-        [
-            FORMAT_VERSION,
-            [ref.name, ref.size, ref.etag],
-            config.dataset.model_dump(mode="json", include={"image", "members", "max_pixels"}),
-            [task.model_dump(mode="json") for task in config.tasks],
-            config.protection.model_dump(mode="json"),
-            config.protect.model_dump(mode="json", include={"encoding", "on_error"}),
-            [generator.fingerprint, generator.sha256],
-        ]
-    )
+    return fingerprint([ref.name, ref.size, ref.etag, plan.fingerprint])
 
 
 def _shard_of(name: str) -> str:
@@ -66,16 +54,14 @@ class Ledger:
         with ThreadPoolExecutor(16) as pool:
             return [ShardRecord.model_validate_json(data) for data in pool.map(self.work.read, names)]
 
-    def done(
-        self, shards: list[ShardRef], config: Config, generator: GeneratorRecord, published: list[Entry]
-    ) -> list[ShardRecord]:
+    def done(self, shards: list[ShardRef], plan: ProtectPlan, published: list[Entry]) -> list[ShardRecord]:
         """Records of the shards that need no work: recorded under their identity, and there with the recorded size.
 
         Args:
             published: the listing of `output`.
         """
         known = self.identities()
-        wanted = [identity_of(ref, config, generator) for ref in shards]
+        wanted = [identity_of(ref, plan) for ref in shards]
         sizes = {entry.name: entry.size for entry in published}
         records = self.read([known[identity] for identity in wanted if identity in known])
         return [record for record in records if sizes.get(record.name) == record.bytes]

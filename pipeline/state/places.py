@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from schemas.config import Config, Storage
 from schemas.errors import ConfigError, StoreError
-from schemas.records import ShardRef, fingerprint
+from schemas.fingerprints import fingerprint
+from schemas.records import ShardRef
 from stages.io.shards.listing import list_shards
 from stages.io.store.store import Store, places_overlap
 
@@ -24,9 +25,9 @@ class Places:
     """
 
     def __init__(self, config: Config) -> None:
-        endpoint = Storage(endpoint_url=config.dataset.storage.endpoint_url)
-        self.output = Store(config.output, endpoint)
-        self.work = Store(config.work, endpoint)
+        self.endpoint = Storage(endpoint_url=config.dataset.storage.endpoint_url)
+        self.output = Store(config.output, self.endpoint)
+        self.work = Store(config.work, self.endpoint)
         refuse_overlap("output", self.output.url, "work", self.work.url)
         self.source, self.shards = list_shards(config.dataset.shards, config.dataset.storage)
         self.test_source: Store | None = None
@@ -45,6 +46,10 @@ class Places:
                 f"{min(shared)} is in dataset.shards and in dataset.test_shards: the audit would test on what it "
                 "trained on; leave it out of one of them"
             )
+
+    def inside_work(self, folder: str) -> Store:
+        """A store of its own in a folder of the private place."""
+        return Store(self.work.join(folder), self.endpoint)
 
     def check_writable(self) -> None:
         """Write and remove an empty object in both places, so that a missing permission ends the run at its start."""

@@ -1,66 +1,32 @@
 """From the audit's figures to one word and one sentence: does the protection work?
 
-Judged are the tasks that were to be protected, by balanced accuracy (mean recall over classes, whose chance line is
-1/C whatever the class sizes), at the epoch that is best for the attacker, who can stop early; of several victims on
-one kind of data the strongest counts.
+Judged are the tasks that were to be protected, by the first metric of their kind (for classes: mean recall, whose
+chance line is 1/C whatever the class sizes), at the epoch that is best for the attacker, who can stop early; of several
+victims on one version of the data the strongest counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
-from schemas.config import Config
-from schemas.records import AuditRecord, VictimResult
+from schemas.config import Requirement
+from schemas.evidence import VERSIONS, Evidence, Score, TaskEvidence, VictimResult, Word
+from schemas.tasks import Task
 from stages.report.wording import percent
+from stages.tasks.registry import kinds_of
 
 MARGIN = 0.15
-"""A victim at most this far above chance, in accuracy 0..1, has learned next to nothing."""
+"""A victim at most this far above chance, in a figure of 0..1, has learned next to nothing."""
 
-DATA = ("clean", "noise", "protected")
-"""Versions of the training data, in the order of every table."""
-
-Word = Literal["protected", "weakened", "not protected", "inconclusive", "not measured"]
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One metric of the strongest victim on one version of the data, in 0..1."""
-
-    last: float
-    best: float
-
-
-@dataclass(frozen=True, slots=True)
-class TaskVerdict:
-    """The audit of one task; `accuracy` and `balanced` map a version of the data to its score."""
-
-    name: str
-    wanted: bool
-    """Whether the task was to be protected."""
-    chance: float
-    majority: float
-    accuracy: dict[str, Score]
-    balanced: dict[str, Score]
-    word: Word
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The audit in words; tasks to be protected come first, the least protected first of all."""
-
-    word: Word
-    sentence: str
-    details: tuple[str, ...]
-    chance: float
-    means: dict[str, Score]
-    """Version of the data → mean balanced accuracy over the tasks that were to be protected."""
-    tasks: tuple[TaskVerdict, ...]
+NOT_MEASURED = Evidence(
+    word="not measured",
+    sentence="No audit was run, so nothing here shows whether the protection works. Set `audit` in the configuration.",
+)
+"""The evidence of a run without an audit."""
 
 
 def judge(*, protected: float, clean: float, chance: float) -> Word:
-    """Judge one balanced accuracy on clean test data against chance and against training on clean data, all in 0..1.
+    """Judge one figure on clean test data against chance and against training on clean data, all in 0..1.
 
     `protected`: at most `MARGIN` above chance, and less than half of the clean advantage left. `weakened`: less than
     half of the clean advantage left. `inconclusive`: the clean victim itself is within `MARGIN` of chance.
@@ -72,51 +38,119 @@ def judge(*, protected: float, clean: float, chance: float) -> Word:
     return "protected" if protected - chance <= MARGIN + 1e-9 else "weakened"
 
 
-def reach_verdict(config: Config, audit: AuditRecord | None) -> Verdict:
-    """Sum up an audit; None, or one without clean and protected victims, proves nothing and says so."""
-    if audit is None:
-        sentence = "No audit was run, so nothing here shows whether the protection works. Run mtlue audit."
-        return Verdict("not measured", sentence, (), 0.0, {}, ())
-    scored = [data for data in DATA if audit.of(data)]
-    wanted = dict(zip((task.name for task in config.tasks), config.protected_tasks, strict=True))
-    names = [name for name in wanted if name in audit.chance]
-    tasks = sorted((_task_verdict(audit, name, wanted[name], scored) for name in names), key=_least_protected_first)
-    judged = [task for task in tasks if task.wanted]
-    if "clean" not in scored or "protected" not in scored or not judged:
-        sentence = "The audit lacks victims on clean or on protected data and shows nothing. Run mtlue audit again."
-        return Verdict("not measured", sentence, (), 0.0, {}, tuple(tasks))
-    chance = sum(task.chance for task in judged) / len(judged)
-    means = {data: _strongest(audit.of(data), [task.name for task in judged]) for data in scored}
-    word = judge(protected=means["protected"].best, clean=means["clean"].best, chance=chance)
+def reach_verdict(
+    tasks: Sequence[Task],
+    protected: Sequence[bool],
+    victims: Sequence[VictimResult],
+    *,
+    audited: str = "",
+    fingerprint: str = "",
+) -> Evidence:
+    """Sum up an audit; one without clean and protected victims proves nothing and says so.
+
+    Args:
+        tasks: K tasks.
+        protected: per task, whether it was to be protected.
+        victims: on every version of the data.
+        audited: what the victims were trained on, in words.
+        fingerprint: of all that was audited.
+    """
+    versions = [data for data in VERSIONS if any(victim.data == data for victim in victims)]
+    if not victims:
+        return NOT_MEASURED
+    chance, found = victims[0].chance, []
+    for task, kind, wanted in zip(tasks, kinds_of(tasks), protected, strict=True):
+        scores = {
+            metric: {data: _strongest(victims, data, [(task.name, metric)]) for data in versions}
+            for metric in kind.metrics
+        }
+        metric = kind.metrics[0]
+        word: Word = "not measured"
+        if "clean" in versions and "protected" in versions:
+            word = judge(
+                protected=scores[metric]["protected"].best,
+                clean=scores[metric]["clean"].best,
+                chance=chance[task.name][metric],
+            )
+        found.append(
+            TaskEvidence(
+                name=task.name, wanted=wanted, metric=metric, chance=chance[task.name], scores=scores, word=word
+            )
+        )
+    found.sort(key=_least_protected_first)
+    judged = [task for task in found if task.wanted]
+    measured = Evidence(
+        fingerprint=fingerprint,
+        audited=audited,
+        test_samples=victims[0].test_samples,
+        victims=list(victims),
+        tasks=found,
+        word="not measured",
+        sentence="The audit lacks victims on clean or on protected data and shows nothing. Run mtlue audit again.",
+    )
+    if "clean" not in versions or "protected" not in versions or not judged:
+        return measured
+    line = sum(task.chance[task.metric] for task in judged) / len(judged)
+    means = {data: _strongest(victims, data, [(task.name, task.metric) for task in judged]) for data in versions}
+    overall = judge(protected=means["protected"].best, clean=means["clean"].best, chance=line)
     leaking = [task.name for task in judged if task.word in ("weakened", "not protected")]
-    sentence = _sentence(word, leaking, means, chance)
-    if word == "protected" and leaking:
-        word = "weakened"
-    return Verdict(word, sentence, _details(audit, judged, means), chance, means, tuple(tasks))
+    return measured.model_copy(
+        update={
+            "word": "weakened" if overall == "protected" and leaking else overall,
+            "sentence": _sentence(overall, leaking, means, line),
+            "details": _details(victims, judged, means),
+            "chance": line,
+            "means": means,
+        }
+    )
 
 
-def _task_verdict(audit: AuditRecord, name: str, wanted: bool, scored: Sequence[str]) -> TaskVerdict:
-    balanced = {data: _strongest(audit.of(data), [name]) for data in scored}
-    accuracy = {data: _strongest(audit.of(data), [name], metric="accuracy") for data in scored}
-    word: Word = "not measured"
-    if "clean" in balanced and "protected" in balanced:
-        word = judge(protected=balanced["protected"].best, clean=balanced["clean"].best, chance=audit.chance[name])
-    return TaskVerdict(name, wanted, audit.chance[name], audit.majority.get(name, 0.0), accuracy, balanced, word)
+def held_against(evidence: Evidence, requirement: Requirement | None) -> Evidence:
+    """The evidence with what was asked of it, and where it falls short."""
+    shortfalls = list(_shortfalls(evidence, requirement)) if requirement is not None else []
+    return evidence.model_copy(update={"requirement": requirement, "shortfalls": shortfalls})
 
 
-def _least_protected_first(task: TaskVerdict) -> tuple[bool, float, str]:
-    reached = task.balanced["protected"].best if "protected" in task.balanced else 0.0
-    return not task.wanted, task.chance - reached, task.name
+def _shortfalls(evidence: Evidence, requirement: Requirement) -> Iterator[str]:
+    judged = [task for task in evidence.tasks if task.wanted]
+    if evidence.word == "not measured" or not judged:
+        yield f"audit.require: there is no evidence; {evidence.sentence}"
+        return
+    name, limit = requirement.metric, requirement.max_over_chance
+    for task in judged:
+        if name not in task.scores:
+            yield f"task {task.name!r} has no metric {name}; it has {', '.join(task.scores)}"
+            continue
+        line, scores = task.chance[name], task.scores[name]
+        reached = scores["protected"].best if requirement.epoch == "best" else scores["protected"].last
+        where = f"task {task.name!r}: {name} at the {requirement.epoch} epoch"
+        if reached - line > limit + 1e-9:
+            yield (
+                f"{where} is {percent(reached, 1)} for a victim that was trained on protected images, with chance at "
+                f"{percent(line, 1)}; audit.require allows {percent(line + limit, 1)}"
+            )
+        elif scores["clean"].best - line <= limit:
+            yield (
+                f"{where}: even a victim that was trained on clean images reaches only "
+                f"{percent(scores['clean'].best, 1)} with chance at {percent(line, 1)}, so nothing is proven; raise "
+                "audit.epochs or audit.max_samples"
+            )
 
 
-def _strongest(victims: Sequence[VictimResult], names: Sequence[str], metric: str = "balanced") -> Score:
-    """The highest mean over tasks that any of the victims has at its last and at its best epoch."""
+def _least_protected_first(task: TaskEvidence) -> tuple[bool, float, str]:
+    scores = task.scores[task.metric]
+    reached = scores["protected"].best if "protected" in scores else 0.0
+    return not task.wanted, task.chance[task.metric] - reached, task.name
+
+
+def _strongest(victims: Sequence[VictimResult], data: str, places: Sequence[tuple[str, str]]) -> Score:
+    """The highest mean over (task, metric) that any victim on one version of the data has, last and best epoch."""
     last, best = 0.0, 0.0
     for victim in victims:
-        epochs = victim.accuracy if metric == "accuracy" else victim.balanced
-        means = [sum(epoch[name] for name in names) / len(names) for epoch in epochs]
-        last, best = max(last, means[-1]), max(best, *means, 0.0)
-    return Score(last, best)
+        if victim.data == data:
+            means = [sum(epoch[task][metric] for task, metric in places) / len(places) for epoch in victim.figures]
+            last, best = max(last, means[-1]), max(best, *means, 0.0)
+    return Score(last=last, best=best)
 
 
 def _sentence(word: Word, leaking: Sequence[str], means: dict[str, Score], chance: float) -> str:
@@ -142,19 +176,18 @@ def _sentence(word: Word, leaking: Sequence[str], means: dict[str, Score], chanc
     return f"Victims trained on the protected images {figures}"
 
 
-def _details(audit: AuditRecord, judged: Sequence[TaskVerdict], means: dict[str, Score]) -> tuple[str, ...]:
+def _details(victims: Sequence[VictimResult], judged: Sequence[TaskEvidence], means: dict[str, Score]) -> list[str]:
     worst = judged[0]
     details = [
         "Accuracies in this verdict are balanced over classes and taken at the best epoch: an attacker can stop early. "
         f"At the last epoch the mean on protected data is {percent(means['protected'].last)}."
     ]
     if len(judged) > 1:
-        reached = percent(worst.balanced["protected"].best)
-        details.append(f"Weakest task: {worst.name}, {reached} with chance at {percent(worst.chance)}.")
+        reached, line = percent(worst.judged("protected").best), percent(worst.chance[worst.metric])
+        details.append(f"Weakest task: {worst.name}, {reached} with chance at {line}.")
     if "noise" in means:
         left = percent(means["noise"].best)
         details.append(f"For comparison, random noise of the same strength leaves {left}.")
-    seeds = len({victim.seed for victim in audit.of("protected")})
-    if seeds == 1:
+    if len({victim.seed for victim in victims if victim.data == "protected"}) == 1:
         details.append("Each figure comes from one training run; repeat with other seeds before relying on small gaps.")
-    return tuple(details)
+    return details

@@ -8,25 +8,21 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from schemas.config import Audit
-from schemas.records import VictimResult
-from schemas.tasks import MISSING, Task
+from schemas.evidence import VictimResult
+from schemas.plans import VictimPlan
 from stages.learning.augment import augment
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
-from stages.models.multitask import MultiTaskModel, multi_task_loss
+from stages.learning.weightings.equal import Equal
+from stages.models.multitask import MultiTaskModel, task_losses
+from stages.tasks.base import TaskKind
+from stages.tasks.registry import kinds_of
 
 
 def train_victim(
     train: ImageTable,
     test: ImageTable,
-    settings: Audit,
-    *,
-    data: str,
-    backbone: str,
-    tasks: Sequence[Task],
-    kinds: Sequence[str],
-    seed: int,
+    plan: VictimPlan,
     device: torch.device,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> VictimResult:
@@ -35,66 +31,57 @@ def train_victim(
     Args:
         train: what it learns from (clean, noise or protected).
         test: clean held-out images at the same resolution.
-        data: which version of the data `train` is, for the record.
-        tasks: K tasks, in the order of the labels.
-        kinds: augmentation, of `crop` and `flip`.
-        seed: of weights, order and augmentation.
+        plan: its architecture, its training and the tasks.
         device: where to train.
         report: called with (epochs done, epochs in all).
     """
     started = time.monotonic()
+    kinds = kinds_of(plan.tasks)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = MultiTaskModel(
-            backbone,
-            width=settings.width,
-            class_counts=[task.class_count for task in tasks],
-            resolution=train.chunks[0].shape[1],
-        )
+        torch.manual_seed(plan.seed)
+        model = MultiTaskModel(plan.backbone, width=plan.width, kinds=kinds, resolution=train.chunks[0].shape[1])
     to_device(model, device)
-    rng = torch.Generator().manual_seed(seed)
-    optimisation = Optimisation(model.parameters(), epochs=settings.epochs)
-    accuracy, balanced = [], []
-    for epoch in range(settings.epochs):
+    rng = torch.Generator().manual_seed(plan.seed)
+    optimisation, weighting = Optimisation(model.parameters(), epochs=plan.epochs), Equal()
+    figures = []
+    for epoch in range(plan.epochs):
         model.train()
-        for batch in train.batches(settings.batch_size, rng, device):
-            optimisation.step(multi_task_loss(model(augment(batch.x_BCHW, kinds, rng)), batch.labels_BK))
+        for batch in train.batches(plan.batch_size, rng, device):
+            optimisation.clear()
+            outputs = model(augment(batch.x_BCHW, plan.augment, rng))
+            weighting.backward(task_losses(outputs, batch.labels, kinds))
+            optimisation.step()
         optimisation.end_epoch()
-        predicted_NK = predict(model, test, settings.batch_size, device)
-        scores = {
-            task.name: scores_of(predicted_NK[:, number], test.labels_NK[:, number], task.class_count)
-            for number, task in enumerate(tasks)
-        }
-        accuracy.append({name: score[0] for name, score in scores.items()})
-        balanced.append({name: score[1] for name, score in scores.items()})
-        report(epoch + 1, settings.epochs)
+        predicted = predict(model, kinds, test, plan.batch_size, device)
+        figures.append(
+            {
+                task.name: kind.scores(found, labels)
+                for task, kind, found, labels in zip(plan.tasks, kinds, predicted, test.labels, strict=True)
+            }
+        )
+        report(epoch + 1, plan.epochs)
     return VictimResult(
-        data=data,
-        backbone=backbone,
-        seed=seed,
+        data=plan.data,
+        backbone=plan.backbone,
+        seed=plan.seed,
         samples=len(train),
-        accuracy=accuracy,
-        balanced=balanced,
+        test_samples=len(test),
+        chance={
+            task.name: kind.chance(labels) for task, kind, labels in zip(plan.tasks, kinds, test.labels, strict=True)
+        },
+        figures=figures,
         seconds=time.monotonic() - started,
     )
 
 
-def predict(model: MultiTaskModel, table: ImageTable, batch_size: int, device: torch.device) -> np.ndarray:
-    """Most likely class of each sample and task, N×K int64; the model is in eval mode."""
+def predict(
+    model: MultiTaskModel, kinds: Sequence[TaskKind], table: ImageTable, batch_size: int, device: torch.device
+) -> list[np.ndarray]:
+    """What the model says of each sample, a task each, in the shape of the labels; the model is in eval mode."""
     model.eval()
+    parts: list[list[np.ndarray]] = [[] for _ in kinds]
     with torch.inference_mode():
-        rows = [
-            torch.stack([logits_BC.argmax(dim=1) for logits_BC in model(batch.x_BCHW)], dim=1).cpu()
-            for batch in table.in_order(batch_size, device)
-        ]
-    return torch.cat(rows).numpy()
-
-
-def scores_of(predicted_N: np.ndarray, label_N: np.ndarray, classes: int) -> tuple[float, float]:
-    """Accuracy and balanced accuracy (mean recall over the classes that occur), both in 0..1, over labelled samples."""
-    known = label_N != MISSING
-    if not known.any():
-        return 0.0, 0.0
-    right = predicted_N[known] == label_N[known]
-    recalls = [right[label_N[known] == label].mean() for label in range(classes) if (label_N[known] == label).any()]
-    return float(right.mean()), float(np.mean(recalls))
+        for batch in table.in_order(batch_size, device):
+            for part, kind, output in zip(parts, kinds, model(batch.x_BCHW), strict=True):
+                part.append(kind.predicted(output).cpu().numpy())
+    return [np.concatenate(part) for part in parts]

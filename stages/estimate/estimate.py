@@ -1,113 +1,96 @@
-"""Estimate: a few images of one shard are really decoded, perturbed and encoded, and a few steps are trained."""
+"""Estimate: a few samples of one shard are really protected, and a few passes of training run; nothing is published."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
-from schemas.config import Config
 from schemas.errors import InputError
-from schemas.plans import IngestPlan
+from schemas.plans import IngestPlan, ProtectPlan, TrainPlan
 from schemas.records import ShardRef
 from stages.ingest.ingest import profile_shard
-from stages.ingest.reading import ReadSample, read_decoded
-from stages.io.images.codecs import decode_image, encode_image
-from stages.io.shards.layout import image_member
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, open_table
+from stages.methods.registry import METHODS
 from stages.models.generator import Generator
-from stages.protect.protect import perturb_batch
+from stages.perturbers.generator import GeneratorPerturber
+from stages.protect.protect import write_protected
+from stages.protect.validate import validate_shard
+from stages.tasks.registry import kinds_of
 from stages.train.train import train_generator
 
 MEASURED_SAMPLES = 64
-"""Images of the first shard that are really decoded, perturbed and encoded."""
-
+"""Samples of the shard that are really protected and checked."""
 
 TRIAL_SAMPLES = 256
-"""Images of the first shard on which a few training steps are timed."""
+"""Images of the shard on which a few passes of training are timed."""
 
 
 @dataclass(frozen=True)
-class _Measured:
+class Estimate:
     """What one shard showed."""
 
     samples: int
     """Samples of the shard that can be protected."""
     core_seconds: float
-    """Per sample: decode twice, generator, encode, check."""
-    added_bytes: float
-    """Per sample: how much larger the protected image is."""
+    """Per sample: everything but the download, on one core."""
+    bytes: float
+    """Per sample, in the protected shard."""
     download_seconds: float
     """Of the whole shard."""
     train_seconds: float
-    """Of a whole training, for as many samples as the table of this shard has."""
+    """Of a whole training on `trained_samples` images; 0 when it was not asked for."""
+    trained_samples: int
 
 
-def _measure(config: Config, source: Store, first: ShardRef, directory: Path, *, train: bool) -> _Measured:
-    local, table = directory / "shard", directory / "table"
-    started = time.monotonic()
-    source.get(first.name, local)
-    download = time.monotonic() - started
-    plan = IngestPlan(
-        dataset=config.dataset,
-        tasks=config.tasks,
-        resolution=config.train.resolution,
-        samples_per_shard=TRIAL_SAMPLES,
-    )
-    profile = profile_shard(local, first.name, table, plan)
-    decoded = (
-        found
-        for _, found in read_decoded(local, first.name, config.dataset, config.tasks)
-        if isinstance(found, ReadSample)
-    )
-    started = time.monotonic()
-    batch = list(islice(decoded, MEASURED_SAMPLES))
-    decode = time.monotonic() - started
-    if not batch:
-        raise InputError(f"shard {first.name}: no sample can be protected; run `mtlue run` for the reasons")
-    generator = Generator(
-        config.train.generator,
-        class_counts=[task.class_count for task in config.tasks],
-        protected=config.protected_tasks,
-        resolution=config.train.resolution,
-        epsilon=config.protection.epsilon,
-    ).eval()
-    perturb_batch(batch[:1], generator)  # the first call prepares kernels; it is not counted
-    started = time.monotonic()
-    images = [encode_image(pixels, config.protect.encoding) for pixels in perturb_batch(batch, generator)]
-    for image in images:
-        decode_image(image, max_pixels=config.dataset.max_pixels)
-    work = time.monotonic() - started
-    before = sum(len(image_member(found.sample, config.dataset).data) for found in batch)
-    return _Measured(
-        samples=profile.samples,
-        core_seconds=(2 * decode + work) / len(batch),
-        added_bytes=(sum(map(len, images)) - before) / len(batch),
-        download_seconds=download,
-        train_seconds=_train_seconds(config, open_table([table])) if train else 0.0,
-    )
+def estimate_shard(
+    source: Store, ref: ShardRef, ingest: IngestPlan, protect: ProtectPlan, train: TrainPlan, *, with_training: bool
+) -> Estimate:
+    """Protect a few samples of a shard with an untrained generator, and time a few passes of training.
 
-
-def _train_seconds(config: Config, table: ImageTable) -> float:
-    """Seconds of a whole training on this table, from the marginal cost of one epoch of surrogate and of generator."""
-
-    def trial(surrogate_epochs: int, epochs: int) -> float:
-        trained = train_generator(
-            table,
-            config.train.model_copy(update={"epochs": epochs, "surrogate_epochs": surrogate_epochs}),
-            class_counts=[task.class_count for task in config.tasks],
-            protected=config.protected_tasks,
-            epsilon=config.protection.epsilon,
-            device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+    Raises:
+        InputError: the shard holds no sample that can be protected.
+    """
+    with TemporaryDirectory(prefix="mtlue-estimate-") as directory:
+        local, table, protected = (Path(directory, name) for name in ("shard", "table", "protected.tar"))
+        started = time.monotonic()
+        source.get(ref.name, local)
+        download = time.monotonic() - started
+        sampled = ingest.model_copy(update={"samples_per_shard": TRIAL_SAMPLES})
+        profile = profile_shard(local, ref.name, table, sampled)
+        if not profile.samples:
+            raise InputError(f"shard {ref.name}: no sample can be protected; run `mtlue run` for the reasons")
+        perturber = GeneratorPerturber(Generator(train.spec).eval(), "untrained")
+        write_protected(local, ref.name, protected, protect, perturber, limit=1)  # prepares kernels; not counted
+        started = time.process_time()
+        written = write_protected(local, ref.name, protected, protect, perturber, limit=MEASURED_SAMPLES)
+        validate_shard(local, ref.name, protected, protect.layout, epsilon=protect.epsilon, encoding=protect.encoding)
+        work = time.process_time() - started
+        images = open_table([table], kinds_of(train.tasks))
+        return Estimate(
+            samples=profile.samples,
+            core_seconds=work / max(1, written.samples),
+            bytes=protected.stat().st_size / max(1, written.samples),
+            download_seconds=download,
+            train_seconds=_train_seconds(images, train) if with_training else 0.0,
+            trained_samples=len(images),
         )
-        return trained.seconds
 
-    trial(1, 1)  # the first call prepares kernels; it is not counted
-    base = trial(1, 1)
-    surrogate = max(0.0, trial(2, 1) - base) if config.train.method == "tap" else 0.0
-    generator = max(0.0, trial(1, 2) - base)
-    return surrogate * config.train.surrogate_epochs + generator * config.train.epochs
+
+def _train_seconds(table: ImageTable, plan: TrainPlan) -> float:
+    """Seconds of a whole training on this table, from the marginal cost of one more pass of each of its phases."""
+    phases = METHODS[plan.train.method].phases
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def trial(longer: str = "") -> float:
+        passes = {phase.setting: 2 if phase.setting == longer else 1 for phase in phases}
+        shorter = plan.model_copy(update={"train": plan.train.model_copy(update=passes)})
+        return train_generator(table, shorter, device).seconds
+
+    trial()  # the first one prepares kernels; it is not counted
+    base = trial()
+    return sum(max(0.0, trial(phase.setting) - base) * float(getattr(plan.train, phase.setting)) for phase in phases)

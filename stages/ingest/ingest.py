@@ -19,7 +19,8 @@ from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
 from stages.learning.table import TableWriter
 from stages.tasks.labels import known_fields
-from stages.transforms.noise import add_noise
+from stages.tasks.registry import kinds_of
+from stages.transforms.registry import transforms_of
 
 FIELDS_SAMPLED = 50
 """Samples whose fields are remembered for error messages."""
@@ -51,8 +52,9 @@ def ingest_shard(source: Store, ref: ShardRef, work: Store, name: str, plan: Ing
 
 def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan) -> ShardProfile:
     """Profile a local shard and write its table to the local file `table`."""
-    chosen = select_keys(path, name, plan.dataset, plan.samples_per_shard)
-    writer = TableWriter(table, resolution=plan.resolution, tasks=len(plan.tasks))
+    chosen = select_keys(path, name, plan.layout, plan.samples_per_shard)
+    transforms = transforms_of(plan.transforms)
+    writer = TableWriter(table, resolution=plan.resolution, kinds=kinds_of(plan.tasks))
     modes: Counter[str] = Counter()
     height, width = Moments(), Moments()
     histograms = {task.name: [0] * task.class_count for task in plan.tasks}
@@ -60,7 +62,7 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan) -> Shard
     quarantined: list[Quarantined] = []
     fields: dict[str, None] = {}
     samples = rotated = seen = 0
-    for sample, found in read_decoded(path, name, plan.dataset, plan.tasks):
+    for sample, found in read_decoded(path, name, plan.layout, plan.tasks):
         if sample is not None and seen < FIELDS_SAMPLED:
             fields.update(dict.fromkeys(known_fields(sample)))
         seen += 1
@@ -79,8 +81,8 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan) -> Shard
         key = found.sample.key
         if chosen is None or key in chosen:
             pixels = found.image.pixels
-            if plan.noise is not None:
-                pixels = add_noise(pixels, plan.noise, key, plan.seed)
+            for transform in transforms:
+                pixels = transform(pixels, key)
             writer.add(canonical_view(pixels, plan.resolution), found.labels, gray=is_gray(pixels))
     writer.close()
     return ShardProfile(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.config import Dataset
+from schemas.config import Layout
 from schemas.errors import RefusedInputError, SampleError
 from schemas.records import Quarantined
 from schemas.tasks import Task
@@ -29,7 +29,7 @@ class ReadSample:
 
 
 def read_decoded(
-    path: Path, name: str, dataset: Dataset, tasks: Sequence[Task]
+    path: Path, name: str, dataset: Layout, tasks: Sequence[Task]
 ) -> Iterator[tuple[Sample | None, ReadSample | Quarantined]]:
     """Stream a shard's samples, decoded, in their order; constant memory.
 
@@ -59,7 +59,7 @@ def read_decoded(
             raise RefusedInputError(f"shard {name}: {error.message}") from None
 
 
-def decode(data: bytes, key: str, dataset: Dataset) -> Decoded:
+def decode(data: bytes, key: str, dataset: Layout) -> Decoded:
     """Decode an image; the error names the sample."""
     try:
         return decode_image(data, max_pixels=dataset.max_pixels)
@@ -67,7 +67,7 @@ def decode(data: bytes, key: str, dataset: Dataset) -> Decoded:
         raise SampleError(error.reason, f"sample {key!r}: {error.message}") from None
 
 
-def select_keys(path: Path, name: str, dataset: Dataset, limit: int) -> frozenset[str] | None:
+def select_keys(path: Path, name: str, dataset: Layout, limit: int) -> frozenset[str] | None:
     """The `limit` keys of a shard that come first by hash; None when all of them fit.
 
     The choice depends on keys alone, so every version of a dataset (clean, noise, protected) keeps the same samples;

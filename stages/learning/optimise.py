@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -40,14 +40,24 @@ class Optimisation:
         milestones = sorted({max(1, round(drop * epochs)) for drop in drops})
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.adam, milestones, gamma=0.1)
 
-    def step(self, loss: torch.Tensor) -> float:
-        """One step down the gradient of `loss`; returns its value."""
+    def clear(self) -> None:
+        """Forget the gradients; before a step's first backward pass."""
         self.adam.zero_grad(set_to_none=True)
-        loss.backward()
+
+    def step(self) -> None:
+        """One step down the gradients that were collected since `clear`."""
         nn.utils.clip_grad_norm_(self.parameters, 5.0)
         self.adam.step()
-        return float(loss.detach())
 
     def end_epoch(self) -> None:
         """Move the schedule on by one epoch."""
         self.schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What another optimisation of the same length needs to go on from here."""
+        return {"adam": self.adam.state_dict(), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.adam.load_state_dict(state["adam"])
+        self.schedule.load_state_dict(state["schedule"])

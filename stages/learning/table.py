@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
+from stages.tasks.base import TaskKind
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Images in [0, 1] (B×3×R×R float32), labels (B×K int64, `MISSING` where there is none), gray flags (B bool)."""
+    """Images in [0, 1] (B×3×R×R float32), labels (of each task, first axis B), gray flags (B bool)."""
 
     x_BCHW: torch.Tensor
-    labels_BK: torch.Tensor
+    labels: tuple[torch.Tensor, ...]
     gray_B: torch.Tensor
 
 
@@ -29,13 +32,13 @@ class ImageTable:
 
     chunks: tuple[np.ndarray, ...]
     """Each n×R×R×3 uint8, mapped from disk."""
-    labels_NK: np.ndarray
-    """int64."""
+    labels: tuple[np.ndarray, ...]
+    """Of each task, first axis N."""
     gray_N: np.ndarray
     """bool: the image has one channel."""
 
     def __len__(self) -> int:
-        return len(self.labels_NK)
+        return len(self.gray_N)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """The images of some rows, in that order: len(rows)×R×R×3 uint8."""
@@ -52,7 +55,7 @@ class ImageTable:
         x_BCHW = torch.from_numpy(self.images(rows)).to(device).permute(0, 3, 1, 2).float().div_(255)
         return Batch(
             x_BCHW,
-            torch.from_numpy(self.labels_NK[rows]).to(device),
+            tuple(torch.from_numpy(label[rows]).to(device) for label in self.labels),
             torch.from_numpy(self.gray_N[rows]).to(device),
         )
 
@@ -76,28 +79,28 @@ class TableWriter:
     Args:
         path: the file; written in place, so pass a temporary name.
         resolution: R.
-        tasks: K, labels per sample.
+        kinds: K tasks; each has a column of labels.
     """
 
-    def __init__(self, path: Path, *, resolution: int, tasks: int) -> None:
+    def __init__(self, path: Path, *, resolution: int, kinds: Sequence[TaskKind]) -> None:
         self.shape = (resolution, resolution, 3)
         self.schema = pa.schema(
             [
                 ("image", pa.binary(resolution * resolution * 3)),
-                ("labels", pa.list_(pa.int32(), tasks)),
                 ("gray", pa.bool_()),
+                *((f"label {number}", kind.column) for number, kind in enumerate(kinds)),
             ]
         )
         self.sink = pa.OSFile(str(path), "wb")
         self.file = pa.ipc.new_file(self.sink, self.schema)
-        self.rows: list[tuple[bytes, list[int], bool]] = []
+        self.rows: list[tuple[Any, ...]] = []
         self.count = 0
 
-    def add(self, image: np.ndarray, labels: Sequence[int], *, gray: bool) -> None:
-        """Add one sample; image R×R×3 uint8."""
+    def add(self, image: np.ndarray, labels: Sequence[Any], *, gray: bool) -> None:
+        """Add one sample; image R×R×3 uint8, one label a task."""
         if image.shape != self.shape or image.dtype != np.uint8:
             raise ValueError(f"a table of {self.shape} uint8 images got {image.shape} {image.dtype}")
-        self.rows.append((image.tobytes(), list(labels), gray))
+        self.rows.append((image.tobytes(), gray, *labels))
         self.count += 1
         if len(self.rows) == 256:
             self._flush()
@@ -118,18 +121,18 @@ class TableWriter:
         self.sink.close()
 
 
-def open_table(paths: Sequence[Path]) -> ImageTable:
+def open_table(paths: Sequence[Path], kinds: Sequence[TaskKind]) -> ImageTable:
     """Map Arrow files as one table; images stay on disk until a batch reads them."""
-    chunks, labels, gray = [], [], []
+    chunks, gray = [], []
+    labels: list[list[np.ndarray]] = [[] for _ in kinds]
     for path in paths:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        for number in range(reader.num_record_batches):
-            part = reader.get_batch(number)
+        for part in map(reader.get_batch, range(reader.num_record_batches)):
             image = part.column("image")
             resolution = round((image.type.byte_width / 3) ** 0.5)
             flat = np.frombuffer(image.buffers()[1], dtype=np.uint8)[: len(part) * image.type.byte_width]
             chunks.append(flat.reshape(len(part), resolution, resolution, 3))
-            values = part.column("labels").flatten().to_numpy(zero_copy_only=False)
-            labels.append(values.reshape(len(part), -1).astype(np.int64))
+            for number, kind in enumerate(kinds):
+                labels[number].append(kind.stored(part.column(f"label {number}")))
             gray.append(part.column("gray").to_numpy(zero_copy_only=False))
-    return ImageTable(tuple(chunks), np.concatenate(labels), np.concatenate(gray))
+    return ImageTable(tuple(chunks), tuple(map(np.concatenate, labels)), np.concatenate(gray))

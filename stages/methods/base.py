@@ -1,14 +1,16 @@
 """The contract of a base method, and what every method is given.
 
-A method says what the generator minimises; `stages/train.py` owns the loop. To add one: write a file with a class that
-derives from `BaseMethod`, and name it in `METHODS` (stages/train.py) and in `Train.method` (schemas/config.py).
+A method says what is minimised on perturbed images; the loop (`stages/train/train.py`) owns δ: it computes δ once a
+batch, gives the method x + δ, and carries the gradient of the method's terms back into the generator. To add one: a
+file with a class that derives from `BaseMethod`, and a line in `registry.py`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,8 +18,20 @@ from schemas.config import Train
 from stages.learning.augment import augment
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable
+from stages.learning.weightings.base import Weighting
+from stages.learning.weightings.equal import Equal
 from stages.models.generator import Generator
-from stages.models.multitask import MultiTaskModel, multi_task_loss
+from stages.models.multitask import MultiTaskModel, mean_loss, task_losses
+from stages.tasks.base import TaskKind
+
+
+class Phase(NamedTuple):
+    """A part of a training whose cost grows with one setting."""
+
+    name: str
+    """As progress shows it."""
+    setting: str
+    """Field of `Train` that says how many passes it has."""
 
 
 @dataclass
@@ -27,20 +41,22 @@ class Context:
     settings: Train
     table: ImageTable
     generator: Generator
-    class_counts: list[int]
-    protected: list[bool]
+    kinds: Sequence[TaskKind]
+    protected: Sequence[bool]
     device: torch.device
     rng: torch.Generator
     """CPU generator of the whole run: order of batches, augmentation."""
     report: Callable[[str, int, int], None]
-    """Called with (what, done, total) for progress."""
+    """Called with (phase, done, total) for progress."""
+    weighting: Weighting = field(default_factory=Equal)
+    """Of the surrogates' task losses."""
 
     def new_surrogate(self) -> MultiTaskModel:
         """A fresh surrogate on the run's device."""
         model = MultiTaskModel(
             self.settings.backbone,
             width=self.settings.width,
-            class_counts=self.class_counts,
+            kinds=self.kinds,
             resolution=self.settings.resolution,
         )
         return to_device(model, self.device)
@@ -51,24 +67,32 @@ class Context:
 
     def perturbed(self, batch: Batch) -> torch.Tensor:
         """x + δ, clipped to [0, 1] as the published pixels are; B×3×R×R."""
-        delta_BCHW: torch.Tensor = self.generator(batch.x_BCHW, batch.labels_BK, batch.gray_B)
+        delta_BCHW: torch.Tensor = self.generator(batch.x_BCHW, batch.labels, batch.gray_B)
         return (batch.x_BCHW + delta_BCHW).clamp(0, 1)
 
-    def surrogate_loss(self, model: MultiTaskModel, x_BCHW: torch.Tensor, labels_BK: torch.Tensor) -> torch.Tensor:
+    def surrogate_loss(
+        self, model: MultiTaskModel, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
         """Mean loss of the protected tasks on augmented images."""
-        return multi_task_loss(model(augment(x_BCHW, self.settings.augment, self.rng)), labels_BK, self.protected)
+        outputs = model(augment(x_BCHW, self.settings.augment, self.rng))
+        return mean_loss(outputs, labels, self.kinds, self.protected)
 
     def surrogate_step(
-        self, model: MultiTaskModel, optimisation: Optimisation, x_BCHW: torch.Tensor, labels_BK: torch.Tensor
-    ) -> float:
-        """One step of a surrogate in train mode on every task's labels; returns the loss."""
+        self, model: MultiTaskModel, optimisation: Optimisation, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]
+    ) -> None:
+        """One step of a surrogate in train mode on every task's labels."""
         model.train()
-        loss = multi_task_loss(model(augment(x_BCHW, self.settings.augment, self.rng)), labels_BK)
-        return optimisation.step(loss)
+        optimisation.clear()
+        outputs = model(augment(x_BCHW, self.settings.augment, self.rng))
+        self.weighting.backward(task_losses(outputs, labels, self.kinds))
+        optimisation.step()
 
 
 class BaseMethod(ABC):
     """What the generator minimises besides the regularisers."""
+
+    phases: tuple[Phase, ...] = (Phase("generator", "epochs"),)
+    """The parts of a training, in their order; the last one is the generator's own."""
 
     def prepare(self, context: Context) -> None:  # noqa: B027 - most methods need only some of the three
         """Before the first pass: train surrogates, if the method needs them."""
@@ -77,5 +101,19 @@ class BaseMethod(ABC):
         """Before each pass of the generator over the data."""
 
     @abstractmethod
-    def loss(self, context: Context, batch: Batch) -> torch.Tensor:
-        """L_base on one batch; differentiable in the generator. Surrogates are frozen and in eval mode here."""
+    def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
+        """L_base on one batch as one or several terms whose sum it is; each is used up before the next is computed.
+
+        Args:
+            context: the training run.
+            x_BCHW: x + δ, clipped to [0, 1]; the terms are differentiable in it; surrogates are frozen, in eval mode.
+            batch: the clean images and their labels.
+        """
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """What the method must remember between two passes."""
+
+    @abstractmethod
+    def load_state_dict(self, context: Context, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken, instead of `prepare`."""

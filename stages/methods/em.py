@@ -7,6 +7,9 @@ in turns: a few surrogate steps on the perturbed data, then one pass of generato
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 
 from stages.learning.optimise import Optimisation
@@ -33,10 +36,20 @@ class ErrorMinimising(BaseMethod):
         for _, batch in zip(range(SURROGATE_STEPS), context.batches(), strict=False):
             with torch.no_grad():
                 x_BCHW = context.perturbed(batch)
-            context.surrogate_step(self.surrogate, self.optimisation, x_BCHW, batch.labels_BK)
+            context.surrogate_step(self.surrogate, self.optimisation, x_BCHW, batch.labels)
         self.optimisation.end_epoch()
         self.surrogate.eval().requires_grad_(False)
 
-    def loss(self, context: Context, batch: Batch) -> torch.Tensor:
+    def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
         """L(F(aug(x + δ)), y)."""
-        return context.surrogate_loss(self.surrogate, context.perturbed(batch), batch.labels_BK)
+        yield context.surrogate_loss(self.surrogate, x_BCHW, batch.labels)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The surrogate and its optimisation."""
+        return {"surrogate": self.surrogate.state_dict(), "optimisation": self.optimisation.state_dict()}
+
+    def load_state_dict(self, context: Context, state: dict[str, Any]) -> None:
+        """The surrogate as it was."""
+        self.prepare(context)
+        self.surrogate.load_state_dict(state["surrogate"])
+        self.optimisation.load_state_dict(state["optimisation"])

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
 
-from schemas.tasks import MISSING
+from schemas.plans import GeneratorSpec
 from stages.models.backbones.resnet import residual_stage, stem
+from stages.tasks.base import LabelEmbedding
+from stages.tasks.registry import kinds_of
 
 
 @dataclass(frozen=True)
@@ -69,57 +72,48 @@ class Generator(nn.Module):
     through the clamp from the first step.
 
     Args:
-        preset: a name in `PRESETS`.
-        class_counts: C_k of each task.
-        protected: per task, whether it becomes unlearnable; the others use their mean embedding.
-        resolution: R in pixels; a multiple of 4 (8 for `large`).
-        epsilon: ε in [0, 1] units.
+        spec: its preset (a name in `PRESETS`), resolution R (a multiple of 4, of 8 for `large`), ε and tasks; a task
+            that is not to be protected shows its neutral embedding.
     """
 
-    def __init__(
-        self, preset: str, *, class_counts: Sequence[int], protected: Sequence[bool], resolution: int, epsilon: float
-    ) -> None:
+    def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__()
-        chosen = PRESETS[preset]
-        self.epsilon = epsilon
-        self.protected = list(protected)
-        self.resolution = resolution
+        self.spec = spec
+        chosen = PRESETS[spec.preset]
         self.encoder = nn.Sequential(
             stem(chosen.encoder, small=chosen.small),
             residual_stage(chosen.encoder, chosen.encoder, 1),
             residual_stage(chosen.encoder, 2 * chosen.encoder, 2),
         )
-        side = resolution // (2 if chosen.small else 8)
-        self.embeddings = nn.ParameterList(
-            nn.Parameter(torch.randn(count, chosen.embedding, side, side)) for count in class_counts
-        )
-        self.decoder = decoder(2 * chosen.encoder + len(class_counts) * chosen.embedding, chosen)
+        side = spec.resolution // (2 if chosen.small else 8)
+        self.embeddings = nn.ModuleList(kind.embedding(chosen.embedding, side) for kind in kinds_of(spec.tasks))
+        self.decoder = decoder(2 * chosen.encoder + len(spec.tasks) * chosen.embedding, chosen)
 
-    def forward(self, x_BCHW: torch.Tensor, labels_BK: torch.Tensor, gray_B: torch.Tensor) -> torch.Tensor:
+    @property
+    def class_maps(self) -> list[torch.Tensor]:
+        """C_k×M×h×w of each task that has classes, for the regularisers."""
+        tables = [cast(LabelEmbedding, embedding).table for embedding in self.embeddings]
+        return [table for table in tables if table is not None]
+
+    def forward(self, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor], gray_B: torch.Tensor) -> torch.Tensor:
         """Perturbation of a batch at the canonical resolution.
 
         Args:
             x_BCHW: B×3×R×R in [0, 1].
-            labels_BK: int64, B×K; `MISSING` takes the mean of the task's class maps.
+            labels: of each task, first axis B; a missing one takes the task's neutral embedding.
             gray_B: bool; these images get one δ for all channels.
 
         Returns:
             δ, B×3×R×R in [-ε, +ε].
         """
-        maps = [self.embed(task, labels_BK[:, task]) for task in range(len(self.embeddings))]
+        maps = [
+            embedding(label) if wanted else cast(LabelEmbedding, embedding).neutral(len(x_BCHW))
+            for embedding, label, wanted in zip(self.embeddings, labels, self.spec.protected, strict=True)
+        ]
         z = self.encoder((x_BCHW - 0.5) / 0.25)
-        delta_BCHW: torch.Tensor = self.epsilon * self.decoder(torch.cat([*maps, z], dim=1))
+        epsilon = self.spec.epsilon
+        delta_BCHW: torch.Tensor = epsilon * self.decoder(torch.cat([*maps, z], dim=1))
         if bool(gray_B.any()):
             mean = delta_BCHW.mean(dim=1, keepdim=True)
             delta_BCHW = torch.where(gray_B[:, None, None, None], mean, delta_BCHW)
-        return delta_BCHW.clamp(-self.epsilon, self.epsilon)
-
-    def embed(self, task: int, label_B: torch.Tensor) -> torch.Tensor:
-        """Embedding maps of one task, B×M×h×w; the mean map for missing labels and for a task that is not protected."""
-        table: torch.Tensor = self.embeddings[task]
-        mean = table.mean(dim=0, keepdim=True)
-        if not self.protected[task]:
-            return mean.expand(len(label_B), -1, -1, -1)
-        known_B = label_B != MISSING
-        maps = table[label_B.clamp(min=0)]
-        return maps if bool(known_B.all()) else torch.where(known_B[:, None, None, None], maps, mean)
+        return delta_BCHW.clamp(-epsilon, epsilon)

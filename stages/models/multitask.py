@@ -1,6 +1,6 @@
-"""The multi-task model of surrogates and victims: shared backbone, one shared layer, one linear head a task.
+"""The multi-task model of surrogates and victims: shared backbone, one shared layer, one head a task.
 
-Shapes: B images, C channels, H×W pixels, K tasks.
+Shapes: B images, C channels, H×W pixels, F features, h×w feature maps.
 """
 
 from __future__ import annotations
@@ -9,51 +9,63 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from schemas.tasks import MISSING
-from stages.models.backbones.resnet import BACKBONES
+from stages.models.backbones.registry import BACKBONES
+from stages.tasks.base import TaskKind
 
 SHARED_UNITS = 256
 
 
 class MultiTaskModel(nn.Module):
-    """Hard parameter sharing: backbone → 256 ELU units → one linear head a task.
+    """Hard parameter sharing: backbone → mean over places → 256 ELU units → one head a task.
 
     Args:
         backbone: a name in `BACKBONES`.
         width: channels of the backbone's first stage.
-        class_counts: C_k of each task.
+        kinds: K tasks.
         resolution: side of the images in pixels.
     """
 
-    def __init__(self, backbone: str, *, width: int, class_counts: Sequence[int], resolution: int) -> None:
+    def __init__(self, backbone: str, *, width: int, kinds: Sequence[TaskKind], resolution: int) -> None:
         super().__init__()
         self.backbone = BACKBONES[backbone](width=width, resolution=resolution)
         self.shared = nn.Sequential(nn.Linear(self.backbone.features, SHARED_UNITS), nn.ELU())
-        self.heads = nn.ModuleList(nn.Linear(SHARED_UNITS, count) for count in class_counts)
+        self.heads = nn.ModuleList(kind.head(SHARED_UNITS) for kind in kinds)
 
     def forward(self, x_BCHW: torch.Tensor) -> list[torch.Tensor]:
-        """Images in [0, 1], B×3×H×W, to K tensors of logits, B×C_k."""
-        shared = self.shared(self.backbone((x_BCHW - 0.5) / 0.25))
+        """Images in [0, 1], B×3×H×W, to one output a task."""
+        maps_BFhw = self.backbone((x_BCHW - 0.5) / 0.25)
+        shared = self.shared(maps_BFhw.mean(dim=(2, 3)))
         return [head(shared) for head in self.heads]
 
 
-def multi_task_loss(
-    logits: Sequence[torch.Tensor], labels_BK: torch.Tensor, active: Sequence[bool] | None = None
-) -> torch.Tensor:
-    """Cross-entropy averaged over the labelled samples of each task, then over tasks (equal weights, LS).
+def task_losses(
+    outputs: Sequence[torch.Tensor],
+    labels: Sequence[torch.Tensor],
+    kinds: Sequence[TaskKind],
+    active: Sequence[bool] | None = None,
+) -> list[torch.Tensor]:
+    """The loss of each task over its labelled samples; tasks without one in the batch are left out.
 
     Args:
-        logits: K tensors B×C_k.
-        labels_BK: int64 class indices; `MISSING` leaves the loss.
-        active: which tasks count; all by default. Tasks without a labelled sample in the batch do not count.
+        outputs: of each task's head.
+        labels: of each task, first axis B.
+        kinds: K tasks.
+        active: which tasks count; all by default.
     """
     losses = []
-    for task, logits_BC in enumerate(logits):
-        label_B = labels_BK[:, task]
-        if (active is None or active[task]) and bool((label_B != MISSING).any()):
-            losses.append(functional.cross_entropy(logits_BC, label_B, ignore_index=MISSING))
-    if not losses:
-        return logits[0].sum() * 0
-    return torch.stack(losses).mean()
+    for number, (output, label, kind) in enumerate(zip(outputs, labels, kinds, strict=True)):
+        loss = kind.loss(output, label) if active is None or active[number] else None
+        if loss is not None:
+            losses.append(loss)
+    return losses or [outputs[0].sum() * 0]
+
+
+def mean_loss(
+    outputs: Sequence[torch.Tensor],
+    labels: Sequence[torch.Tensor],
+    kinds: Sequence[TaskKind],
+    active: Sequence[bool] | None = None,
+) -> torch.Tensor:
+    """The mean of `task_losses`."""
+    return torch.stack(task_losses(outputs, labels, kinds, active)).mean()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import torch
 
-from schemas.config import Config
 from schemas.errors import InputError, RefusedInputError, SampleError, ValidationError
+from schemas.plans import ProtectPlan
 from schemas.records import Quarantined, ShardRecord, ShardRef
-from schemas.tasks import MISSING
+from schemas.tasks import MISSING, Task
 from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.images.codecs import Pixels, encode_image
 from stages.io.images.pixels import canonical_view, is_gray
@@ -23,10 +26,11 @@ from stages.io.shards.layout import published_members
 from stages.io.shards.tar import TarWriter
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
-from stages.models.generator import Generator
+from stages.perturbers.base import Perturber, check_delta
 from stages.protect.overlap import ahead
 from stages.protect.perturb import add_perturbation
 from stages.protect.validate import measure_change, validate_shard
+from stages.tasks.registry import kinds_of
 
 BATCH_SAMPLES = 64
 """Images that go through the generator together."""
@@ -36,7 +40,7 @@ BATCH_PIXELS = 16 * 2**20
 
 
 @dataclass
-class _Written:
+class Written:
     """What was written to the tar so far."""
 
     samples: int = 0
@@ -45,7 +49,7 @@ class _Written:
 
 
 def protect_shard(
-    source: Store, ref: ShardRef, output: Store, config: Config, generator: Generator, identity: str
+    source: Store, ref: ShardRef, output: Store, plan: ProtectPlan, perturber: Perturber, identity: str
 ) -> ShardRecord:
     """Protect one shard and publish it; the caller writes the returned record to the ledger, last.
 
@@ -53,26 +57,27 @@ def protect_shard(
         source: where the raw shard lies.
         ref: the shard.
         output: the public place.
-        config: epsilon, encoding, members, what a bad sample does.
-        generator: trained, in eval mode.
-        identity: of this shard under this configuration and generator.
+        plan: epsilon, encoding, members, what a bad sample does.
+        perturber: makes δ.
+        identity: of this shard under this plan.
 
     Raises:
         InputError: the shard is damaged, or a bad sample under `on_error: fail`.
         ValidationError: what was written does not pass; nothing was published.
+        GeneratorError: δ is unusable; no shard can be protected.
     """
     started = time.monotonic()
     with TemporaryDirectory(prefix="mtlue-protect-") as directory:
         local, protected = Path(directory, "input"), Path(directory, "protected.tar")
         source.get(ref.name, local)
-        written = write_protected(local, ref.name, protected, config, generator)
+        written = write_protected(local, ref.name, protected, plan, perturber)
         measured = validate_shard(
             local,
             ref.name,
             protected,
-            config.dataset,
-            epsilon=config.protection.epsilon,
-            encoding=config.protect.encoding,
+            plan.layout,
+            epsilon=plan.epsilon,
+            encoding=plan.encoding,
         )
         if measured.samples != written.samples:
             raise ValidationError(
@@ -96,31 +101,35 @@ def protect_shard(
     return record
 
 
-def write_protected(path: Path, name: str, target: Path, config: Config, generator: Generator) -> _Written:
-    """Write the protected twin of a local shard; decoding, generator and encoding overlap."""
-    written = _Written(labelled={task.name: 0 for task in config.tasks})
+def write_protected(
+    path: Path, name: str, target: Path, plan: ProtectPlan, perturber: Perturber, *, limit: int | None = None
+) -> Written:
+    """Write the protected twin of a local shard, or of its first `limit` samples; decoding, δ and encoding overlap."""
+    written = Written(labelled={task.name: 0 for task in plan.tasks})
     # Closed from the end to the start: an error at one end must not leave the other's thread behind.
     with (
         TarWriter(target) as tar,
-        closing(ahead(_batches(path, name, config, written), depth=1)) as batches,
-        closing(ahead(_encoded(batches, name, config, generator, written), depth=BATCH_SAMPLES)) as encoded,
+        closing(ahead(_batches(path, name, plan, written, limit), depth=1)) as batches,
+        closing(ahead(_encoded(batches, name, plan, perturber, written), depth=BATCH_SAMPLES)) as encoded,
     ):
         for members, sample in encoded:
             for member_name, data in members:
                 tar.add(member_name, data)
             written.samples += 1
-            for task, label in zip(config.tasks, sample.labels, strict=True):
+            for task, label in zip(plan.tasks, sample.labels, strict=True):
                 written.labelled[task.name] += label != MISSING
     written.quarantined.sort(key=lambda left_out: left_out.key)
     return written
 
 
-def _batches(path: Path, name: str, config: Config, written: _Written) -> Iterator[list[ReadSample]]:
+def _batches(
+    path: Path, name: str, plan: ProtectPlan, written: Written, limit: int | None
+) -> Iterator[list[ReadSample]]:
     batch: list[ReadSample] = []
     pixels = 0
-    for _, found in read_decoded(path, name, config.dataset, config.tasks):
+    for _, found in islice(read_decoded(path, name, plan.layout, plan.tasks), limit):
         if isinstance(found, Quarantined):
-            _leave_out(found, config, written)
+            _leave_out(found, plan, written)
             continue
         size = found.image.pixels.shape[0] * found.image.pixels.shape[1]
         if batch and (len(batch) == BATCH_SAMPLES or pixels + size > BATCH_PIXELS):
@@ -133,45 +142,49 @@ def _batches(path: Path, name: str, config: Config, written: _Written) -> Iterat
 
 
 def _encoded(
-    batches: Iterator[list[ReadSample]], name: str, config: Config, generator: Generator, written: _Written
+    batches: Iterator[list[ReadSample]], name: str, plan: ProtectPlan, perturber: Perturber, written: Written
 ) -> Iterator[tuple[list[tuple[str, bytes]], ReadSample]]:
     for batch in batches:
-        for sample, pixels in zip(batch, perturb_batch(batch, generator), strict=True):
+        for sample, pixels in zip(batch, perturb_batch(batch, plan.tasks, perturber), strict=True):
             key = sample.sample.key
             try:
-                measure_change(key, sample.image.pixels, pixels, config.protection.epsilon)
-                image = _encode(pixels, key, config)
-                yield published_members(sample.sample, config.dataset, image, config.protect.encoding), sample
+                measure_change(key, sample.image.pixels, pixels, plan.epsilon)
+                image = _encode(pixels, key, plan.encoding)
+                yield published_members(sample.sample, plan.layout, image, plan.encoding), sample
             except SampleError as error:
                 found = Quarantined(shard=name, key=key, reason=error.reason, message=error.message)
-                _leave_out(found, config, written)
+                _leave_out(found, plan, written)
             except RefusedInputError as error:
                 raise RefusedInputError(f"shard {name}: {error.message}") from None
 
 
-def _encode(pixels_HWC: Pixels, key: str, config: Config) -> bytes:
+def _encode(pixels_HWC: Pixels, key: str, encoding: Literal["png", "webp"]) -> bytes:
     try:
-        return encode_image(pixels_HWC, config.protect.encoding)
+        return encode_image(pixels_HWC, encoding)
     except SampleError as error:
         raise SampleError(error.reason, f"sample {key!r}: {error.message}") from None
 
 
-def perturb_batch(batch: list[ReadSample], generator: Generator) -> list[Pixels]:
-    """Protected pixels of a few samples, each in its own size and type."""
-    device = next(generator.parameters()).device
-    views = np.stack([canonical_view(sample.image.pixels, generator.resolution) for sample in batch])
-    x_BCHW = torch.from_numpy(views).to(device).permute(0, 3, 1, 2).float().div_(255)
-    labels_BK = torch.tensor([sample.labels for sample in batch], device=device)
-    gray_B = torch.tensor([is_gray(sample.image.pixels) for sample in batch], device=device)
-    with torch.inference_mode():
-        delta_BCHW = generator(x_BCHW, labels_BK, gray_B).cpu()
+def perturb_batch(batch: list[ReadSample], tasks: Sequence[Task], perturber: Perturber) -> list[Pixels]:
+    """Protected pixels of a few samples, each in its own size and type.
+
+    Raises:
+        GeneratorError: δ protects nothing.
+    """
+    views = np.stack([canonical_view(sample.image.pixels, perturber.resolution) for sample in batch])
+    x_BCHW = torch.from_numpy(views).permute(0, 3, 1, 2).float().div_(255)
+    columns = zip(kinds_of(tasks), zip(*(sample.labels for sample in batch), strict=True), strict=True)
+    labels = [torch.from_numpy(kind.stored(pa.array(column, kind.column))) for kind, column in columns]
+    gray_B = torch.tensor([is_gray(sample.image.pixels) for sample in batch])
+    keys = [sample.sample.key for sample in batch]
+    delta_BCHW = check_delta(perturber.delta(x_BCHW, labels, gray_B, keys), keys)
     return [
-        add_perturbation(sample.image.pixels, delta_CHW, generator.epsilon)
+        add_perturbation(sample.image.pixels, delta_CHW, perturber.epsilon)
         for sample, delta_CHW in zip(batch, delta_BCHW, strict=True)
     ]
 
 
-def _leave_out(found: Quarantined, config: Config, written: _Written) -> None:
-    if config.protect.on_error == "fail":
+def _leave_out(found: Quarantined, plan: ProtectPlan, written: Written) -> None:
+    if plan.on_error == "fail":
         raise InputError(f"shard {found.shard}: {found.message} (protect.on_error is `fail`)")
     written.quarantined.append(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.config import Dataset
+from schemas.config import Layout
 from schemas.errors import SampleError, ValidationError
 from schemas.records import Quarantined
 from schemas.stats import Moments, psnr
@@ -64,7 +64,7 @@ def measure_change(key: str, clean_HWC: Pixels, protected_HWC: Pixels, epsilon: 
 
 
 def validate_shard(
-    source: Path, source_name: str, protected: Path, dataset: Dataset, *, epsilon: float, encoding: str
+    source: Path, source_name: str, protected: Path, dataset: Layout, *, epsilon: float, encoding: str
 ) -> Measured:
     """Compare a protected shard with its input, both on the local disk.
 
@@ -99,14 +99,14 @@ def validate_shard(
     return measured
 
 
-def _protected_samples(path: Path, name: str, dataset: Dataset) -> Iterator[Sample]:
+def _protected_samples(path: Path, name: str, dataset: Layout) -> Iterator[Sample]:
     for found in read_samples(path, name if name.lower().endswith(".tar") else f"{name}.tar", dataset):
         if isinstance(found, Quarantined):
             raise ValidationError(f"shard {name}: protected sample {found.key!r}: {found.message}")
         yield found
 
 
-def _compare_members(original: Sample, protected: Sample, clean: Member, dataset: Dataset, encoding: str) -> Member:
+def _compare_members(original: Sample, protected: Sample, clean: Member, dataset: Layout, encoding: str) -> Member:
     """The protected image's member, after every other member was compared with the input's."""
     expected = [member for member in original.members if member is clean or dataset.members.get(member.field) != "drop"]
     if len(expected) != len(protected.members):

@@ -9,29 +9,35 @@ from schemas.config import Config
 from schemas.records import Quarantined, ShardRef
 from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.images.codecs import Pixels, same_layout
-from stages.io.shards.layout import published_dataset
+from stages.io.shards.layout import published_layout
 from stages.io.store.store import Store
 
+Pair = tuple[str, Pixels, Pixels]
+"""Key, clean H×W×C and protected H×W×C of one sample, in the same layout."""
 
-def sample_pairs(
-    source: Store, ref: ShardRef, output: Store, config: Config, count: int
-) -> list[tuple[str, Pixels, Pixels]]:
+PICTURES = 6
+"""Samples that the report shows."""
+
+
+def sample_pairs(source: Store, ref: ShardRef, output: Store, config: Config, count: int = PICTURES) -> list[Pair]:
     """The first samples of a published shard beside their originals.
 
     Returns:
-        Up to `count` of (key, clean H×W×C, protected H×W×C) in the same layout.
+        Up to `count` pairs.
     """
     with TemporaryDirectory(prefix="mtlue-pairs-") as directory:
         clean_path, protected_path = Path(directory, "clean"), Path(directory, "protected")
         source.get(ref.name, clean_path)
         output.get(ref.output_name, protected_path)
         protected: dict[str, Pixels] = {}
-        for _, found in read_decoded(protected_path, ref.output_name, published_dataset(config), []):
+        for _, found in read_decoded(
+            protected_path, ref.output_name, published_layout(config.dataset.layout, config.protect.encoding), []
+        ):
             if isinstance(found, ReadSample):
                 protected[found.sample.key] = found.image.pixels
             if len(protected) == count:
                 break
-        pairs: list[tuple[str, Pixels, Pixels]] = []
+        pairs: list[Pair] = []
         for _, found in read_decoded(clean_path, ref.name, config.dataset, []):
             if isinstance(found, Quarantined) or found.sample.key not in protected:
                 continue

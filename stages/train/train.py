@@ -5,20 +5,23 @@ L = L_base + λ1·L_intra + λ2·L_inter        (docs/method.md)
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from schemas.config import Train
+from schemas.errors import GeneratorError
+from schemas.plans import TrainPlan
 from stages.learning.optimise import Optimisation, to_device
-from stages.learning.table import ImageTable
-from stages.methods.base import BaseMethod, Context
-from stages.methods.em import ErrorMinimising
+from stages.learning.table import Batch, ImageTable
+from stages.methods.base import Context
+from stages.methods.registry import METHODS
 from stages.methods.regularisers import embedding_regularisers
-from stages.methods.tap import TargetedPoisoning
 from stages.models.generator import Generator
+from stages.tasks.registry import kinds_of
 
 GENERATOR_LEARNING_RATE = 2e-3
 """Twice the paper's: on scenes at 32 px, 228 steps of TAP leave a victim 23 %, at chance."""
@@ -26,7 +29,7 @@ GENERATOR_LEARNING_RATE = 2e-3
 GENERATOR_DROPS = (0.75, 0.9)
 """Later than the paper's (0.6, 0.8): a run of few steps must not stop learning at half."""
 
-METHODS: dict[str, type[BaseMethod]] = {"em": ErrorMinimising, "tap": TargetedPoisoning}
+TERMS = ("base", "intra", "inter")
 
 
 @dataclass(frozen=True)
@@ -40,68 +43,125 @@ class Trained:
     """Mean of base, intra and inter loss per epoch."""
 
 
+class Training:
+    """One training run; pass by pass, so that it can be stored between two passes and go on elsewhere.
+
+    The same table, plan and number of threads give the same weights, also after `load_state_dict`.
+
+    Args:
+        table: images R×R with R = `plan.train.resolution`, labels of K tasks.
+        plan: what decides the generator.
+        device: where to train.
+        report: called with (phase, done, total).
+    """
+
+    def __init__(
+        self, table: ImageTable, plan: TrainPlan, device: torch.device, report: Callable[[str, int, int], None]
+    ) -> None:
+        self.plan, self.settings, self.epoch, self.steps = plan, plan.train, 0, 0
+        self.losses: list[dict[str, float]] = []
+        torch.manual_seed(self.settings.seed)  # initial weights; everything later draws from `rng`
+        self.generator = to_device(Generator(plan.spec), device)
+        self.context = Context(
+            settings=self.settings,
+            table=table,
+            generator=self.generator,
+            kinds=kinds_of(plan.tasks),
+            protected=plan.protected,
+            device=device,
+            rng=torch.Generator().manual_seed(self.settings.seed),
+            report=report,
+        )
+        self.method = METHODS[self.settings.method]()
+        self.optimisation = Optimisation(
+            self.generator.parameters(),
+            epochs=self.settings.epochs,
+            drops=GENERATOR_DROPS,
+            learning_rate=GENERATOR_LEARNING_RATE,
+        )
+
+    def run(self) -> None:
+        """All passes that are left.
+
+        Raises:
+            GeneratorError: a loss is not finite.
+        """
+        if self.epoch == 0:
+            self.method.prepare(self.context)
+        while self.epoch < self.settings.epochs:
+            self.run_pass()
+
+    def run_pass(self) -> None:
+        """One pass of the generator over the data."""
+        self.method.before_pass(self.context, self.epoch)
+        self.generator.train()
+        sums, count = torch.zeros(len(TERMS)), 0
+        for batch in self.context.batches():
+            sums += self.step(batch)
+            count += 1
+        self.optimisation.end_epoch()
+        self.steps += count
+        self.losses.append(dict(zip(TERMS, (sums / count).tolist(), strict=True)))
+        self.epoch += 1
+        self.context.report("generator", self.epoch, self.settings.epochs)
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """One step of the generator; δ is computed once, whatever number of terms the method has. Returns the terms."""
+        self.optimisation.clear()
+        x_BCHW = self.context.perturbed(batch)
+        leaf_BCHW = x_BCHW.detach().requires_grad_()
+        base = torch.zeros(())
+        for term in self.method.losses(self.context, leaf_BCHW, batch):
+            term.backward()
+            base += term.detach().cpu()
+        intra, inter = embedding_regularisers(self.generator.class_maps)
+        regularisers = self.settings.lambda_intra * intra + self.settings.lambda_inter * inter
+        regularisers.backward()
+        x_BCHW.backward(leaf_BCHW.grad)
+        terms = torch.stack([base, intra.detach().cpu(), inter.detach().cpu()])
+        self._refuse_divergence(terms, float(base + regularisers.detach().cpu()))
+        self.optimisation.step()
+        return terms
+
+    def _refuse_divergence(self, terms: torch.Tensor, total: float) -> None:
+        if not math.isfinite(total):
+            found = ", ".join(f"{name} {value:.4g}" for name, value in zip(TERMS, terms.tolist(), strict=True))
+            raise GeneratorError(
+                f"train: the loss is not finite in epoch {self.epoch + 1} ({found}; total {total:g}): nothing was "
+                f"published; lower train.lambda_intra (now {self.settings.lambda_intra:g}) or train.lambda_inter (now "
+                f"{self.settings.lambda_inter:g})"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that another `Training` of the same table and plan needs to go on from here."""
+        return {
+            "epoch": self.epoch,
+            "steps": self.steps,
+            "losses": self.losses,
+            "generator": self.generator.state_dict(),
+            "optimisation": self.optimisation.state_dict(),
+            "method": self.method.state_dict(),
+            "rng": self.context.rng.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.epoch, self.steps, self.losses = state["epoch"], state["steps"], list(state["losses"])
+        self.generator.load_state_dict(state["generator"])
+        self.optimisation.load_state_dict(state["optimisation"])
+        self.method.load_state_dict(self.context, state["method"])
+        self.context.rng.set_state(state["rng"])
+
+
 def train_generator(
     table: ImageTable,
-    settings: Train,
-    *,
-    class_counts: list[int],
-    protected: list[bool],
-    epsilon: float,
+    plan: TrainPlan,
     device: torch.device,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Trained:
-    """Train a generator on a table of images at the canonical resolution.
-
-    Args:
-        table: images R×R with R = `settings.resolution`, labels of K tasks.
-        class_counts: C_k per task.
-        protected: per task, whether it becomes unlearnable.
-        epsilon: ε in [0, 1] units.
-        device: where to train; the result comes back on the CPU.
-        report: called with (what, done, total).
-
-    The same table, settings and number of threads give the same weights.
-    """
+    """Train a generator on a table of images at the canonical resolution (arguments and errors: `Training`)."""
     started = time.monotonic()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)  # initial weights; everything later draws from `rng`
-        generator = Generator(
-            settings.generator,
-            class_counts=class_counts,
-            protected=protected,
-            resolution=settings.resolution,
-            epsilon=epsilon,
-        )
-        to_device(generator, device)
-        context = Context(
-            settings=settings,
-            table=table,
-            generator=generator,
-            class_counts=class_counts,
-            protected=protected,
-            device=device,
-            rng=torch.Generator().manual_seed(settings.seed),
-            report=report,
-        )
-        method = METHODS[settings.method]()
-        method.prepare(context)
-        optimisation = Optimisation(
-            generator.parameters(), epochs=settings.epochs, drops=GENERATOR_DROPS, learning_rate=GENERATOR_LEARNING_RATE
-        )
-        losses, steps = [], 0
-        for epoch in range(settings.epochs):
-            method.before_pass(context, epoch)
-            generator.train()
-            sums = torch.zeros(3)
-            count = 0
-            for batch in context.batches():
-                base = method.loss(context, batch)
-                intra, inter = embedding_regularisers(list(generator.embeddings))
-                optimisation.step(base + settings.lambda_intra * intra + settings.lambda_inter * inter)
-                sums += torch.stack([base, intra, inter]).detach().cpu()
-                count += 1
-            optimisation.end_epoch()
-            steps += count
-            losses.append(dict(zip(("base", "intra", "inter"), (sums / count).tolist(), strict=True)))
-            report("generator", epoch + 1, settings.epochs)
-    return Trained(generator.cpu().eval(), steps, time.monotonic() - started, losses)
+        training = Training(table, plan, device, report)
+        training.run()
+    return Trained(training.generator.cpu().eval(), training.steps, time.monotonic() - started, training.losses)

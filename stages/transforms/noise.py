@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from stages.io.images.codecs import Pixels
@@ -9,15 +11,20 @@ from stages.io.images.pixels import bound_of, has_alpha, peak_of
 from stages.io.shards.names import key_hash
 
 
-def add_noise(pixels_HWC: Pixels, epsilon: float, key: str, seed: int) -> Pixels:
-    """Uniform integer noise in [-B, B] on every colour value: the control that any protection must beat.
+@dataclass(frozen=True)
+class UniformNoise:
+    """Integer noise in [-B, B] on every colour value; it depends on key and seed alone, never on place in a shard."""
 
-    The noise depends on key and seed alone, never on position in the shard.
-    """
-    bound = bound_of(pixels_HWC, epsilon)
-    rng = np.random.default_rng([seed, *key_hash(key)])
-    noise = rng.integers(-bound, bound, size=pixels_HWC.shape, endpoint=True, dtype=np.int32)
-    if has_alpha(pixels_HWC):
-        noise[:, :, -1] = 0
-    noisy: Pixels = np.clip(pixels_HWC + noise, 0, peak_of(pixels_HWC)).astype(pixels_HWC.dtype)
-    return noisy
+    epsilon: float
+    """ε in [0, 1] units."""
+    seed: int = 0
+
+    def __call__(self, pixels_HWC: Pixels, key: str) -> Pixels:
+        """The image with its noise."""
+        bound = bound_of(pixels_HWC, self.epsilon)
+        rng = np.random.default_rng([self.seed, *key_hash(key)])
+        noise = rng.integers(-bound, bound, size=pixels_HWC.shape, endpoint=True, dtype=np.int32)
+        if has_alpha(pixels_HWC):
+            noise[:, :, -1] = 0
+        noisy: Pixels = np.clip(pixels_HWC + noise, 0, peak_of(pixels_HWC)).astype(pixels_HWC.dtype)
+        return noisy

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from schemas.config import Config, Dataset
+from schemas.config import Layout
 from schemas.errors import SampleError, ValidationError
+from schemas.plans import ProtectPlan
 from schemas.records import ManifestShard, Quarantined, ShardRef
 from stages.io.images.codecs import decode_image
 from stages.io.images.formats import looks_like_image
@@ -18,7 +19,7 @@ from stages.protect.validate import Measured, validate_shard
 
 
 def verify_shard(
-    output: Store, shard: ManifestShard, source: Store | None, ref: ShardRef | None, config: Config | None
+    output: Store, shard: ManifestShard, source: Store | None, ref: ShardRef | None, plan: ProtectPlan | None
 ) -> tuple[int, Measured | None]:
     """Check one published shard from its bytes.
 
@@ -37,7 +38,7 @@ def verify_shard(
                 f"shard {shard.name}: {size} bytes with SHA-256 {digest[:16]}…, the manifest says {shard.bytes} and "
                 f"{shard.sha256[:16]}…; publish it again"
             )
-        if source is None or ref is None or config is None:
+        if source is None or ref is None or plan is None:
             return _count(path, shard), None
         original = Path(directory, "input")
         source.get(ref.name, original)
@@ -45,9 +46,9 @@ def verify_shard(
             original,
             ref.name,
             path,
-            config.dataset,
-            epsilon=config.protection.epsilon,
-            encoding=config.protect.encoding,
+            plan.layout,
+            epsilon=plan.epsilon,
+            encoding=plan.encoding,
         )
         if measured.samples != shard.samples:
             raise ValidationError(f"shard {shard.name}: {measured.samples} samples, the manifest says {shard.samples}")
@@ -56,7 +57,7 @@ def verify_shard(
 
 def _count(path: Path, shard: ManifestShard) -> int:
     samples = 0
-    for found in read_samples(path, shard.name, Dataset(shards=shard.name)):
+    for found in read_samples(path, shard.name, Layout()):
         if isinstance(found, Quarantined):
             raise ValidationError(f"shard {shard.name}: sample {found.key!r}: {found.message}")
         _decode_images(found, shard)

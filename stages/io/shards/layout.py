@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from schemas.config import Config, Dataset
+from schemas.config import Layout
 from schemas.errors import RefusedInputError, SampleError
 from stages.io.images.formats import looks_like_image
 from stages.io.shards.sample import Member, Sample, text_of
 
 
-def image_member(sample: Sample, dataset: Dataset) -> Member:
+def image_member(sample: Sample, dataset: Layout) -> Member:
     """The member that is to be protected, after the check that no other member may be the unprotected original.
 
     Members named in `dataset.members` are as declared and are not looked into (a mask is an image on purpose).
@@ -56,7 +56,7 @@ def _refuse_undeclared(key: str, member: Member) -> None:
     )
 
 
-def published_members(sample: Sample, dataset: Dataset, image: bytes, extension: str) -> list[tuple[str, bytes]]:
+def published_members(sample: Sample, dataset: Layout, image: bytes, extension: str) -> list[tuple[str, bytes]]:
     """Names and bytes that are published for a sample, in the original order.
 
     The image is replaced by `image` and renamed (`jpg` → `png`, `left.jpg` → `left.png`), dropped members are left
@@ -90,11 +90,10 @@ def published_members(sample: Sample, dataset: Dataset, image: bytes, extension:
     return published
 
 
-def published_dataset(config: Config) -> Dataset:
+def published_layout(layout: Layout, encoding: str) -> Layout:
     """How a published sample is laid out: the image has the ending of its new encoding, the rest is as declared."""
-    encoding = config.protect.encoding
     fields = []
-    for field in config.dataset.image_fields:
+    for field in layout.image_fields:
         head, dot, _ = field.rpartition(".")
         fields.append(f"{head}{dot}{encoding}")
-    return config.dataset.model_copy(update={"image": ";".join(dict.fromkeys(fields))})
+    return layout.model_copy(update={"image": ";".join(dict.fromkeys(fields))})

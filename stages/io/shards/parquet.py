@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.config import Dataset
+from schemas.config import Layout
 from schemas.errors import InputError, RefusedInputError
 from schemas.records import Quarantined
 from stages.io.images.formats import image_extension
@@ -28,7 +28,7 @@ READ_BYTES = 2**20
 _DAMAGED = (pa.ArrowException, OSError, ValueError, KeyError)
 
 
-def read_parquet(path: Path, name: str, dataset: Dataset) -> Iterator[Sample | Quarantined]:
+def read_parquet(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Quarantined]:
     """Stream the rows of a Parquet file as samples.
 
     The image column is the first of `dataset.image_fields` that is there: binary, or a struct with `bytes`; the
@@ -66,7 +66,7 @@ def read_parquet(path: Path, name: str, dataset: Dataset) -> Iterator[Sample | Q
 class _Table:
     """What each column of one file becomes."""
 
-    def __init__(self, schema: pa.Schema, name: str, dataset: Dataset) -> None:
+    def __init__(self, schema: pa.Schema, name: str, dataset: Layout) -> None:
         self.name = name
         self.stem = PurePosixPath(name).name.removesuffix(".parquet").replace(".", "_")
         self.seen: set[bytes] = set()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from schemas.config import Dataset
+from schemas.config import Layout
 from schemas.errors import InputError
 from schemas.records import Quarantined
 from stages.io.shards.sample import Sample
 
 
-def read_samples(path: Path, name: str, dataset: Dataset) -> Iterator[Sample | Quarantined]:
+def read_samples(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Quarantined]:
     """Stream the samples of one local shard, in their order and in constant memory.
 
     Args:

@@ -62,9 +62,6 @@ class ResNet18(nn.Module):
         self.features = 8 * width
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """B×3×H×W, normalised, to B×features."""
-        features_BCHW: torch.Tensor = self.stages(self.stem(x_BCHW))
-        return features_BCHW.mean(dim=(2, 3))
-
-
-BACKBONES = {"resnet18": ResNet18}
+        """B×3×H×W, normalised, to B×features×h×w."""
+        maps_BFhw: torch.Tensor = self.stages(self.stem(x_BCHW))
+        return maps_BFhw

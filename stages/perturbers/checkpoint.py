@@ -12,6 +12,7 @@ from schemas.records import GeneratorRecord
 from stages.io.store.store import Store
 from stages.learning.optimise import to_device
 from stages.models.generator import Generator
+from stages.perturbers.generator import GeneratorPerturber
 
 
 def weights_name(fingerprint: str) -> str:
@@ -36,13 +37,7 @@ def load_generator(store: Store, record: GeneratorRecord, device: torch.device) 
             f"{store.join(weights_name(record.fingerprint))}: the weights are not those that were trained "
             "(sha256 differs); restore the file, or train again with --retrain"
         )
-    generator = Generator(
-        record.preset,
-        class_counts=record.class_counts,
-        protected=record.protected,
-        resolution=record.resolution,
-        epsilon=record.epsilon,
-    )
+    generator = Generator(record.spec)
     try:
         generator.load_state_dict(load(data), strict=True)
     except RuntimeError as error:
@@ -53,14 +48,19 @@ def load_generator(store: Store, record: GeneratorRecord, device: torch.device) 
     return to_device(generator, device).eval().requires_grad_(False)
 
 
-_loaded: dict[tuple[str, str], Generator] = {}
+_loaded: dict[tuple[str, str], GeneratorPerturber] = {}
 
 
-def cached_generator(store: Store, record: GeneratorRecord, device: torch.device) -> Generator:
-    """`load_generator`, once per process and device; only the newest is kept."""
-    key = (record.sha256, str(device))
+def cached_perturber(store: Store, record: GeneratorRecord, device: torch.device) -> GeneratorPerturber:
+    """The generator of a record as a perturber, once per process and device; only the newest is kept.
+
+    Raises:
+        ValidationError: as `load_generator`.
+        GeneratorError: it protects nothing.
+    """
+    key = (record.content, str(device))
     if key not in _loaded:
-        generator = load_generator(store, record, device)
+        perturber = GeneratorPerturber(load_generator(store, record, device), record.content)
         _loaded.clear()
-        _loaded[key] = generator
+        _loaded[key] = perturber
     return _loaded[key]

@@ -1,0 +1,42 @@
+"""The step that trains the generator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.steps.worker import device, fetch_table
+from schemas.plans import TrainPlan
+from schemas.records import GeneratorRecord
+from stages.io.store.store import Store
+from stages.perturbers.checkpoint import serialise, weights_name
+from stages.perturbers.generator import GeneratorPerturber
+from stages.train.train import train_generator
+
+
+def train_step(
+    work: Store, tables: list[str], plan: TrainPlan, fingerprint: str, report: Callable[[str, int, int], None]
+) -> GeneratorRecord:
+    """Train the generator on the cached tables and store its weights; the caller stores the record.
+
+    Raises:
+        GeneratorError: the training diverged, or its δ protects nothing; nothing was stored.
+    """
+    with TemporaryDirectory(prefix="mtlue-train-") as directory:
+        table = fetch_table(work, tables, Path(directory, "train"), plan.tasks)
+        trained = train_generator(table, plan, device(), report)
+    data = serialise(trained.generator)
+    GeneratorPerturber(trained.generator, "new")  # tries it
+    work.write(weights_name(fingerprint), data)
+    return GeneratorRecord(
+        fingerprint=fingerprint,
+        plan=plan.fingerprint,
+        spec=plan.spec,
+        sha256=hashlib.sha256(data).hexdigest(),
+        samples=len(table),
+        steps=trained.steps,
+        seconds=trained.seconds,
+        losses=trained.losses,
+    )

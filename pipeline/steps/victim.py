@@ -1,0 +1,23 @@
+"""The step that trains one victim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.steps.worker import device, fetch_table
+from schemas.evidence import VictimResult
+from schemas.plans import VictimPlan
+from stages.audit.victims import train_victim
+from stages.io.store.store import Store
+
+
+def victim_step(work: Store, train_tables: list[str], test_tables: list[str], plan: VictimPlan) -> VictimResult:
+    """Train one victim on the tables of one version of the data."""
+    with TemporaryDirectory(prefix="mtlue-audit-") as directory:
+        return train_victim(
+            fetch_table(work, train_tables, Path(directory, "train"), plan.tasks),
+            fetch_table(work, test_tables, Path(directory, "test"), plan.tasks),
+            plan,
+            device(),
+        )

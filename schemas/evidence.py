@@ -1,0 +1,90 @@
+"""Evidence: what victims reached, what it proves, what was asked of it; one record for gate, terminal, JSON, report."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.config import Requirement
+from schemas.records import Record
+
+VERSIONS = ("clean", "noise", "protected")
+"""Versions of the training data, in the order of every table."""
+
+Word = Literal["protected", "weakened", "not protected", "inconclusive", "not measured"]
+
+
+class VictimResult(Record):
+    """One victim, trained on one version of the data and tested on clean held-out data."""
+
+    data: str
+    """`clean`, `noise` or `protected`."""
+    backbone: str
+    seed: int
+    samples: int
+    """Images that it was trained on."""
+    test_samples: int
+    """Clean held-out images that it was tested on."""
+    chance: dict[str, dict[str, float]]
+    """Task → metric → what a model reaches on these that never looks at an image."""
+    figures: list[dict[str, dict[str, float]]]
+    """Per epoch: task → metric → figure in 0..1."""
+    seconds: float
+
+
+class Score(Record):
+    """One metric of the strongest victim on one version of the data, in 0..1."""
+
+    last: float
+    """At the last epoch."""
+    best: float
+    """At the epoch that suits an attacker most, who can stop early."""
+
+
+class TaskEvidence(Record):
+    """What the audit shows of one task."""
+
+    name: str
+    wanted: bool
+    """Whether the task was to be protected."""
+    metric: str
+    """The figure that decides the word."""
+    chance: dict[str, float]
+    """Metric → what a model reaches that never looks at an image."""
+    scores: dict[str, dict[str, Score]]
+    """Metric → version of the data → the strongest victim's score."""
+    word: Word
+
+    def judged(self, data: str) -> Score:
+        """The score that decides, on one version of the data."""
+        return self.scores[self.metric][data]
+
+
+class Evidence(Record):
+    """An audit in figures and in words; tasks to be protected come first, the least protected first of all."""
+
+    fingerprint: str = ""
+    """Of all that was audited: generator, settings of the victims, held-out data."""
+    audited: str = ""
+    """What the victims were trained on, in words for people."""
+    test_samples: int = 0
+    victims: list[VictimResult] = Field(default_factory=list)
+    tasks: list[TaskEvidence] = Field(default_factory=list)
+    chance: float = 0.0
+    """Mean over the tasks that were to be protected, of the metric that decides."""
+    means: dict[str, Score] = Field(default_factory=dict)
+    """Version of the data → mean of the metric that decides, over the tasks that were to be protected."""
+    word: Word
+    sentence: str
+    """The whole in one sentence."""
+    details: list[str] = Field(default_factory=list)
+    requirement: Requirement | None = None
+    """What was asked for; None: nothing."""
+    shortfalls: list[str] = Field(default_factory=list)
+    """Why the requirement does not hold, a sentence each; empty when it holds or nothing was asked for."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the evidence meets what was asked for."""
+        return not self.shortfalls

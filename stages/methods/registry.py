@@ -1,0 +1,9 @@
+"""Every base method by its name in the configuration."""
+
+from __future__ import annotations
+
+from stages.methods.base import BaseMethod
+from stages.methods.em import ErrorMinimising
+from stages.methods.tap import TargetedPoisoning
+
+METHODS: dict[str, type[BaseMethod]] = {"em": ErrorMinimising, "tap": TargetedPoisoning}

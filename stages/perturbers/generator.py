@@ -1,0 +1,58 @@
+"""The trained generator as a perturber."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from schemas.errors import GeneratorError
+from stages.models.generator import Generator
+from stages.perturbers.base import MEND, check_delta
+from stages.tasks.registry import kinds_of
+
+PROBES = 4
+"""Made-up images with different labels on which a generator is tried before it protects anything."""
+
+
+class GeneratorPerturber:
+    """A generator in eval mode.
+
+    Args:
+        generator: trained; on the device where δ is computed.
+        fingerprint: SHA-256 of its weights and specification.
+
+    Raises:
+        GeneratorError: its weights or its δ are not finite, its δ is constant, or the same for all images and labels.
+    """
+
+    def __init__(self, generator: Generator, fingerprint: str) -> None:
+        self.generator = generator
+        self.fingerprint = fingerprint
+        self.resolution, self.epsilon = generator.spec.resolution, generator.spec.epsilon
+        self._try()
+
+    def delta(
+        self, views_BCRR: torch.Tensor, labels: Sequence[torch.Tensor], gray_B: torch.Tensor, keys: Sequence[str]
+    ) -> torch.Tensor:
+        """δ of a batch; the keys play no part."""
+        device = next(self.generator.parameters()).device
+        with torch.inference_mode():
+            delta_BCRR: torch.Tensor = self.generator(
+                views_BCRR.to(device), [label.to(device) for label in labels], gray_B.to(device)
+            )
+        return delta_BCRR.cpu()
+
+    def _try(self) -> None:
+        """Try made-up images with different labels: a δ that ignores both is the same for a whole dataset."""
+        for name, value in self.generator.state_dict().items():
+            if not bool(torch.isfinite(value).all()):
+                raise GeneratorError(f"weights {name!r} of the generator are not finite; {MEND}")
+        rng = torch.Generator().manual_seed(0)
+        views_BCRR = torch.rand(PROBES, 3, self.resolution, self.resolution, generator=rng)
+        views_BCRR = views_BCRR.contiguous(memory_format=torch.channels_last)
+        labels = [kind.examples(PROBES) for kind in kinds_of(self.generator.spec.tasks)]
+        keys = [f"probe {number}" for number in range(PROBES)]
+        delta_BCRR = check_delta(self.delta(views_BCRR, labels, torch.zeros(PROBES, dtype=torch.bool), keys), keys)
+        if bool((delta_BCRR == delta_BCRR[:1]).all()):
+            raise GeneratorError(f"δ is the same for all images and labels, so it protects nothing; {MEND}")

@@ -1,0 +1,1 @@
+"""Sections of the report: one file each, behind the contract of `base.py`."""

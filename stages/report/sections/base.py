@@ -1,0 +1,56 @@
+"""The contract of a section: what the report is made of, and what a section makes of it.
+
+A new section is one file with a function `facts(material)`, a template of the file's name in `templates/`, and a line
+in `stages/report/report.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from schemas.config import Config
+from schemas.evidence import Evidence
+from schemas.records import GeneratorRecord, Quarantined, ShardFailure, ShardProfile, ShardRecord, output_name
+from schemas.stats import Moments
+from stages.report.before_after import Pair
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run has found."""
+
+    config: Config
+    """Of its addresses only the part without credentials is shown."""
+    profiles: Sequence[ShardProfile]
+    """Of every input shard."""
+    generator: GeneratorRecord
+    records: Sequence[ShardRecord]
+    """Of every published shard; none when the evidence did not suffice."""
+    failures: Sequence[ShardFailure]
+    """Shards that could not be processed."""
+    evidence: Evidence
+    seconds: dict[str, float]
+    """Step → wall time in s; the only part that differs between equal runs."""
+    pictures: Sequence[Pair] = ()
+
+    @property
+    def quarantined(self) -> list[Quarantined]:
+        """Every sample that was left out, once: protecting meets again what ingest has met."""
+        found = (*(profile.quarantined for profile in self.profiles), *(record.quarantined for record in self.records))
+        seen: dict[tuple[str, str, str], Quarantined] = {}
+        for samples in found:
+            for sample in samples:
+                seen.setdefault((output_name(sample.shard), sample.key, sample.reason), sample)
+        return [seen[place] for place in sorted(seen)]
+
+
+Facts = Callable[[Material], dict[str, Any]]
+"""What a section's template is given; plain values, text unescaped, plots as Markup."""
+
+
+def merged(moments: Sequence[Moments]) -> Moments:
+    """The moments of all streams together."""
+    return reduce(Moments.merge, moments, Moments())

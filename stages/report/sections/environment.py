@@ -1,0 +1,40 @@
+"""Environment: versions, settings, places without credentials, and times."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+from schemas.secrets import scrub
+from stages.report.sections.base import Material
+
+
+def facts(material: Material) -> dict[str, Any]:
+    """Versions, settings and times."""
+    config, generator, train = material.config, material.generator, material.config.train
+    rows = [
+        ("mtlue", _version("mtlue")),
+        ("PyTorch", _version("torch")),
+        ("Python", platform.python_version()),
+        ("Method", f"{train.method.upper()}, surrogate {train.backbone}, width {train.width}"),
+        ("Generator", f"{generator.spec.preset}, {generator.spec.resolution} px, {generator.fingerprint}"),
+        ("Training", f"{train.epochs} epochs, {generator.steps:,} steps on {generator.samples:,} samples"),
+        ("Seed", str(train.seed)),
+        ("Epsilon", f"{generator.spec.epsilon * 255:.4g}/255"),
+        ("Input", ", ".join(_shown(config.dataset.shards))),
+        ("Output (public)", scrub(config.output)),
+        ("Work (private)", scrub(config.work)),
+    ]
+    return {"environment": rows, "seconds": material.seconds}
+
+
+def _shown(patterns: str | list[str]) -> list[str]:
+    return [scrub(pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns)]
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed as a package"

@@ -1,0 +1,30 @@
+"""Pictures: original, published copy and their difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stages.io.images.codecs import Pixels
+from stages.report.pictures import difference, max_levels, png_data_uri, viewable
+from stages.report.sections.base import Material
+
+PICTURE_SIDE = 256
+"""Longer side of a picture in pixels at most."""
+
+
+def facts(material: Material) -> dict[str, Any]:
+    """One triple a sample."""
+    return {"pictures": [_picture(*pair) for pair in material.pictures]}
+
+
+def _picture(key: str, clean: Pixels, protected: Pixels) -> dict[str, Any]:
+    shown = (clean, protected, difference(clean, protected))
+    return {
+        "key": key,
+        "size": f"{clean.shape[1]}×{clean.shape[0]}",
+        "largest": f"{max_levels(clean, protected):.3g}",
+        "images": [
+            (title, png_data_uri(viewable(pixels, PICTURE_SIDE)))
+            for title, pixels in zip(("clean", "protected", "difference ×16"), shown, strict=True)
+        ],
+    }

@@ -1,0 +1,25 @@
+"""Training of the generator: its losses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from markupsafe import Markup
+
+from stages.report.plots import Line, line_plot
+from stages.report.sections.base import Material
+
+
+def facts(material: Material) -> dict[str, Any]:
+    """One plot for each term of the loss: their scales differ by orders of magnitude."""
+    generator = material.generator
+    terms = sorted({term for epoch in generator.losses for term in epoch}, key=lambda term: (term != "total", term))
+    plots = []
+    for term in terms:
+        values = [epoch.get(term, math.nan) for epoch in generator.losses]
+        title = f"Training loss over epochs: {term}"
+        description = f"From {values[0]:.4g} at the first of {len(values)} epochs to {values[-1]:.4g} at the last."
+        plot = line_plot([Line(term, values)], title=title, description=description, salt=f"loss {term}")
+        plots.append({"term": term, "last": f"{values[-1]:.4g}", "plot": Markup(plot)})  # noqa: S704 - escaped there
+    return {"losses": plots}

@@ -1,0 +1,116 @@
+"""Classification: one class index per image.
+
+Shapes: B samples of a batch, N samples of a table, C classes, M embedding channels, h×w embedding maps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import nn
+from torch.nn import functional
+
+from schemas.tasks import MISSING
+from stages.tasks.base import LabelEmbedding, TaskKind
+
+
+class ClassMaps(LabelEmbedding):
+    """One learnable M×h×w map per class; a missing label takes the mean of them."""
+
+    def __init__(self, classes: int, channels: int, side: int) -> None:
+        super().__init__()
+        self.maps = nn.Parameter(torch.randn(classes, channels, side, side))
+
+    def forward(self, labels: torch.Tensor) -> torch.Tensor:
+        """B class indices to B×M×h×w."""
+        known_B = labels != MISSING
+        maps = self.maps[labels.clamp(min=0)]
+        return maps if bool(known_B.all()) else torch.where(known_B[:, None, None, None], maps, self.neutral(1))
+
+    def neutral(self, count: int) -> torch.Tensor:
+        """The mean map, `count` times."""
+        return self.maps.mean(dim=0, keepdim=True).expand(count, -1, -1, -1)
+
+    @property
+    def table(self) -> torch.Tensor:
+        """All maps, C×M×h×w."""
+        return self.maps
+
+
+class Classification(TaskKind):
+    """C classes; labels are 0..C-1, or `MISSING`."""
+
+    metrics = ("balanced_accuracy", "accuracy")
+
+    def label(self, raw: Any) -> int:
+        """A class index or name to a class index."""
+        return self.task.label(raw)
+
+    @property
+    def missing(self) -> int:
+        """-1."""
+        return MISSING
+
+    @property
+    def column(self) -> pa.DataType:
+        """32-bit integers."""
+        return pa.int32()
+
+    def stored(self, column: pa.Array) -> np.ndarray:
+        """N int64."""
+        values: np.ndarray = column.to_numpy(zero_copy_only=False).astype(np.int64)
+        return values
+
+    def known(self, labels: torch.Tensor) -> torch.Tensor:
+        """Where the label is not -1."""
+        return labels != MISSING
+
+    def examples(self, count: int) -> torch.Tensor:
+        """0, 1, …, C-1, 0, …"""
+        return torch.arange(count) % self.task.class_count
+
+    def embedding(self, channels: int, side: int) -> ClassMaps:
+        """One map per class."""
+        return ClassMaps(self.task.class_count, channels, side)
+
+    def head(self, units: int) -> nn.Module:
+        """A linear layer to C logits."""
+        return nn.Linear(units, self.task.class_count)
+
+    def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
+        """Cross-entropy of B×C logits."""
+        if not bool(self.known(labels).any()):
+            return None
+        return functional.cross_entropy(output, labels, ignore_index=MISSING)
+
+    def target(self, labels: torch.Tensor) -> torch.Tensor:
+        """y' = (y + ⌊C/2⌋) mod C (Fowl et al., 2021; docs/method.md).
+
+        Example:
+            >>> from schemas.tasks import Task
+            >>> Classification(Task(field="json.a", classes=5)).target(torch.tensor([0, 4, -1])).tolist()
+            [2, 1, -1]
+        """
+        count = self.task.class_count
+        return torch.where(labels == MISSING, labels, (labels + count // 2) % count)
+
+    def predicted(self, output: torch.Tensor) -> torch.Tensor:
+        """The most likely class of B×C logits."""
+        return output.argmax(dim=1)
+
+    def scores(self, predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Accuracy, and balanced accuracy: mean recall over the classes that occur."""
+        known = labels != MISSING
+        if not known.any():
+            return dict.fromkeys(self.metrics, 0.0)
+        right, labels = predicted[known] == labels[known], labels[known]
+        recalls = [right[labels == label].mean() for label in np.unique(labels)]
+        return {"balanced_accuracy": float(np.mean(recalls)), "accuracy": float(right.mean())}
+
+    def chance(self, labels: np.ndarray) -> dict[str, float]:
+        """1/C, and the share of the most frequent class."""
+        counts = np.bincount(labels[labels != MISSING], minlength=1)
+        return {"balanced_accuracy": 1 / self.task.class_count, "accuracy": float(counts.max() / max(1, counts.sum()))}
