@@ -1,18 +1,41 @@
-"""`mtlue run`: what it prints last."""
+"""`mtlue run`: do all that is not done yet, and say at the end what was done."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pipeline.driver.ingest import failure_text
-from pipeline.driver.run import RunResult
-from schemas.records import AuditRecord, VictimResult
-from schemas.stats import Moments
+import typer
+
+from pipeline.commands.options import Address, AsJson, ConfigPath, Overrides, checked_config, print_result
 from stages.report.wording import duration, size_text
+
+if TYPE_CHECKING:
+    from pipeline.driver.run import RunResult
+    from schemas.records import AuditRecord, VictimResult
+
+
+def run(
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    address: Address = None,
+    retrain: Annotated[bool, typer.Option(help="Train a new generator and protect every shard again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do everything that is not done yet: ingest, train, protect, audit, publish. Resumes; incremental."""
+    checked = checked_config(config, overrides, address)  # first: a mistake in it is told at once
+
+    from pipeline.cluster.progress import Reporter
+    from pipeline.driver.run import Run, exit_code
+
+    result = Run(checked, Reporter("json" if as_json else "auto"), retrain=retrain)()
+    print_result(run_lines(result), run_figures(result), as_json=as_json)
+    raise typer.Exit(exit_code(result))
 
 
 def run_figures(result: RunResult) -> dict[str, Any]:
     """The figures of a run as plain JSON values."""
+    from schemas.stats import Moments
+
     psnr = Moments()
     for record in result.records:
         psnr = psnr.merge(record.psnr)
@@ -58,6 +81,8 @@ def _victim_figures(victim: VictimResult) -> dict[str, Any]:
 
 def run_lines(result: RunResult) -> list[str]:
     """What `mtlue run` prints last."""
+    from pipeline.state.left_out import failure_text
+
     figures = run_figures(result)
     lines = []
     if figures["quarantined"]:
