@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cluster.progress import Reporter
-from schemas.config import Storage
-from schemas.records import ManifestShard
-from stages.datasets.embedded import import_scenes
-from stages.datasets.multifashion import import_multifashion
-from stages.datasets.scenes import CONTRAST
-from stages.io.store.store import Store
+if TYPE_CHECKING:
+    from schemas.records import ManifestShard
+    from stages.io.store.store import Store
+
+SCENES_CONTRAST = 0.35
+"""`stages.datasets.scenes.CONTRAST`, which takes numpy and Pillow to import; a test holds the two equal."""
 
 importer = typer.Typer(help="Turn a dataset into shards: one command per dataset.", no_args_is_help=True)
 
@@ -34,11 +33,16 @@ def scenes(
     test: Annotated[int, typer.Option(min=1, help="Held-out samples.")] = 600,
     size: Annotated[int, typer.Option(min=16, help="Side of an image in pixels.")] = 64,
     seed: Seed = 0,
-    contrast: Annotated[float, typer.Option(help="Share of the light that is not haze, in 0..1.")] = CONTRAST,
+    contrast: Annotated[float, typer.Option(help="Share of the light that is not haze, in 0..1.")] = SCENES_CONTRAST,
     shard_samples: PerShard = 400,
     endpoint_url: Endpoint = None,
 ) -> None:
     """Draw the embedded dataset: objects in scenes, five tasks (shape, colour, texture, position, size)."""
+    from pipeline.cluster.progress import Reporter
+    from schemas.config import Storage
+    from stages.datasets.embedded import import_scenes
+    from stages.io.store.store import Store
+
     store, reporter = Store(out, Storage(endpoint_url=endpoint_url)), Reporter()
     with reporter.step("draw", -(-train // shard_samples) + -(-test // shard_samples), "shards") as step:
         shards = import_scenes(
@@ -67,6 +71,11 @@ def multifashion(
     endpoint_url: Endpoint = None,
 ) -> None:
     """MultiFashion: two overlapping Fashion-MNIST products an image, tasks `left` and `right` of ten classes."""
+    from pipeline.cluster.progress import Reporter
+    from schemas.config import Storage
+    from stages.datasets.multifashion import import_multifashion
+    from stages.io.store.store import Store
+
     store, reporter = Store(out, Storage(endpoint_url=endpoint_url)), Reporter()
     with reporter.step("import", -(-train // shard_samples) + -(-test // shard_samples), "shards") as step:
         shards = import_multifashion(

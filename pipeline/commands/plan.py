@@ -1,9 +1,27 @@
-"""`mtlue plan`: what it prints."""
+"""`mtlue plan`: say what a run would do, how long it takes and how many bytes it writes."""
 
 from __future__ import annotations
 
-from pipeline.driver.plan import Plan
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pipeline.commands.options import AsJson, ConfigPath, Overrides, checked_config, print_result
 from stages.report.wording import duration, size_text
+
+if TYPE_CHECKING:
+    from pipeline.driver.plan import Plan
+
+
+def plan(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Say what a run would do, its time and bytes, from a measured sample. Writes nothing."""
+    checked = checked_config(config, overrides)
+
+    from pipeline.driver.plan import make_plan
+
+    made = make_plan(checked)
+    workers = checked.compute.cpus if checked.compute.cpus != "auto" else os.cpu_count() or 1
+    print_result(plan_lines(made, workers), asdict(made), as_json=as_json)
 
 
 def plan_lines(plan: Plan, workers: int) -> list[str]:

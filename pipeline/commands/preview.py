@@ -1,14 +1,27 @@
-"""Preview: a sheet of clean, protected and difference, from the first shard that is published."""
+"""`mtlue preview`: a sheet of clean, protected and difference, from the first shard that is published."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from pipeline.state.places import Places
-from schemas.config import Config
+import typer
+
+from pipeline.commands.options import ConfigPath, Overrides, checked_config
 from schemas.errors import ConfigError
-from stages.report.before_after import sample_pairs
-from stages.report.pictures import preview_sheet
+
+if TYPE_CHECKING:
+    from schemas.config import Config
+
+
+def preview(
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("preview.png"),
+    samples: Annotated[int, typer.Option(min=1, max=64, help="Samples on the sheet.")] = 6,
+) -> None:
+    """Write a sheet of clean, protected and difference ×16 side by side."""
+    print(write_preview(checked_config(config, overrides), out, samples))
 
 
 def write_preview(config: Config, path: Path, samples: int) -> Path:
@@ -17,6 +30,10 @@ def write_preview(config: Config, path: Path, samples: int) -> Path:
     Raises:
         ConfigError: nothing is published yet, or the file cannot be written.
     """
+    from pipeline.state.places import Places
+    from stages.report.before_after import sample_pairs
+    from stages.report.pictures import preview_sheet
+
     places = Places(config)
     published = {entry.name for entry in places.output.list()}
     first = next((ref for ref in places.shards if ref.output_name in published), None)

@@ -1,18 +1,41 @@
-"""`mtlue run`: what it prints last."""
+"""`mtlue run`: do all that is not done yet, and say at the end what was done."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pipeline.driver.ingest import failure_text
-from pipeline.driver.run import RunResult
-from schemas.evidence import Evidence, Score
-from schemas.stats import Moments
+import typer
+
+from pipeline.commands.audit import evidence_figures, evidence_lines
+from pipeline.commands.options import Address, AsJson, ConfigPath, Overrides, checked_config, print_result
 from stages.report.wording import duration, size_text
+
+if TYPE_CHECKING:
+    from pipeline.driver.run import RunResult
+
+
+def run(
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    address: Address = None,
+    retrain: Annotated[bool, typer.Option(help="Train a new generator and protect every shard again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do everything that is not done yet: ingest, train, prove, protect, publish. Resumes; incremental."""
+    checked = checked_config(config, overrides, address)  # first: a mistake in it is told at once
+
+    from pipeline.cluster.progress import Reporter
+    from pipeline.driver.run import Run, exit_code
+
+    result = Run(checked, Reporter("json" if as_json else "auto"), retrain=retrain)()
+    print_result(run_lines(result), run_figures(result), as_json=as_json)
+    raise typer.Exit(exit_code(result))
 
 
 def run_figures(result: RunResult) -> dict[str, Any]:
     """The figures of a run as plain JSON values."""
+    from schemas.stats import Moments
+
     psnr = Moments()
     for record in result.records:
         psnr = psnr.merge(record.psnr)
@@ -35,66 +58,10 @@ def run_figures(result: RunResult) -> dict[str, Any]:
     return figures
 
 
-def evidence_figures(evidence: Evidence) -> dict[str, Any]:
-    """An audit as plain JSON values, without the curves."""
-    return {
-        "audited": evidence.audited,
-        "word": evidence.word,
-        "sentence": evidence.sentence,
-        "test_samples": evidence.test_samples,
-        "chance": round(evidence.chance, 4),
-        "means": {data: _rounded(score) for data, score in evidence.means.items()},
-        "tasks": [
-            {
-                "name": task.name,
-                "wanted": task.wanted,
-                "word": task.word,
-                "metric": task.metric,
-                "chance": {metric: round(value, 4) for metric, value in task.chance.items()},
-                "scores": {
-                    metric: {data: _rounded(score) for data, score in scores.items()}
-                    for metric, scores in task.scores.items()
-                },
-            }
-            for task in evidence.tasks
-        ],
-        "victims": sorted({victim.backbone for victim in evidence.victims}),
-        "requirement": evidence.requirement.model_dump() if evidence.requirement else None,
-        "shortfalls": evidence.shortfalls,
-    }
-
-
-def _rounded(score: Score) -> dict[str, float]:
-    return {"last": round(score.last, 4), "best": round(score.best, 4)}
-
-
-def evidence_lines(evidence: Evidence) -> list[str]:
-    """An audit for a person: the same figures that the report shows."""
-    if not evidence.victims:
-        return []
-    victims = ", ".join(sorted({victim.backbone for victim in evidence.victims}))
-    lines = [
-        f"victims     {victims}: mean balanced accuracy on {evidence.test_samples} held-out clean images "
-        f"(chance {evidence.chance:.1%})"
-    ]
-    lines += [
-        f"  trained on {data:<10}{score.last:>7.1%} at the last epoch, {score.best:.1%} at the best"
-        for data, score in evidence.means.items()
-    ]
-    open_tasks = [task for task in evidence.tasks if task.wanted and task.word != "protected"]
-    lines += [
-        f"  task {task.name}: {task.word}, {task.judged('protected').best:.1%} with chance at "
-        f"{task.chance[task.metric]:.1%}"
-        for task in open_tasks
-        if evidence.means
-    ]
-    lines.append(f"verdict     {evidence.word}: {evidence.sentence}")
-    lines += [f"short       {shortfall}" for shortfall in evidence.shortfalls]
-    return lines
-
-
 def run_lines(result: RunResult) -> list[str]:
     """What `mtlue run` prints last."""
+    from pipeline.state.left_out import failure_text
+
     figures = run_figures(result)
     lines = []
     if figures["quarantined"]:

@@ -1,22 +1,24 @@
-"""Status: what is done, what is left, what was left out, and who works on it."""
+"""`mtlue status`: say what is done, what is left, what was left out, and who works on it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
-from pipeline.configuration.plans import protect_plan, train_plan
-from pipeline.driver.ingest import failure_text
-from pipeline.state.generators import fitting_generator
-from pipeline.state.lease import holder_of
-from pipeline.state.ledger import Ledger
-from pipeline.state.places import LEFT_OUT, Places
-from schemas.config import Config
-from schemas.records import LeftOut
-from stages.publish.manifest import MANIFEST
+from pipeline.commands.options import AsJson, ConfigPath, Overrides, checked_config, print_result
+
+if TYPE_CHECKING:
+    from schemas.config import Config
+
+
+def status(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Say what is done, what is left, what was left out and who works on it. Writes nothing."""
+    found = status_of(checked_config(config, overrides))
+    print_result(status_lines(found), asdict(found), as_json=as_json)
 
 
 @dataclass(frozen=True)
-class Standing:
+class Status:
     """Where the work on one configuration stands."""
 
     planned: int
@@ -35,8 +37,17 @@ class Standing:
     """Run that holds the lease."""
 
 
-def standing_of(config: Config) -> Standing:
-    """Read the standing; writes nothing."""
+def status_of(config: Config) -> Status:
+    """Read where the work on `config` stands; writes nothing."""
+    from pipeline.configuration.plans import protect_plan, train_plan
+    from pipeline.state.generators import fitting_generator
+    from pipeline.state.lease import holder_of
+    from pipeline.state.ledger import Ledger
+    from pipeline.state.left_out import failure_text
+    from pipeline.state.places import LEFT_OUT, Places
+    from schemas.records import LeftOut
+    from stages.publish.manifest import MANIFEST
+
     places = Places(config)
     work = places.work
     generator, committed = fitting_generator(work, train_plan(config)), 0
@@ -49,7 +60,7 @@ def standing_of(config: Config) -> Standing:
     for sample in left_out.quarantined:
         reasons[sample.reason] = reasons.get(sample.reason, 0) + 1
     holder = holder_of(work)
-    return Standing(
+    return Status(
         planned=len(places.shards),
         committed=committed,
         failed={failure.name: failure_text(failure) for failure in left_out.failures},
@@ -60,16 +71,15 @@ def standing_of(config: Config) -> Standing:
     )
 
 
-def standing_lines(standing: Standing) -> list[str]:
+def status_lines(found: Status) -> list[str]:
     """What `mtlue status` prints."""
-    left = max(0, standing.planned - standing.committed - len(standing.failed))
+    left = max(0, found.planned - found.committed - len(found.failed))
     lines = [
-        f"shards      {standing.planned} planned, {standing.committed} published, {len(standing.failed)} failed, "
-        f"{left} to do",
-        f"generator   {standing.generator or 'not trained yet'}",
-        f"manifest    {'published' if standing.manifest else 'not published yet'}",
-        f"running     {standing.holder or 'nobody'}",
+        f"shards      {found.planned} planned, {found.committed} published, {len(found.failed)} failed, {left} to do",
+        f"generator   {found.generator or 'not trained yet'}",
+        f"manifest    {'published' if found.manifest else 'not published yet'}",
+        f"running     {found.holder or 'nobody'}",
     ]
-    lines += [f"failed      {message}" for message in standing.failed.values()]
-    lines += [f"left out    {count} samples: {reason}" for reason, count in standing.quarantined.items()]
+    lines += [f"failed      {message}" for message in found.failed.values()]
+    lines += [f"left out    {count} samples: {reason}" for reason, count in found.quarantined.items()]
     return lines

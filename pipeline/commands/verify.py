@@ -1,8 +1,56 @@
-"""`mtlue verify`: what it prints."""
+"""`mtlue verify`: check what was published, and list every problem."""
 
 from __future__ import annotations
 
-from pipeline.driver.verify import Verified
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands.options import AsJson, Overrides, checked_config, print_result
+
+if TYPE_CHECKING:
+    from pipeline.driver.verify import Verified
+
+
+def verify(
+    url: Annotated[str, typer.Argument(help="Published prefix, as in `output`.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Its configuration: every pixel is compared with the input as well.")
+    ] = None,
+    overrides: Overrides = None,
+    fraction: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the shards to read.")] = 1.0,
+    endpoint_url: Annotated[str | None, typer.Option(help="Endpoint of an S3-compatible store.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a published prefix against its manifest; exit code 1 when anything is wrong."""
+    checked = checked_config(config, overrides) if config is not None else None
+
+    from pipeline.cluster.progress import Reporter
+    from pipeline.driver.verify import verify_prefix
+    from pipeline.state.places import Places
+    from schemas.config import Compute, Storage
+    from stages.io.store.store import Store
+
+    reporter = Reporter("json" if as_json else "auto")
+    if checked is None:
+        output = Store(url, Storage(endpoint_url=endpoint_url))
+        verified = verify_prefix(output, reporter, Compute(), fraction=fraction)
+    else:
+        places = Places(checked)
+        endpoint = endpoint_url or checked.dataset.storage.endpoint_url
+        verified = verify_prefix(
+            Store(url, Storage(endpoint_url=endpoint)),
+            reporter,
+            checked.compute,
+            fraction=fraction,
+            config=checked,
+            source=places.source,
+            shards=places.shards,
+        )
+    print_result(verify_lines(verified), asdict(verified), as_json=as_json)
+    raise typer.Exit(1 if verified.problems else 0)
 
 
 def verify_lines(verified: Verified) -> list[str]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import audit_plan, victim_plan
-from pipeline.driver.ingest import failure_text, ingest_all
+from pipeline.driver.ingest import ingest_all
+from pipeline.state.left_out import failure_text
 from pipeline.state.places import Places
 from pipeline.steps.victim import victim_step
 from schemas.config import Audit, Config

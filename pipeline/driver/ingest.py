@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
+from pipeline.state.left_out import failure_of, failure_text
 from pipeline.state.places import shard_object
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
@@ -15,6 +16,8 @@ from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store
+
+__all__ = ["check_profiles", "check_quarantined", "failure_of", "failure_text", "ingest_all", "table_plan"]
 
 
 def ingest_all(
@@ -56,16 +59,6 @@ def ingest_all(
             step.advance()
     failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
     return [profiles[ref.name] for ref in shards if ref.name in profiles], failures
-
-
-def failure_of(name: str, stage: str, error: Exception) -> ShardFailure:
-    """The record of a shard that could not be processed."""
-    return ShardFailure(name=name, stage=stage, error=type(error).__name__, message=str(error))
-
-
-def failure_text(failure: ShardFailure) -> str:
-    """What became of a shard, with its name; many messages begin with it already."""
-    return failure.message if failure.name in failure.message else f"shard {failure.name}: {failure.message}"
 
 
 def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: Sequence[ShardFailure]) -> None:

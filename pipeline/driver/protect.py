@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
-from pipeline.driver.ingest import failure_of, failure_text
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger, identity_of
+from pipeline.state.left_out import failure_of, failure_text
 from pipeline.state.places import Places
 from pipeline.steps.protect import protect_step
 from schemas.errors import GeneratorError, InputError, LeaseError, RefusedInputError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.cluster.executor import Job
 from pipeline.configuration.plans import protect_plan
 from pipeline.driver.audit import Auditor
-from pipeline.driver.ingest import failure_of, failure_text
+from pipeline.state.left_out import failure_of, failure_text
 from pipeline.steps.protect import protect_step
 from schemas.errors import GeneratorError, RefusedInputError, ValidationError
 from schemas.evidence import Evidence

@@ -1,0 +1,57 @@
+"""Audit of a published prefix: the evidence about what really lies there."""
+
+from __future__ import annotations
+
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.progress import Reporter
+from pipeline.configuration.plans import audit_plan
+from pipeline.driver.audit import Auditor
+from pipeline.state.lease import Lease
+from pipeline.state.places import Places
+from schemas.config import Config
+from schemas.errors import ConfigError, InputError
+from schemas.evidence import Evidence
+from schemas.fingerprints import fingerprint
+from schemas.records import ShardRef
+from stages.audit.verdict import held_against
+from stages.io.store.store import Store
+from stages.publish.manifest import read_manifest
+
+
+def audit_published(config: Config, reporter: Reporter, url: str | None) -> Evidence:
+    """Train victims on the shards that a prefix's manifest lists; tables and evidence stay in `work`.
+
+    Args:
+        config: names the raw data, the held-out data and the victims.
+        reporter: where progress goes.
+        url: the prefix; None: the configuration's `output`.
+
+    Raises:
+        ConfigError: the configuration has no `audit`.
+        InputError: the prefix has no manifest, or none of its shards is a raw shard's twin.
+    """
+    if config.audit is None:
+        raise ConfigError("audit: the configuration has no `audit` section; give it one (audit: {}), with test_shards")
+    places = Places(config)
+    output = places.output if url is None else Store(url, places.endpoint)
+    manifest = {shard.name: shard for shard in read_manifest(output).shards}
+    there = {entry.name: entry for entry in output.list()}
+    raw = [ref for ref in places.shards if ref.output_name in manifest and ref.output_name in there]
+    if not raw:
+        raise InputError(f"{output.url}: none of its shards is the twin of a shard in dataset.shards; is it another's?")
+    with Lease(places.work), Executor(config.compute) as executor:
+        auditor = Auditor(executor, reporter, places, config, config.audit)
+        sample = auditor.sample(raw, {ref.name: manifest[ref.output_name].samples for ref in raw})
+        published = [
+            ShardRef(name=name, url=output.join(name), size=there[name].size, etag=there[name].etag)
+            for name in (ref.output_name for ref in sample)
+        ]
+        checksums = [manifest[ref.name].sha256 for ref in published]
+        plan = audit_plan(config, config.audit, shards=len(sample))
+        state = auditor.fingerprint(fingerprint([checksums, plan.fingerprint]))
+        evidence = auditor.find(state)
+        if evidence is None:
+            samples = sum(manifest[ref.name].samples for ref in published)
+            audited = f"{samples:,} samples in {len(published)} of {len(manifest)} published shards"
+            evidence = auditor.examine(sample, output, published, audited=audited, fingerprint=state)
+    return held_against(evidence, config.audit.require)

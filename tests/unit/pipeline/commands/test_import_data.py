@@ -1,0 +1,12 @@
+"""The options of `mtlue import`."""
+
+from __future__ import annotations
+
+import inspect
+
+from pipeline.commands.import_data import scenes
+from stages.datasets.scenes import CONTRAST
+
+
+def test_the_contrast_that_is_offered_is_that_of_the_dataset() -> None:
+    assert inspect.signature(scenes).parameters["contrast"].default == CONTRAST
