@@ -20,7 +20,7 @@ def audit(
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train victims on what a prefix really holds; exit code 1 when `audit.require` does not hold. Publishes nothing."""
+    """Train victims on what a prefix really holds; exit code 1 when `audit.require` does not hold."""
     checked = checked_config(config, overrides, address)
 
     from pipeline.cluster.progress import Reporter

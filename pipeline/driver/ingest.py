@@ -17,8 +17,6 @@ from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store
 
-__all__ = ["check_profiles", "check_quarantined", "failure_of", "failure_text", "ingest_all", "table_plan"]
-
 
 def ingest_all(
     executor: Executor,

@@ -1,4 +1,4 @@
-"""Help, a status and a mistake are answered at once: nothing heavy is imported for them. Modules are held, not times."""
+"""Help, a status and a mistake are answered at once: nothing heavy is imported for them. Modules are held, no times."""
 
 from __future__ import annotations
 
