@@ -108,8 +108,15 @@ class Protection(Model):
 class Train(Model):
     """How the generator is trained."""
 
-    method: Literal["em", "tap"] = "tap"
-    """Base method: error-minimising (em) or targeted adversarial poisoning (tap)."""
+    perturber: Literal["codes", "generator"] = "codes"
+    """What makes δ: class codes, learned against fresh small networks (strongest against architectures that training
+    never saw, and quick; docs/results.md), or the paper's generator, which also sees the image."""
+
+    rounds: int = Field(default=12, ge=1)
+    """Fresh networks that codes are learned against, one after the other."""
+
+    method: Literal["em", "tap"] = "em"
+    """Base method of a generator: error-minimising (em) or targeted adversarial poisoning (tap)."""
 
     backbone: Literal["resnet18"] = "resnet18"
     """Surrogate model."""

@@ -1,6 +1,6 @@
 """The contract of a base method, and what every method is given.
 
-A method says what is minimised on perturbed images; the loop (`stages/train/train.py`) owns δ: it computes δ once a
+A method says what is minimised on perturbed images; the loop (`stages/train/generator.py`) owns δ: it computes δ once a
 batch, gives the method x + δ, and carries the gradient of the method's terms back into the generator. To add one: a
 file with a class that derives from `BaseMethod`, and a line in `registry.py`.
 """
