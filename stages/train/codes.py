@@ -121,8 +121,9 @@ class CodeTraining:
     def perturbed(self, x_BCHW: torch.Tensor, gray_B: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
         """x + δ cut to [0, 1] as published pixels are; gradients pass the cut, or dark pixels would never learn."""
         moved_BCHW = x_BCHW + self.codes(x_BCHW, labels, gray_B)
-        cut_BCHW: torch.Tensor = moved_BCHW.clamp(0, 1) - moved_BCHW
-        return moved_BCHW + cut_BCHW.detach()
+        cut_BCHW = (moved_BCHW.clamp(0, 1) - moved_BCHW).detach()
+        shown_BCHW: torch.Tensor = moved_BCHW + cut_BCHW
+        return shown_BCHW
 
     def batch(self) -> Batch:
         """Random samples, with replacement."""
