@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.errors import SampleError, place
 from schemas.stats import Moments
 
 
@@ -61,7 +62,17 @@ class Quarantined(Record):
     reason: str
     """Short word, such as `corrupt-image`."""
     message: str
-    """What was found and what to do."""
+    """What was found and what to do; begins with the names of shard and sample."""
+
+    @classmethod
+    def of(cls, error: SampleError, *, shard: str, key: str) -> Self:
+        """The record of a sample's error."""
+        return cls(shard=shard, key=key, reason=error.reason, message=error.at(shard=shard, key=key).message)
+
+    @property
+    def problem(self) -> str:
+        """The message without the names of shard and sample."""
+        return self.message.removeprefix(place(self.shard, self.key))
 
 
 class ShardProfile(Record):
@@ -149,6 +160,7 @@ class ShardFailure(Record):
     error: str
     """Class of the error."""
     message: str
+    """What was found and what to do; begins with the shard's name."""
 
 
 class LeftOut(Record):

@@ -10,7 +10,7 @@ from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
 from pipeline.state.places import shard_object
 from schemas.config import Config
-from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
+from schemas.errors import ConfigError, InputError, MtlueError, QuarantineError, RefusedInputError
 from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, fingerprint
 from stages.ingest.ingest import ingest_shard
@@ -70,14 +70,14 @@ def ingest_all(
     return [profiles[ref.name] for ref in shards if ref.name in profiles], failures
 
 
-def failure_of(name: str, stage: str, error: Exception) -> ShardFailure:
+def failure_of(name: str, stage: str, error: MtlueError) -> ShardFailure:
     """The record of a shard that could not be processed."""
-    return ShardFailure(name=name, stage=stage, error=type(error).__name__, message=str(error))
+    return ShardFailure(name=name, stage=stage, error=type(error).__name__, message=error.at(shard=name).message)
 
 
 def failure_text(failure: ShardFailure) -> str:
-    """What became of a shard, with its name; many messages begin with it already."""
-    return failure.message if failure.name in failure.message else f"shard {failure.name}: {failure.message}"
+    """What became of a shard, with its name."""
+    return failure.message
 
 
 def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: Sequence[ShardFailure]) -> None:
@@ -120,6 +120,6 @@ def check_quarantined(config: Config, quarantined: Sequence[Quarantined], profil
         first = quarantined[0]
         raise QuarantineError(
             f"{left_out} of {total} samples would be left out, more than protect.max_quarantined "
-            f"({config.protect.max_quarantined:g}) allows; the first: shard {first.shard}: {first.message}. "
+            f"({config.protect.max_quarantined:g}) allows; the first: {first.message}. "
             "All are listed in left-out.json in `work`; mend them, or raise the limit"
         )

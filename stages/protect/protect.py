@@ -76,7 +76,7 @@ def protect_shard(
         )
         if measured.samples != written.samples:
             raise ValidationError(
-                f"shard {ref.name}: {written.samples} samples were written, {measured.samples} read again"
+                f"{written.samples} samples were written, {measured.samples} read again", shard=ref.name
             )
         record = ShardRecord(
             identity=identity,
@@ -140,20 +140,12 @@ def _encoded(
             key = sample.sample.key
             try:
                 measure_change(key, sample.image.pixels, pixels, config.protection.epsilon)
-                image = _encode(pixels, key, config)
+                image = encode_image(pixels, config.protect.encoding)
                 yield published_members(sample.sample, config.dataset, image, config.protect.encoding), sample
             except SampleError as error:
-                found = Quarantined(shard=name, key=key, reason=error.reason, message=error.message)
-                _leave_out(found, config, written)
+                _leave_out(Quarantined.of(error, shard=name, key=key), config, written)
             except RefusedInputError as error:
-                raise RefusedInputError(f"shard {name}: {error.message}") from None
-
-
-def _encode(pixels_HWC: Pixels, key: str, config: Config) -> bytes:
-    try:
-        return encode_image(pixels_HWC, config.protect.encoding)
-    except SampleError as error:
-        raise SampleError(error.reason, f"sample {key!r}: {error.message}") from None
+                raise error.at(shard=name) from None
 
 
 def perturb_batch(batch: list[ReadSample], generator: Generator) -> list[Pixels]:
@@ -173,5 +165,5 @@ def perturb_batch(batch: list[ReadSample], generator: Generator) -> list[Pixels]
 
 def _leave_out(found: Quarantined, config: Config, written: _Written) -> None:
     if config.protect.on_error == "fail":
-        raise InputError(f"shard {found.shard}: {found.message} (protect.on_error is `fail`)")
+        raise InputError(f"{found.problem} (protect.on_error is `fail`)", shard=found.shard, key=found.key)
     written.quarantined.append(found)

@@ -22,9 +22,10 @@ def image_member(sample: Sample, dataset: Dataset) -> Member:
     images = [member for member in sample.members if member.field in fields]
     if len(images) > 1:
         raise RefusedInputError(
-            f"sample {sample.key!r}: members {', '.join(member.field for member in images)} are all alternatives of "
-            f"dataset.image ({dataset.image!r}); name the one to protect there, and declare the others `keep` or "
-            "`drop` under dataset.members"
+            f"members {', '.join(member.field for member in images)} are all alternatives of dataset.image "
+            f"({dataset.image!r}); name the one to protect there, and declare the others `keep` or `drop` under "
+            "dataset.members",
+            key=sample.key,
         )
     for member in sample.members:
         if member.field not in fields and member.field not in dataset.members:
@@ -33,13 +34,12 @@ def image_member(sample: Sample, dataset: Dataset) -> Member:
         found = ", ".join(member.field for member in sample.members) or "no member"
         raise SampleError(
             "no-image",
-            f"sample {sample.key!r}: none of dataset.image ({dataset.image!r}) is there, only {found}; "
+            f"none of dataset.image ({dataset.image!r}) is there, only {found}; "
             "correct dataset.image, or add the image",
+            key=sample.key,
         )
     if not images[0].data:
-        raise SampleError(
-            "empty-image", f"sample {sample.key!r}: member {images[0].field!r} has 0 bytes; add the image"
-        )
+        raise SampleError("empty-image", f"member {images[0].field!r} has 0 bytes; add the image", key=sample.key)
     return images[0]
 
 
@@ -51,8 +51,9 @@ def _refuse_undeclared(key: str, member: Member) -> None:
     else:
         return
     raise RefusedInputError(
-        f"sample {key!r}: member {member.field!r} {found}: declare it `keep` or `drop` under dataset.members "
-        "(or name it in dataset.image, if it is the image to protect)"
+        f"member {member.field!r} {found}: declare it `keep` or `drop` under dataset.members "
+        "(or name it in dataset.image, if it is the image to protect)",
+        key=key,
     )
 
 
@@ -82,9 +83,9 @@ def published_members(sample: Sample, dataset: Dataset, image: bytes, extension:
         elif dataset.members.get(member.field) != "drop":
             if member.field.lower() == renamed.lower():
                 raise RefusedInputError(
-                    f"sample {sample.key!r}: image {original.field!r} is published as {renamed!r}, which is the name "
-                    f"of another member; drop {member.field!r} under dataset.members, or choose another "
-                    "protect.encoding"
+                    f"image {original.field!r} is published as {renamed!r}, which is the name of another member; "
+                    f"drop {member.field!r} under dataset.members, or choose another protect.encoding",
+                    key=sample.key,
                 )
             published.append((f"{sample.key}.{member.field}", member.data))
     return published
