@@ -14,7 +14,7 @@ from schemas.records import Quarantined
 from schemas.stats import Moments, psnr
 from stages.io.images.codecs import Pixels, decode_image, same_layout
 from stages.io.images.pixels import bound_of, has_alpha, peak_of
-from stages.io.shards.layout import image_member
+from stages.io.shards.layout import image_member, published_field
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
 
@@ -122,7 +122,7 @@ def _compare_members(original: Sample, protected: Sample, clean: Member, dataset
         if before is not clean and (before.field != after.field or before.data != after.data):
             raise ValidationError(f"member {before.field!r} is not the input's")
     image = protected.members[expected.index(clean)]
-    head, dot, _ = clean.field.rpartition(".")
-    if image.field != f"{head}{dot}{encoding}":
-        raise ValidationError(f"the image is named {image.field!r}, expected {head + dot + encoding!r}")
+    name = published_field(clean.field, encoding)
+    if image.field != name:
+        raise ValidationError(f"the image is named {image.field!r}, expected {name!r}")
     return image

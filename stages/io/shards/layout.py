@@ -57,10 +57,20 @@ def _refuse_undeclared(key: str, member: Member) -> None:
     )
 
 
+def published_field(field: str, encoding: str) -> str:
+    """Name under which the image of a field is published: the ending becomes that of its new encoding.
+
+    >>> published_field("jpg", "png"), published_field("left.jpg", "png")
+    ('png', 'left.png')
+    """
+    head, dot, _ = field.rpartition(".")
+    return f"{head}{dot}{encoding}"
+
+
 def published_members(sample: Sample, dataset: Dataset, image: bytes, extension: str) -> list[tuple[str, bytes]]:
     """Names and bytes that are published for a sample, in the original order.
 
-    The image is replaced by `image` and renamed (`jpg` → `png`, `left.jpg` → `left.png`), dropped members are left
+    The image is replaced by `image` and renamed (`published_field`), dropped members are left
     out, every other member stays byte for byte. It calls `image_member` itself, so nothing undeclared gets through
     even when the caller forgot to.
 
@@ -74,8 +84,7 @@ def published_members(sample: Sample, dataset: Dataset, image: bytes, extension:
         SampleError: as `image_member`.
     """
     original = image_member(sample, dataset)
-    head, dot, _ = original.field.rpartition(".")
-    renamed = f"{head}{dot}{extension}"
+    renamed = published_field(original.field, extension)
     published = []
     for member in sample.members:
         if member is original:
@@ -93,9 +102,5 @@ def published_members(sample: Sample, dataset: Dataset, image: bytes, extension:
 
 def published_dataset(config: Config) -> Dataset:
     """How a published sample is laid out: the image has the ending of its new encoding, the rest is as declared."""
-    encoding = config.protect.encoding
-    fields = []
-    for field in config.dataset.image_fields:
-        head, dot, _ = field.rpartition(".")
-        fields.append(f"{head}{dot}{encoding}")
+    fields = [published_field(field, config.protect.encoding) for field in config.dataset.image_fields]
     return config.dataset.model_copy(update={"image": ";".join(dict.fromkeys(fields))})
