@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
-from pipeline.state.left_out import failure_of, failure_text
+from pipeline.state.left_out import failure_of
 from pipeline.state.places import shard_object
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
@@ -50,7 +50,7 @@ def ingest_all(
                 raise outcome.error
             if outcome.error is not None:
                 failures.append(failure_of(outcome.name, what, outcome.error))
-                reporter.say(f"{what}: {failure_text(failures[-1])}")
+                reporter.say(f"{what}: {failures[-1].message}")
             elif outcome.result is not None:
                 work.write(objects[outcome.name], outcome.result.model_dump_json().encode())
                 profiles[outcome.name] = outcome.result
@@ -68,7 +68,7 @@ def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: S
         QuarantineError: too many samples are left out.
     """
     if not profiles:
-        raise InputError(f"none of the {len(failures)} shards could be read; the first: {failure_text(failures[0])}")
+        raise InputError(f"none of the {len(failures)} shards could be read; the first: {failures[0].message}")
     check_quarantined(config, [left_out for profile in profiles for left_out in profile.quarantined], profiles)
     if not any(profile.samples for profile in profiles):
         raise InputError(f"the {len(profiles)} shards hold no sample; check dataset.shards and dataset.image")
@@ -99,6 +99,6 @@ def check_quarantined(config: Config, quarantined: Sequence[Quarantined], profil
         first = quarantined[0]
         raise QuarantineError(
             f"{left_out} of {total} samples would be left out, more than protect.max_quarantined "
-            f"({config.protect.max_quarantined:g}) allows; the first: shard {first.shard}: {first.message}. "
+            f"({config.protect.max_quarantined:g}) allows; the first: {first.message}. "
             "All are listed in left-out.json in `work`; mend them, or raise the limit"
         )
