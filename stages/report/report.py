@@ -24,7 +24,7 @@ from schemas.records import (
     ShardFailure,
     ShardProfile,
     ShardRecord,
-    output_name,
+    once_each,
 )
 from schemas.secrets import scrub
 from schemas.stats import Moments
@@ -72,7 +72,8 @@ def build_report(
         One HTML document without script and without a single outside request. All text from the data is escaped.
     """
     verdict = reach_verdict(config, audit)
-    quarantined = _once_each(profiles, records)
+    left_out = [*(profile.quarantined for profile in profiles), *(record.quarantined for record in records)]
+    quarantined = once_each(sample for found in left_out for sample in found)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.report", "templates"),
         undefined=jinja2.StrictUndefined,
@@ -103,15 +104,6 @@ def build_report(
         environment=_environment(config, generator),
         seconds=seconds,
     )
-
-
-def _once_each(profiles: Sequence[ShardProfile], records: Sequence[ShardRecord]) -> list[Quarantined]:
-    """Every sample that was left out, once: protecting meets again what ingest has met."""
-    seen: dict[tuple[str, str, str], Quarantined] = {}
-    for found in (*(profile.quarantined for profile in profiles), *(record.quarantined for record in records)):
-        for sample in found:
-            seen.setdefault((output_name(sample.shard), sample.key, sample.reason), sample)
-    return [seen[place] for place in sorted(seen)]
 
 
 def _merged(moments: Sequence[Moments]) -> Moments:
