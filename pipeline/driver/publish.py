@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pipeline.state.places import REPORT, Places
 from schemas.config import Config
 from schemas.records import AuditRecord, GeneratorRecord, Manifest, ShardFailure, ShardProfile, ShardRecord
+from stages.io.store.store import Store
 from stages.publish.card import dataset_card
 from stages.publish.croissant import croissant
 from stages.publish.manifest import MANIFEST, build_manifest
 from stages.publish.wids import wids_index
 from stages.report.before_after import sample_pairs
 from stages.report.report import build_report
+from stages.verify.reading import check_as_user_reads
 
 PICTURES = 6
 """Samples that the report shows."""
@@ -35,6 +39,9 @@ def publish(
 
     Args:
         changed: a shard was published in this run; else nothing is read or written that is there already.
+
+    Raises:
+        ValidationError: a user could not read what was published; no manifest lists it then.
     """
     manifest = build_manifest(config.name, records)
     text = manifest.model_dump_json(indent=1).encode()
@@ -54,7 +61,26 @@ def publish(
         )
         places.work.write(REPORT, report.encode())
         places.work.write(audited, b"")
-    for name, data in published.items():
-        if changed or places.output.stat(name) is None or places.output.read(name) != data:
-            places.output.write(name, data)
+    pending = {
+        name: data
+        for name, data in published.items()
+        if changed or places.output.stat(name) is None or places.output.read(name) != data
+    }
+    if MANIFEST in pending:
+        _check_one_shard(places.output, records)
+    for name, data in pending.items():
+        places.output.write(name, data)
     return manifest
+
+
+def _check_one_shard(output: Store, records: Sequence[ShardRecord]) -> None:
+    """Read the smallest shard as a user would, from where it is published; `mtlue verify` reads them all.
+
+    Raises:
+        ValidationError: webdataset does not find in it what was published.
+    """
+    name = min(records, key=lambda record: record.bytes).name
+    with TemporaryDirectory(prefix="mtlue-publish-") as directory:
+        path = Path(directory, "protected.tar")
+        output.get(name, path)
+        check_as_user_reads(path, name)
