@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,6 +60,18 @@ class Quarantined(Record):
     def problem(self) -> str:
         """The message without the names of shard and sample."""
         return self.message.removeprefix(place(self.shard, self.key))
+
+
+def once_each(samples: Iterable[Quarantined]) -> list[Quarantined]:
+    """Every sample and reason once, by shard and key; the first that is told stays.
+
+    Protecting meets again what ingest has met. A shard counts as the same under its input's and its output's name: no
+    two inputs are published under one name.
+    """
+    seen: dict[tuple[str, str, str], Quarantined] = {}
+    for sample in samples:
+        seen.setdefault((output_name(sample.shard), sample.key, sample.reason), sample)
+    return [seen[place] for place in sorted(seen)]
 
 
 class ShardProfile(Record):

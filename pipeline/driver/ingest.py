@@ -13,7 +13,7 @@ from pipeline.state.places import shard_object
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
 from schemas.plans import IngestPlan
-from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef
+from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, once_each
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store
 
@@ -93,12 +93,11 @@ def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: S
 
 def check_quarantined(config: Config, quarantined: Sequence[Quarantined], profiles: Sequence[ShardProfile]) -> None:
     """Raise QuarantineError when more samples are left out than `protect.max_quarantined` allows."""
-    left_out = len({(sample.shard, sample.key, sample.reason) for sample in quarantined})
+    left_out = once_each(quarantined)
     total = sum(profile.samples + len(profile.quarantined) for profile in profiles)
-    if left_out > config.protect.max_quarantined * total:
-        first = quarantined[0]
+    if len(left_out) > config.protect.max_quarantined * total:
         raise QuarantineError(
-            f"{left_out} of {total} samples would be left out, more than protect.max_quarantined "
-            f"({config.protect.max_quarantined:g}) allows; the first: {first.message}. "
+            f"{len(left_out)} of {total} samples would be left out, more than protect.max_quarantined "
+            f"({config.protect.max_quarantined:g}) allows; the first: {left_out[0].message}. "
             "All are listed in left-out.json in `work`; mend them, or raise the limit"
         )

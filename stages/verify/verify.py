@@ -16,6 +16,7 @@ from stages.io.shards.sample import Sample
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
 from stages.protect.validate import Measured, validate_shard
+from stages.verify.reading import check_as_user_reads
 
 
 def verify_shard(
@@ -27,7 +28,8 @@ def verify_shard(
         (samples, what the comparison with the input measured, None without an input).
 
     Raises:
-        ValidationError: size, checksum, samples or pixels are not what they should be.
+        InputError: the shard is damaged.
+        ValidationError: size, checksum, samples, pixels, or what webdataset reads are not what they should be.
     """
     with TemporaryDirectory(prefix="mtlue-verify-") as directory:
         path = Path(directory, "protected.tar")
@@ -39,6 +41,7 @@ def verify_shard(
                 f"{shard.sha256[:16]}…; publish it again",
                 shard=shard.name,
             )
+        check_as_user_reads(path, shard.name)
         if source is None or ref is None or plan is None:
             return _count(path, shard), None
         original = Path(directory, "input")
