@@ -240,6 +240,7 @@ def test_croissant_is_whole_relative_and_names_every_shard_with_its_checksum():
     assert described["conformsTo"] == "http://mlcommons.org/croissant/1.0"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:rdflib")  # between its own modules
 def test_croissant_passes_the_reference_validator(tmp_path):
     mlcroissant = pytest.importorskip("mlcroissant")
     manifest = publish_shards(tmp_path)
