@@ -80,7 +80,7 @@ def test_predicting_does_not_change_the_model(test_table: ImageTable) -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     predicted = predict(model, builders.kinds(), test_table, 32, CPU)
     assert [part.shape for part in predicted] == [(90,), (90,)]
-    assert all(0 <= part.min() and part.max() < count for part, count in zip(predicted, (3, 2), strict=True))
+    assert all(part.min() >= 0 and part.max() < count for part, count in zip(predicted, (3, 2), strict=True))
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key]), key
     # The size of a batch decides nothing: batch norm uses what it learned.

@@ -165,9 +165,7 @@ def test_a_tampered_shard_is_refused_by_shard_and_sample(
     assert "'k2" in caught.value.message
 
 
-def test_the_untampered_shard_passes_and_is_measured(
-    shards: tuple[Path, list[Sample], Layout], tmp_path: Path
-) -> None:
+def test_the_untampered_shard_passes_and_is_measured(shards: tuple[Path, list[Sample], Layout], tmp_path: Path) -> None:
     source, samples, dataset = shards
     measured = validate_shard(
         source, "in.tar", rewritten(tmp_path / "out.tar", samples), dataset, epsilon=EPSILON, encoding="png"
