@@ -13,12 +13,17 @@ import torch
 from PIL import Image
 
 from schemas.config import Config
+from schemas.plans import GeneratorSpec
 from schemas.records import ShardRef
+from schemas.tasks import Task
 from stages.io.images.codecs import encode_image
 from stages.io.shards.tar import TarWriter
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, TableWriter, open_table
 from stages.models.generator import Generator
+from stages.perturbers.generator import GeneratorPerturber
+from stages.tasks.base import TaskKind
+from stages.tasks.registry import kinds_of
 
 BuiltSample = tuple[str, list[tuple[str, bytes]]]
 """Key and members, each (field, data), in the order stored."""
@@ -134,6 +139,21 @@ def config(root: Path, **overrides: Any) -> Config:
     return Config.model_validate(values)
 
 
+def tasks(class_counts: Sequence[int] = (3, 2)) -> list[Task]:
+    """Tasks `a`, `b`, … of these numbers of classes; by default those of `labelled_samples`."""
+    return [Task(field=f"json.{chr(ord('a') + number)}", classes=count) for number, count in enumerate(class_counts)]
+
+
+def kinds(class_counts: Sequence[int] = (3, 2)) -> list[TaskKind]:
+    """`tasks` with what their kinds can do."""
+    return kinds_of(tasks(class_counts))
+
+
+def columns(labels: Sequence[Sequence[int]]) -> tuple[torch.Tensor, ...]:
+    """Labels written sample by sample, B×K, as the models take them: one tensor a task."""
+    return tuple(torch.tensor(labels).unbind(1))
+
+
 def generator(
     *,
     seed: int = 0,
@@ -144,10 +164,18 @@ def generator(
     epsilon: float = 8 / 255,
 ) -> Generator:
     """An untrained generator in eval mode; the global random state is left alone."""
+    spec = GeneratorSpec(
+        preset=preset, resolution=resolution, epsilon=epsilon, tasks=tasks(class_counts), protected=list(protected)
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = Generator(preset, class_counts=class_counts, protected=protected, resolution=resolution, epsilon=epsilon)
+        made = Generator(spec)
     return made.eval().requires_grad_(False)
+
+
+def perturber(made: Generator | None = None, **settings: Any) -> GeneratorPerturber:
+    """A generator, by default an untrained one of these `settings`, as a perturber."""
+    return GeneratorPerturber(made or generator(**settings), "untrained")
 
 
 def constant_generator(value: float, **settings: Any) -> Generator:
@@ -173,8 +201,8 @@ def table(
     """A table of `labelled_picture`s; `labels` (N×K) replaces what is stored as labels, not what the images show."""
     rng = np.random.default_rng(seed)
     shown = np.stack([rng.integers(0, count_of_task, count) for count_of_task in classes], axis=1)
-    writer = TableWriter(path, resolution=size, tasks=len(classes))
+    writer = TableWriter(path, resolution=size, kinds=kinds(classes))
     for row, stored in zip(shown, shown if labels is None else labels, strict=True):
         writer.add(labelled_picture(row, classes, size, rng), [int(label) for label in stored], gray=False)
     writer.close()
-    return open_table([path])
+    return open_table([path], kinds(classes))

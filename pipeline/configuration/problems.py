@@ -71,11 +71,12 @@ def _unknown_key(place: Place) -> str:
     section, key = place[:-1], str(place[-1])
     known = _known_keys(section)
     found = f"unknown key {key!r} {f'in {dotted(section)}' if section else 'at the top level'}"
-    elsewhere = [dotted(other) for other in _all_places(Config) if other[-1] == key]
-    if elsewhere:
-        return f"{found}; did you mean {' or '.join(elsewhere)}?"
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-    if difflib.SequenceMatcher(None, nearest, key).ratio() >= 0.6:
+    likeness = difflib.SequenceMatcher(None, nearest, key).ratio()
+    elsewhere = [dotted(other) for other in _all_places(Config) if other[-1] == key]
+    if elsewhere and likeness < 0.9:  # a letter wrong in this section is likelier than another section
+        return f"{found}; did you mean {' or '.join(elsewhere)}?"
+    if likeness >= 0.6:
         return f"{found}; did you mean {nearest!r}?"
     return f"{found}; the nearest is {nearest!r}; known keys: {', '.join(known)}"
 

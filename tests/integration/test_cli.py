@@ -110,9 +110,12 @@ def test_the_audit_runs_inside_run_and_is_reported(
     made = config(tmp_path / "copy", audit={"epochs": 1})
     ended = mtlue(capsys, "run", write_config(tmp_path / "pipeline.yaml", made), "--json")
     assert ended.code == 0, ended.err
-    audit = json.loads(ended.out)["audit"]
-    assert [victim["data"] for victim in audit["victims"]] == ["clean", "noise", "protected"]
-    assert audit["test_samples"] == PER_SHARD
+    evidence = json.loads(ended.out)["evidence"]
+    assert list(evidence["means"]) == ["clean", "noise", "protected"]
+    assert {task["name"] for task in evidence["tasks"]} == {"a", "b"}
+    assert evidence["test_samples"] == PER_SHARD
+    assert evidence["victims"] == ["resnet18"]
+    assert list(json.loads(ended.out)["seconds"]) == ["ingest", "train", "prove", "protect", "publish"]
     assert Path(made.work, "report.html").read_text().count("<html") == 1
 
 

@@ -49,6 +49,7 @@ def answer(*arguments: str | Path, directory: Path) -> tuple[int, str, set[str]]
         (("plan", "--help"), "--set"),
         (("verify", "--help"), "--fraction"),
         (("status", "--help"), "--json"),
+        (("audit", "--help"), "--config"),
         (("preview", "--help"), "--samples"),
         (("import", "--help"), "multifashion"),
         (("import", "scenes", "--help"), "--contrast"),
@@ -71,8 +72,11 @@ def test_a_mistake_in_the_configuration_is_told_before_anything_heavy_is_loaded(
     assert not loaded & HEAVY
 
 
-def test_a_mistake_in_the_configuration_of_verify_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
-    code, printed, loaded = answer("verify", "public", "--config", "bad.yaml", directory=tmp_path)
+@pytest.mark.parametrize("command", ["verify", "audit"])
+def test_a_mistake_in_the_configuration_of_what_is_published_is_told_before_anything_heavy_is_loaded(
+    command: str, tmp_path: Path
+) -> None:
+    code, printed, loaded = answer(command, "public", "--config", "bad.yaml", directory=tmp_path)
     assert code == 2
     assert "no such file" in printed
     assert not loaded & HEAVY

@@ -19,10 +19,10 @@ import webdataset
 from PIL import Image
 
 from pipeline.cluster import executor
-from pipeline.driver import run as runner
+from pipeline.driver import protect as protecting
 from pipeline.driver.run import RunResult, exit_code
 from pipeline.state.ledger import Ledger
-from pipeline.steps.steps import protect_step
+from pipeline.steps.protect import protect_step
 from schemas.config import Config
 from stages.io.store.store import Store
 from tests.builders import BuiltSample, config, jpeg, labelled_samples, picture, png, write_shard
@@ -256,7 +256,7 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]
         def __iter__(self) -> Iterator[dict[str, Any]]:
             return iter([json.loads(path.read_text()) for path in sorted(directory.iterdir())])
 
-    monkeypatch.setattr(runner, "protect_step", protect_and_tell)
+    monkeypatch.setattr(protecting, "protect_step", protect_and_tell)
     return Told()
 
 

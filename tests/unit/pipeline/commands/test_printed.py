@@ -7,23 +7,20 @@ from typing import Any
 
 import pytest
 
+from pipeline.commands.audit import evidence_figures, evidence_lines
 from pipeline.commands.plan import plan_lines
 from pipeline.commands.run import run_figures, run_lines
 from pipeline.commands.verify import verify_lines
 from pipeline.driver.plan import Plan
 from pipeline.driver.run import RunResult, exit_code
 from pipeline.driver.verify import Verified
-from schemas.records import (
-    AuditRecord,
-    Manifest,
-    ManifestShard,
-    Quarantined,
-    ShardFailure,
-    ShardRecord,
-    VictimResult,
-)
+from schemas.config import Requirement
+from schemas.evidence import Evidence
+from schemas.records import Manifest, ManifestShard, Quarantined, ShardFailure, ShardRecord
 from schemas.stats import Moments
+from stages.audit.verdict import NOT_MEASURED, held_against, reach_verdict
 from stages.report.wording import size_text
+from tests.evidence import TASKS, Curves, victims
 
 
 def record(name: str, *psnrs: float, max_delta: int = 8) -> ShardRecord:
@@ -44,11 +41,9 @@ def record(name: str, *psnrs: float, max_delta: int = 8) -> ShardRecord:
     )
 
 
-def victim(data: str, last: float, best: float) -> VictimResult:
-    accuracy = [{"a": best, "b": best}, {"a": last + 0.1, "b": last - 0.1}]
-    return VictimResult(
-        data=data, backbone="resnet18", seed=1, samples=9, accuracy=accuracy, balanced=accuracy, seconds=1
-    )
+def evidence(protected: tuple[Curves, Curves], requirement: Requirement | None = None) -> Evidence:
+    audited = "20 samples in 1 of 2 shards"
+    return held_against(reach_verdict(TASKS, [True, True], victims(protected), audited=audited), requirement)
 
 
 def result(**fields: Any) -> RunResult:
@@ -59,7 +54,7 @@ def result(**fields: Any) -> RunResult:
         "records": records,
         "failures": [],
         "quarantined": [],
-        "audit": None,
+        "evidence": NOT_MEASURED,
         "report": "s3://b/private/report.html",
         "done_before": 0,
         "seconds": {"ingest": 1.0, "train": 61.0},
@@ -71,7 +66,8 @@ def test_figures_are_those_of_all_samples_and_survive_json() -> None:
     figures = json.loads(json.dumps(run_figures(result())))
     assert (figures["shards"], figures["samples"], figures["bytes"]) == (2, 3, 3_000_000)
     assert (figures["max_delta"], figures["psnr_mean_db"], figures["psnr_min_db"]) == (8, 35.0, 31.0)
-    assert "audit" not in figures
+    assert "evidence" not in figures
+    assert "verdict" not in "\n".join(run_lines(result()))
 
 
 def test_the_lines_name_what_failed_and_what_was_left_out() -> None:
@@ -92,20 +88,39 @@ def test_the_lines_name_what_failed_and_what_was_left_out() -> None:
     assert exit_code(result(quarantined=quarantined)) == 0
 
 
-def test_an_audit_shows_each_victim_beside_chance_with_its_best_epoch() -> None:
-    audit = AuditRecord(
-        fingerprint="f",
-        chance={"a": 0.25, "b": 0.75},
-        majority={"a": 0.5, "b": 0.7},
-        test_samples=40,
-        victims=[victim("clean", 0.9, 0.95), victim("protected", 0.3, 0.45)],
-    )
-    ended = result(audit=audit)
+def test_evidence_shows_each_version_beside_chance_with_its_best_epoch() -> None:
+    ended = result(evidence=evidence(([0.55, 0.52], [0.12, 0.11])))
     text = "\n".join(run_lines(ended))
-    assert "40 held-out clean images (chance 50.0%, majority class 60.0%)" in text
-    assert "trained on clean" in text
-    assert "30.0%   best epoch 45.0%" in text
-    assert [each["accuracy"] for each in run_figures(ended)["audit"]["victims"]] == [0.9, 0.3]
+    assert "resnet18: mean balanced accuracy on 100 held-out clean images (chance 30.0%)" in text
+    assert "trained on clean       80.0% at the last epoch, 80.0% at the best" in text
+    assert "trained on protected   31.5% at the last epoch, 33.5% at the best" in text
+    assert "verdict     protected: Victims trained on the protected images reach" in text
+    assert "short" not in text
+    assert "  task " not in text, "every task is protected"
+    figures = json.loads(json.dumps(run_figures(ended)["evidence"]))
+    assert (figures["word"], figures["test_samples"], figures["chance"]) == ("protected", 100, 0.3)
+    assert figures["audited"] == "20 samples in 1 of 2 shards"
+    assert figures["means"]["protected"] == {"last": 0.315, "best": 0.335}
+    assert list(figures["means"]) == ["clean", "noise", "protected"]
+    assert (figures["requirement"], figures["shortfalls"]) == (None, [])
+
+
+def test_each_task_that_is_not_protected_is_named_with_its_figures() -> None:
+    ended = result(evidence=evidence(([0.5, 0.5], [0.36, 0.36])))
+    assert "  task size: weakened, 36.0% with chance at 10.0%" in run_lines(ended)
+    tasks = {task["name"]: task for task in run_figures(ended)["evidence"]["tasks"]}
+    assert tasks["size"]["word"] == "weakened"
+    assert tasks["size"]["chance"] == {"balanced_accuracy": 0.1, "accuracy": 0.2}
+    assert tasks["size"]["scores"]["accuracy"]["protected"] == {"last": 0.36, "best": 0.36}
+
+
+def test_what_was_asked_and_where_it_falls_short_is_told() -> None:
+    short = evidence(([0.5, 0.5], [0.36, 0.36]), Requirement())
+    (line,) = [line for line in evidence_lines(short) if line.startswith("short")]
+    assert "task 'size'" in line
+    figures = evidence_figures(short)
+    assert figures["requirement"] == {"metric": "balanced_accuracy", "max_over_chance": 0.15, "epoch": "best"}
+    assert figures["shortfalls"] == [line.removeprefix("short").strip()]
 
 
 @pytest.mark.parametrize(

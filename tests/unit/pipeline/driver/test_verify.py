@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster.progress import Reporter
+from pipeline.configuration.plans import protect_plan
 from pipeline.driver.verify import Verified, verify_prefix
 from schemas.config import Compute, Config
 from schemas.errors import InputError, MtlueError, ValidationError
@@ -19,7 +20,7 @@ from stages.io.store.store import Store
 from stages.protect.protect import protect_shard
 from stages.publish.manifest import read_manifest
 from stages.verify.verify import verify_shard
-from tests.builders import BuiltSample, config, generator, labelled_samples, picture, png, shard_ref, write_shard
+from tests.builders import BuiltSample, config, labelled_samples, perturber, picture, png, shard_ref, write_shard
 
 COUNT = 6
 
@@ -33,7 +34,8 @@ class Place:
         self.source, self.ref = shard_ref(write_shard(root / "raw/train-0.tar", self.samples))
         self.output = Store(self.config.output)
         self.path = Path(self.config.output, "train-0.tar")
-        protect_shard(self.source, self.ref, self.output, self.config, generator(), "identity")
+        self.plan = protect_plan(self.config)
+        protect_shard(self.source, self.ref, self.output, self.plan, perturber(), "identity")
 
     def listed(self, *, samples: int = COUNT) -> ManifestShard:
         """The manifest's entry for the bytes that are there now."""
@@ -45,7 +47,7 @@ class Place:
         verify_shard(self.output, self.listed(samples=samples), None, None, None)
 
     def beside_input(self, *, samples: int = COUNT) -> None:
-        verify_shard(self.output, self.listed(samples=samples), self.source, self.ref, self.config)
+        verify_shard(self.output, self.listed(samples=samples), self.source, self.ref, self.plan)
 
     def published(self) -> list[BuiltSample]:
         """What is published, to be written again with a change."""
@@ -62,7 +64,7 @@ def place(tmp_path: Path) -> Place:
 
 def test_a_shard_as_it_was_published_passes(place: Place) -> None:
     assert verify_shard(place.output, place.listed(), None, None, None) == (COUNT, None)
-    samples, measured = verify_shard(place.output, place.listed(), place.source, place.ref, place.config)
+    samples, measured = verify_shard(place.output, place.listed(), place.source, place.ref, place.plan)
     assert samples == COUNT
     assert measured is not None
     assert 1 <= measured.max_delta <= 8

@@ -7,37 +7,38 @@ from typing import Any
 
 import pytest
 
+from pipeline.configuration.plans import protect_plan, train_plan
 from pipeline.state.ledger import Ledger, identity_of
 from schemas.config import Config
+from schemas.plans import ProtectPlan
 from schemas.records import GeneratorRecord, ShardRecord, ShardRef
 from schemas.stats import Moments
 from stages.io.store.objects import Entry
 from stages.io.store.store import Store
 from tests.builders import config
 
-GENERATOR = GeneratorRecord(
-    fingerprint="aaaa",
-    settings="bbbb",
-    preset="tiny",
-    resolution=16,
-    epsilon=8 / 255,
-    class_counts=[3, 2],
-    protected=[True, True],
-    sha256="cccc",
-    samples=10,
-    steps=1,
-    seconds=1.0,
-    losses=[],
-)
+
+def generator_of(made: Config, **fields: Any) -> GeneratorRecord:
+    values = {"fingerprint": "aaaa", "plan": "bbbb", "spec": train_plan(made).spec, "sha256": "cccc"}
+    return GeneratorRecord.model_validate({**values, "samples": 10, "steps": 1, "seconds": 1.0, **fields})
+
+
+def plan_of(made: Config, **fields: Any) -> ProtectPlan:
+    """Of what a run of this configuration protects, with a generator that has these fields."""
+    return protect_plan(made, generator_of(made, **fields).content)
 
 
 def ref(name: str = "a/train-0.tar", **fields: Any) -> ShardRef:
     return ShardRef.model_validate({"name": name, "url": f"s3://b/{name}", "size": 100, "etag": "e"} | fields)
 
 
-def record(made: Config, shard: ShardRef, generator: GeneratorRecord = GENERATOR, size: int = 7) -> ShardRecord:
+def identity(shard: ShardRef, made: Config, **fields: Any) -> str:
+    return identity_of(shard, plan_of(made, **fields))
+
+
+def record(made: Config, shard: ShardRef, size: int = 7, **fields: Any) -> ShardRecord:
     return ShardRecord(
-        identity=identity_of(shard, made, generator),
+        identity=identity(shard, made, **fields),
         name=shard.output_name,
         source_sha256="11",
         sha256="22",
@@ -67,15 +68,15 @@ def test_a_shard_is_done_when_it_is_recorded_and_published_in_its_size(made: Con
         ledger.add(each)
     published = [Entry(each.name, 7, "") for each in records]
     assert [entry.name for entry in published] == ["a/x.tar", "b.tar", "c.tar"]
-    assert ledger.done(shards, made, GENERATOR, published) == records[:2]
-    assert ledger.done(shards, made, GENERATOR, published[1:]) == records[1:2]
-    assert ledger.done(shards, made, GENERATOR, [Entry("a/x.tar", 6, "")]) == []
-    assert ledger.done([], made, GENERATOR, published) == []
+    assert ledger.done(shards, plan_of(made), published) == records[:2]
+    assert ledger.done(shards, plan_of(made), published[1:]) == records[1:2]
+    assert ledger.done(shards, plan_of(made), [Entry("a/x.tar", 6, "")]) == []
+    assert ledger.done([], plan_of(made), published) == []
 
 
 @pytest.mark.parametrize("change", [{"size": 101}, {"etag": "f"}, {"name": "a/train-1.tar"}])
 def test_a_changed_input_is_another_shard(made: Config, change: dict[str, Any]) -> None:
-    assert identity_of(ref(**change), made, GENERATOR) != identity_of(ref(), made, GENERATOR)
+    assert identity(ref(**change), made) != identity(ref(), made)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_a_changed_input_is_another_shard(made: Config, change: dict[str, Any]) 
 def test_a_setting_that_decides_the_bytes_makes_another_shard(
     made: Config, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    assert identity_of(ref(), config(tmp_path, **change), GENERATOR) != identity_of(ref(), made, GENERATOR)
+    assert identity(ref(), config(tmp_path, **change)) != identity(ref(), made)
 
 
 @pytest.mark.parametrize(
@@ -112,30 +113,33 @@ def test_a_setting_that_decides_the_bytes_makes_another_shard(
 def test_a_setting_that_decides_no_byte_keeps_what_is_done(
     made: Config, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    assert identity_of(ref(), config(tmp_path, **change), GENERATOR) == identity_of(ref(), made, GENERATOR)
+    assert identity(ref(), config(tmp_path, **change)) == identity(ref(), made)
 
 
-@pytest.mark.parametrize("change", [{"fingerprint": "dddd"}, {"sha256": "eeee"}])
-def test_another_generator_makes_another_shard(made: Config, change: dict[str, str]) -> None:
-    other = GENERATOR.model_copy(update=change)
-    assert identity_of(ref(), made, other) != identity_of(ref(), made, GENERATOR)
+def test_another_generator_makes_another_shard(made: Config, tmp_path: Path) -> None:
+    assert identity(ref(), made, sha256="eeee") != identity(ref(), made)
+    other = train_plan(config(tmp_path, train={"resolution": 32})).spec
+    assert identity(ref(), made, spec=other) != identity(ref(), made)
+
+
+def test_the_same_weights_trained_again_keep_what_is_done(made: Config) -> None:
+    assert identity(ref(), made, fingerprint="dddd", seconds=9.0) == identity(ref(), made)
 
 
 def test_where_a_shard_lies_does_not_matter(made: Config) -> None:
     moved = ref(url="gs://other/place/train-0.tar")
-    assert identity_of(moved, made, GENERATOR) == identity_of(ref(), made, GENERATOR)
+    assert identity(moved, made) == identity(ref(), made)
 
 
 def test_a_shard_that_is_forgotten_loses_all_of_its_records_and_no_other_does(made: Config, ledger: Ledger) -> None:
-    other = GENERATOR.model_copy(update={"sha256": "ffff"})
     kept, again = ref("a/x.tar"), ref("a/x.tar.tar")
     for shard in (kept, again):
         ledger.add(record(made, shard))
-        ledger.add(record(made, shard, other))
+        ledger.add(record(made, shard, sha256="ffff"))
     assert len(ledger.identities()) == 4
     ledger.forget({"a/x.tar.tar", "no-such.tar"})
     published = [Entry("a/x.tar", 7, ""), Entry("a/x.tar.tar", 7, "")]
-    for generator in (GENERATOR, other):
-        assert [found.name for found in ledger.done([kept, again], made, generator, published)] == ["a/x.tar"]
+    for plan in (plan_of(made), plan_of(made, sha256="ffff")):
+        assert [found.name for found in ledger.done([kept, again], plan, published)] == ["a/x.tar"]
     ledger.forget(set())
     assert len(ledger.identities()) == 2

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from schemas.config import Dataset
+from schemas.config import Layout
 from schemas.errors import InputError, RefusedInputError
-from schemas.plans import IngestPlan
+from schemas.plans import IngestPlan, Noise
 from schemas.records import ShardProfile
 from schemas.tasks import MISSING, Task
 from stages.ingest.ingest import ingest_shard, profile_shard
@@ -21,7 +21,8 @@ from stages.io.images.codecs import decode_image
 from stages.io.images.pixels import canonical_view
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, open_table
-from stages.transforms.noise import add_noise
+from stages.tasks.registry import kinds_of
+from stages.transforms.noise import UniformNoise
 from tests import builders
 from tests.builders import BuiltSample
 
@@ -31,7 +32,7 @@ NUMBERED = [Task(field="cls", classes=1000)]
 
 def plan(**values: Any) -> IngestPlan:
     defaults: dict[str, Any] = {
-        "dataset": Dataset(shards="x"),
+        "layout": Layout(),
         "tasks": TASKS,
         "resolution": 16,
         "samples_per_shard": 1000,
@@ -58,14 +59,23 @@ def profiled(tmp_path: Path, samples: list[BuiltSample], name: str = "s.tar", **
     return profile_shard(path, name, tmp_path / f"{name}.arrow", plan(**values))
 
 
+def opened(path: Path, **values: Any) -> ImageTable:
+    return open_table([path], kinds_of(plan(**values).tasks))
+
+
 def table_of(tmp_path: Path, samples: list[BuiltSample], name: str = "s.tar", **values: Any) -> ImageTable:
     profiled(tmp_path, samples, name, **values)
-    return open_table([tmp_path / f"{name}.arrow"])
+    return opened(tmp_path / f"{name}.arrow", **values)
+
+
+def noise(seed: int = 0) -> dict[str, Any]:
+    """The control version: noise of 8/255 on every image."""
+    return {"transforms": [Noise(epsilon=8 / 255, seed=seed)]}
 
 
 def by_label(table: ImageTable) -> dict[int, np.ndarray]:
     images = table.images(np.arange(len(table)))
-    return dict(zip(table.labels_NK[:, 0].tolist(), images, strict=True))
+    return dict(zip(table.labels[0].tolist(), images, strict=True))
 
 
 # --- the profile ------------------------------------------------------------------------------------------------------
@@ -83,8 +93,8 @@ def test_labels_are_counted_by_class_and_missing_ones_apart(tmp_path: Path) -> N
     assert profile.samples == profile.cached == 5
     assert profile.histograms == {"a": [1, 0, 3], "b": [1, 2]}
     assert profile.missing == {"a": 1, "b": 2}
-    table = open_table([tmp_path / "s.tar.arrow"])
-    assert table.labels_NK.tolist() == [[0, 1], [2, 0], [2, MISSING], [2, MISSING], [MISSING, 1]]
+    table = opened(tmp_path / "s.tar.arrow")
+    assert [label.tolist() for label in table.labels] == [[0, 2, 2, 2, MISSING], [1, 0, MISSING, MISSING, 1]]
 
 
 def test_layouts_sizes_and_turned_images_are_counted(tmp_path: Path) -> None:
@@ -103,7 +113,7 @@ def test_layouts_sizes_and_turned_images_are_counted(tmp_path: Path) -> None:
     assert (profile.height.minimum, profile.height.maximum, profile.height.count) == (10, 20, 5)
     assert profile.height.mean == pytest.approx((20 + 10 + 16 + 16 + 16) / 5)
     assert (profile.width.minimum, profile.width.maximum) == (16, 50)
-    assert open_table([tmp_path / "s.tar.arrow"]).gray_N.tolist() == [False, True, False, True, False]
+    assert opened(tmp_path / "s.tar.arrow").gray_N.tolist() == [False, True, False, True, False]
 
 
 def test_the_shard_is_named_by_its_bytes(tmp_path: Path) -> None:
@@ -170,7 +180,7 @@ def test_a_table_is_put_into_the_private_place_under_the_given_name(tmp_path: Pa
     profile = ingest_shard(source, ref, work, "tables/s.arrow", plan(tasks=NUMBERED))
     assert profile.cache == "tables/s.arrow"
     assert [entry.name for entry in work.list()] == ["tables/s.arrow"]
-    assert by_label(open_table([tmp_path / "work" / "tables" / "s.arrow"])).keys() == {0, 1, 2}
+    assert by_label(opened(tmp_path / "work" / "tables" / "s.arrow", tasks=NUMBERED)).keys() == {0, 1, 2}
 
 
 def test_a_damaged_shard_leaves_no_table(tmp_path: Path) -> None:
@@ -198,11 +208,11 @@ def test_parquet_rows_are_profiled_like_samples(tmp_path: Path) -> None:
         tmp_path / "s.parquet",
         "s.parquet",
         tmp_path / "t",
-        plan(tasks=tasks, dataset=Dataset(shards="x", image="image")),
+        plan(tasks=tasks, layout=Layout(image="image")),
     )
     assert found.histograms == {"a": [1, 0, 1], "b": [2, 1]}
     assert found.missing == {"a": 1, "b": 0}
-    assert len(open_table([tmp_path / "t"])) == 3
+    assert len(opened(tmp_path / "t", tasks=tasks)) == 3
 
 
 # --- sampling and noise -----------------------------------------------------------------------------------------------
@@ -211,7 +221,7 @@ def test_parquet_rows_are_profiled_like_samples(tmp_path: Path) -> None:
 def test_sampling_keeps_the_same_samples_in_every_version_and_order(tmp_path: Path) -> None:
     limits = {"tasks": NUMBERED, "samples_per_shard": 7}
     clean = by_label(table_of(tmp_path, numbered(40), "a.tar", **limits))
-    noisy = by_label(table_of(tmp_path, numbered(40), "b.tar", noise=8 / 255, **limits))
+    noisy = by_label(table_of(tmp_path, numbered(40), "b.tar", **noise(), **limits))
     turned = by_label(table_of(tmp_path, numbered(40, reverse=True), "c.tar", **limits))
     assert len(clean) == 7
     assert clean.keys() == noisy.keys() == turned.keys()
@@ -234,7 +244,7 @@ def test_a_larger_limit_keeps_what_a_smaller_one_kept(tmp_path: Path) -> None:
 
 def test_noise_lies_within_the_bound_uses_all_of_it_and_is_centred(tmp_path: Path) -> None:
     clean = by_label(table_of(tmp_path, numbered(10), "a.tar", tasks=NUMBERED))
-    noisy = by_label(table_of(tmp_path, numbered(10), "b.tar", tasks=NUMBERED, noise=8 / 255))
+    noisy = by_label(table_of(tmp_path, numbered(10), "b.tar", tasks=NUMBERED, **noise()))
     change = np.stack([noisy[label].astype(int) - clean[label] for label in clean])
     assert (change.min(), change.max()) == (-8, 8)
     assert abs(change.mean()) < 0.3
@@ -242,15 +252,14 @@ def test_noise_lies_within_the_bound_uses_all_of_it_and_is_centred(tmp_path: Pat
 
 
 def test_noise_depends_on_key_and_seed_and_not_on_the_position(tmp_path: Path) -> None:
-    noise = {"tasks": NUMBERED, "noise": 8 / 255}
-    one = by_label(table_of(tmp_path, numbered(6), "a.tar", **noise))
-    turned = by_label(table_of(tmp_path, numbered(6, reverse=True), "b.tar", **noise))
-    other = by_label(table_of(tmp_path, numbered(6), "c.tar", seed=1, **noise))
+    one = by_label(table_of(tmp_path, numbered(6), "a.tar", tasks=NUMBERED, **noise()))
+    turned = by_label(table_of(tmp_path, numbered(6, reverse=True), "b.tar", tasks=NUMBERED, **noise()))
+    other = by_label(table_of(tmp_path, numbered(6), "c.tar", tasks=NUMBERED, **noise(seed=1)))
     for label in range(6):
         np.testing.assert_array_equal(one[label], turned[label])
         assert not np.array_equal(one[label], other[label])
     flat = np.full((16, 16, 3), 128, np.uint8)
-    assert not np.array_equal(add_noise(flat, 8 / 255, "k1", 0), add_noise(flat, 8 / 255, "k2", 0))
+    assert not np.array_equal(UniformNoise(8 / 255)(flat, "k1"), UniformNoise(8 / 255)(flat, "k2"))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -258,7 +267,7 @@ def test_noise_depends_on_key_and_seed_and_not_on_the_position(tmp_path: Path) -
 def test_noise_keeps_layout_and_alpha_and_scales_with_the_depth(channels: int, dtype: type) -> None:
     scale = 257 if dtype == np.uint16 else 1
     pixels = builders.picture(0, 40, 50, channels).astype(dtype) * dtype(scale)
-    noisy = add_noise(pixels, 8 / 255, "k", 0)
+    noisy = UniformNoise(8 / 255)(pixels, "k")
     assert noisy.dtype == dtype
     assert noisy.shape == pixels.shape
     colours = channels - (channels in (2, 4))
@@ -270,13 +279,13 @@ def test_noise_keeps_layout_and_alpha_and_scales_with_the_depth(channels: int, d
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_noise_does_not_wrap_around_black_and_white(value: int) -> None:
-    noisy = add_noise(np.full((30, 30, 3), value, np.uint8), 8 / 255, "k", 0)
+    noisy = UniformNoise(8 / 255)(np.full((30, 30, 3), value, np.uint8), "k")
     assert np.abs(noisy.astype(int) - value).max() == 8
 
 
 def test_the_noise_is_added_at_the_images_own_size(tmp_path: Path) -> None:
     image = np.full((160, 160, 3), 128, np.uint8)
-    table = table_of(tmp_path, [sample("k", builders.png(image))], noise=8 / 255)
+    table = table_of(tmp_path, [sample("k", builders.png(image))], **noise())
     change = table.images(np.arange(1))[0].astype(int) - 128
     # Ten by ten pixels of noise in one pixel of the view: it averages out, as it does for anybody who downsamples.
     assert 0 < np.abs(change).max() <= 3

@@ -8,19 +8,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from stages.train.train import Trained, train_generator
 
 from schemas.config import Train
+from schemas.plans import TrainPlan
 from schemas.tasks import MISSING
 from stages.learning.table import Batch, ImageTable
-from stages.methods.base import Context
+from stages.methods.base import BaseMethod, Context
 from stages.methods.em import ErrorMinimising
-from stages.methods.tap import TargetedPoisoning, shift_labels
-from stages.models.multitask import multi_task_loss
-from stages.train.train import METHODS, Trained, train_generator
+from stages.methods.registry import METHODS
+from stages.methods.tap import TargetedPoisoning
+from stages.models.multitask import mean_loss
+from stages.tasks.base import TaskKind
 from tests import builders
 
 CPU = torch.device("cpu")
 EPSILON = 8 / 255
+KINDS = builders.kinds()
 LEARNING = {"surrogate_epochs": 8, "batch_size": 16, "width": 8}
 """Enough for a surrogate to learn the table."""
 
@@ -43,12 +47,14 @@ def tiny(**values: Any) -> Train:
     return Train.model_validate({**defaults, **values})
 
 
+def plan(*, protected: tuple[bool, bool] = (True, True), epsilon: float = EPSILON, **values: Any) -> TrainPlan:
+    return TrainPlan(train=tiny(**values), tasks=builders.tasks(), protected=list(protected), epsilon=epsilon)
+
+
 def trained(
     table: ImageTable, *, protected: tuple[bool, bool] = (True, True), epsilon: float = EPSILON, **values: Any
 ) -> Trained:
-    return train_generator(
-        table, tiny(**values), class_counts=[3, 2], protected=list(protected), epsilon=epsilon, device=CPU
-    )
+    return train_generator(table, plan(protected=protected, epsilon=epsilon, **values), CPU)
 
 
 def context(table: ImageTable, *, protected: tuple[bool, bool] = (True, True), **values: Any) -> Context:
@@ -59,7 +65,7 @@ def context(table: ImageTable, *, protected: tuple[bool, bool] = (True, True), *
             settings=tiny(**values),
             table=table,
             generator=generator,
-            class_counts=[3, 2],
+            kinds=KINDS,
             protected=list(protected),
             device=CPU,
             rng=torch.Generator().manual_seed(0),
@@ -80,23 +86,30 @@ def first_batch(table: ImageTable, count: int = 32) -> Batch:
     return table.batch(np.arange(count), CPU)
 
 
+def base_loss(method: BaseMethod, given_context: Context, batch: Batch) -> torch.Tensor:
+    """The sum of a method's terms on x + δ, with the gradient that the loop hands on."""
+    x_BCHW = given_context.perturbed(batch)
+    return torch.stack(list(method.losses(given_context, x_BCHW, batch))).sum()
+
+
 # --- shifted labels ---------------------------------------------------------------------------------------------------
 
 
+def kind_of(count: int) -> TaskKind:
+    return builders.kinds([count])[0]
+
+
 def test_binary_labels_are_flipped_and_missing_ones_stay_missing() -> None:
-    labels = torch.tensor([[0, 0], [1, 4], [MISSING, MISSING]])
-    assert shift_labels(labels, [2, 5]).tolist() == [[1, 2], [0, 1], [MISSING, MISSING]]
+    assert kind_of(2).target(torch.tensor([0, 1, MISSING])).tolist() == [1, 0, MISSING]
+    assert kind_of(5).target(torch.tensor([0, 4, MISSING])).tolist() == [2, 1, MISSING]
 
 
-@given(counts=st.lists(st.integers(2, 30), min_size=1, max_size=4))
-def test_every_class_gets_another_class_and_no_two_the_same(counts: list[int]) -> None:
-    for task, count in enumerate(counts):
-        labels = torch.zeros(count, len(counts), dtype=torch.int64)
-        labels[:, task] = torch.arange(count)
-        shifted = shift_labels(labels, counts)[:, task].tolist()
-        assert sorted(shifted) == list(range(count))
-        assert all(after != before for before, after in enumerate(shifted))
-        assert shifted == [(label + count // 2) % count for label in range(count)]
+@given(count=st.integers(2, 30))
+def test_every_class_gets_another_class_and_no_two_the_same(count: int) -> None:
+    shifted = kind_of(count).target(torch.arange(count)).tolist()
+    assert sorted(shifted) == list(range(count))
+    assert all(after != before for before, after in enumerate(shifted))
+    assert shifted == [(label + count // 2) % count for label in range(count)]
 
 
 # --- what the methods minimise ----------------------------------------------------------------------------------------
@@ -106,16 +119,18 @@ def test_every_class_gets_another_class_and_no_two_the_same(counts: list[int]) -
 def test_the_loss_is_that_of_the_surrogate_on_the_clipped_sum(name: str, table: ImageTable) -> None:
     method, given_context = ready(name, table, augment=[])
     batch = first_batch(table)
-    delta = given_context.generator(batch.x_BCHW, batch.labels_BK, batch.gray_B)
-    target = batch.labels_BK if name == "em" else shift_labels(batch.labels_BK, [3, 2])
-    expected = multi_task_loss(method.surrogate((batch.x_BCHW + delta).clamp(0, 1)), target)
-    assert method.loss(given_context, batch).item() == pytest.approx(expected.item(), rel=1e-4)
+    delta = given_context.generator(batch.x_BCHW, batch.labels, batch.gray_B)
+    target = list(batch.labels)
+    if name == "tap":
+        target = [kind.target(label) for kind, label in zip(KINDS, batch.labels, strict=True)]
+    expected = mean_loss(method.surrogate((batch.x_BCHW + delta).clamp(0, 1)), target, KINDS)
+    assert base_loss(method, given_context, batch).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_perturbed_images_stay_images_and_within_epsilon(table: ImageTable) -> None:
     given_context = context(table)
     batch = first_batch(table)
-    extreme = Batch(batch.x_BCHW.round(), batch.labels_BK, batch.gray_B)
+    extreme = Batch(batch.x_BCHW.round(), batch.labels, batch.gray_B)
     with torch.no_grad():
         x = given_context.perturbed(extreme)
     assert x.min() >= 0
@@ -129,7 +144,7 @@ def test_the_surrogate_is_frozen_and_in_eval_mode_while_the_generator_learns(nam
     method.surrogate.zero_grad()  # what its own training left
     before = {key: value.clone() for key, value in method.surrogate.state_dict().items()}
     for batch in given_context.batches():
-        method.loss(given_context, batch).backward()
+        base_loss(method, given_context, batch).backward()
     assert not method.surrogate.training
     assert all(not module.training for module in method.surrogate.modules())
     assert all(not parameter.requires_grad and parameter.grad is None for parameter in method.surrogate.parameters())
@@ -144,25 +159,21 @@ def test_an_unprotected_task_and_missing_labels_leave_the_base_loss(name: str, t
     method, given_context = ready(name, table, protected=(True, False), augment=[])
     batch = first_batch(table)
 
-    def loss(labels: torch.Tensor) -> float:
-        return float(method.loss(given_context, Batch(batch.x_BCHW, labels, batch.gray_B)).detach())
+    def loss(first: torch.Tensor, second: torch.Tensor) -> float:
+        return float(base_loss(method, given_context, Batch(batch.x_BCHW, (first, second), batch.gray_B)).detach())
 
-    other_task = batch.labels_BK.clone()
-    other_task[:, 1] = 1 - other_task[:, 1]
-    assert loss(other_task) == loss(batch.labels_BK)
-    no_task = batch.labels_BK.clone()
-    no_task[:, 1] = MISSING
-    assert loss(no_task) == loss(batch.labels_BK)
-    nothing = batch.labels_BK.clone()
-    nothing[:, 0] = MISSING
-    assert loss(nothing) == 0.0
+    first, second = batch.labels
+    none = torch.full_like(first, MISSING)
+    assert loss(first, 1 - second) == loss(first, second) > 0
+    assert loss(first, none) == loss(first, second)
+    assert loss(none, second) == 0.0
 
 
 def accuracy(model: torch.nn.Module, table: ImageTable) -> list[float]:
     batch = first_batch(table, len(table))
     with torch.no_grad():
         logits = model(batch.x_BCHW)
-    return [(head.argmax(1) == batch.labels_BK[:, task]).float().mean().item() for task, head in enumerate(logits)]
+    return [(head.argmax(1) == batch.labels[task]).float().mean().item() for task, head in enumerate(logits)]
 
 
 def test_the_surrogate_of_tap_has_learned_the_clean_data(table: ImageTable) -> None:
@@ -212,7 +223,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name: str,
     for key, value in one.generator.state_dict().items():
         assert torch.equal(value, again.generator.state_dict()[key]), key
     assert one.losses == again.losses
-    assert not torch.equal(one.generator.embeddings[0], other.generator.embeddings[0])
+    assert not torch.equal(one.generator.class_maps[0], other.generator.class_maps[0])
     assert not torch.equal(one.generator.decoder[-1].weight, other.generator.decoder[-1].weight)
 
 
@@ -241,14 +252,14 @@ def test_partial_protection_trains_and_keeps_the_other_tasks_labels_out_of_delta
 ) -> None:
     generator = trained(table, protected=protected, epochs=1).generator
     batch = first_batch(table, 8)
+    changed = list(batch.labels)
     left_alone = protected.index(False)
-    changed = batch.labels_BK.clone()
-    changed[:, left_alone] = (changed[:, left_alone] + 1) % [3, 2][left_alone]
+    changed[left_alone] = (changed[left_alone] + 1) % [3, 2][left_alone]
     with torch.no_grad():
-        delta = generator(batch.x_BCHW, batch.labels_BK, batch.gray_B)
+        delta = generator(batch.x_BCHW, batch.labels, batch.gray_B)
         assert torch.equal(generator(batch.x_BCHW, changed, batch.gray_B), delta)
         protected_task = protected.index(True)
-        changed[:, protected_task] = (changed[:, protected_task] + 1) % [3, 2][protected_task]
+        changed[protected_task] = (changed[protected_task] + 1) % [3, 2][protected_task]
         assert not torch.allclose(generator(batch.x_BCHW, changed, batch.gray_B), delta, atol=0.1 / 255)
 
 
@@ -265,12 +276,9 @@ def test_progress_is_reported_to_its_end(name: str, table: ImageTable) -> None:
     seen: list[tuple[str, int, int]] = []
     train_generator(
         table,
-        tiny(method=name, epochs=2, surrogate_epochs=1),
-        class_counts=[3, 2],
-        protected=[True, True],
-        epsilon=EPSILON,
-        device=CPU,
-        report=lambda what, done, total: seen.append((what, done, total)),
+        plan(method=name, epochs=2, surrogate_epochs=1),
+        CPU,
+        lambda what, done, total: seen.append((what, done, total)),
     )
     surrogate = [("surrogate", 1, 1)] if name == "tap" else []
     assert seen == [*surrogate, ("generator", 1, 2), ("generator", 2, 2)]

@@ -7,6 +7,7 @@ import torch
 from schemas.tasks import MISSING
 from stages.models.generator import PRESETS, Generator
 from tests import builders
+from tests.builders import columns
 
 EPSILON = 8 / 255
 
@@ -19,7 +20,7 @@ def delta(
     generator: Generator, x: torch.Tensor, labels: list[list[int]], gray: list[bool] | None = None
 ) -> torch.Tensor:
     with torch.no_grad():
-        made: torch.Tensor = generator(x, torch.tensor(labels), torch.tensor(gray or [False] * len(x)))
+        made: torch.Tensor = generator(x, columns(labels), torch.tensor(gray or [False] * len(x)))
     return made
 
 
@@ -68,23 +69,28 @@ def test_the_label_of_an_unprotected_task_does_not_change_delta(label: int) -> N
 
 def test_each_class_has_its_own_map_and_a_missing_label_takes_their_mean() -> None:
     generator = builders.generator()
-    table = generator.embeddings[0]
-    found = generator.embed(0, torch.tensor([2, MISSING, 0]))
+    table = generator.class_maps[0]
+    found = generator.embeddings[0](torch.tensor([2, MISSING, 0]))
     assert torch.equal(found[0], table[2])
     torch.testing.assert_close(found[1], (table[0] + table[1] + table[2]) / 3)
     assert torch.equal(found[2], table[0])
 
 
 def test_an_unprotected_task_takes_the_mean_for_every_label() -> None:
-    generator = builders.generator(protected=(False, True))
-    found = generator.embed(0, torch.tensor([0, 2, MISSING]))
-    torch.testing.assert_close(found, generator.embeddings[0].mean(dim=0).expand(3, -1, -1, -1))
+    generator, x = builders.generator(protected=(False, True)), images(3)
+    made = delta(generator, x, [[0, 1], [2, 1], [MISSING, 1]])
+    mean = generator.class_maps[0].mean(dim=0, keepdim=True)
+    torch.testing.assert_close(generator.embeddings[0].neutral(3), mean.expand(3, -1, -1, -1))
+    generator.class_maps[0].copy_(mean.expand(3, -1, -1, -1).clone())
+    generator.spec = builders.generator().spec  # now its label counts, and all of its maps are the mean
+    torch.testing.assert_close(delta(generator, x, [[0, 1], [2, 1], [MISSING, 1]]), made)
 
 
 def test_a_missing_label_gives_the_delta_of_the_mean_map() -> None:
     generator, x = builders.generator(), images(1)
     missing = delta(generator, x, [[MISSING, 1]])
-    generator.embeddings[0].copy_(generator.embeddings[0].mean(dim=0, keepdim=True).expand(3, -1, -1, -1).clone())
+    maps = generator.class_maps[0]
+    maps.copy_(maps.mean(dim=0, keepdim=True).expand(3, -1, -1, -1).clone())
     torch.testing.assert_close(missing, delta(generator, x, [[1, 1]]))
 
 
@@ -118,18 +124,17 @@ def test_an_images_delta_is_the_same_alone_and_in_a_batch() -> None:
 def test_embeddings_grow_with_the_sum_of_the_class_counts_not_with_their_product() -> None:
     counts = [2, 3, 4, 5, 6, 7]
     generator = builders.generator(class_counts=counts, protected=[True] * 6)
-    assert sum(len(table) for table in generator.embeddings) == sum(counts)
+    assert sum(len(table) for table in generator.class_maps) == sum(counts)
     side = 16 // 2
-    assert sum(table.numel() for table in generator.embeddings) == sum(counts) * PRESETS["tiny"].embedding * side**2
+    assert sum(table.numel() for table in generator.class_maps) == sum(counts) * PRESETS["tiny"].embedding * side**2
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_every_weight_takes_part_in_delta(preset: str) -> None:
     generator = builders.generator(preset=preset).train().requires_grad_(True)
-    labels = torch.tensor([[0, 1], [1, 0], [2, 0]])
-    generator(images(3), labels, torch.tensor([False] * 3)).square().sum().backward()
+    generator(images(3), columns([[0, 1], [1, 0], [2, 0]]), torch.tensor([False] * 3)).square().sum().backward()
     unused = [name for name, parameter in generator.named_parameters() if parameter.grad is None]
     assert unused == []
-    for table in generator.embeddings:
+    for table in generator.class_maps:
         assert table.grad is not None
         assert table.grad.flatten(1).abs().sum(dim=1).gt(0).all()

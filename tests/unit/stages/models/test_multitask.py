@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.tasks import MISSING
 from stages.models.backbones.resnet import ResNet18
-from stages.models.multitask import MultiTaskModel, multi_task_loss
+from stages.models.multitask import MultiTaskModel, mean_loss, task_losses
+from tests.builders import columns, kinds
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -46,14 +47,14 @@ def test_the_loss_is_that_of_the_slow_formula_with_missing_labels_and_tasks_left
         st.lists(st.tuples(*(st.integers(MISSING, count - 1) for count in counts)), min_size=size, max_size=size)
     )
     logits = [torch.randn(size, count, generator=seeded(seed + count)) for count in counts]
-    found = multi_task_loss(logits, torch.tensor(labels), active).item()
+    found = mean_loss(logits, columns(labels), kinds(counts), active).item()
     expected = slow_loss([rows.tolist() for rows in logits], [list(row) for row in labels], active)
     assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_batch_without_any_label_gives_a_loss_of_zero_that_can_be_stepped() -> None:
     logits = torch.randn(3, 4, requires_grad=True)
-    loss = multi_task_loss([logits], torch.full((3, 1), MISSING))
+    loss = mean_loss([logits], [torch.full((3,), MISSING)], kinds([4]))
     loss.backward()
     assert loss.item() == 0.0
     assert logits.grad is not None
@@ -62,27 +63,35 @@ def test_a_batch_without_any_label_gives_a_loss_of_zero_that_can_be_stepped() ->
 
 def test_a_sample_without_label_gets_no_gradient() -> None:
     logits = torch.randn(3, 4, generator=seeded()).requires_grad_()
-    multi_task_loss([logits], torch.tensor([[1], [MISSING], [0]])).backward()
+    mean_loss([logits], columns([[1], [MISSING], [0]]), kinds([4])).backward()
     assert logits.grad is not None
     assert logits.grad.abs().sum(dim=1).gt(0).tolist() == [True, False, True]
 
 
+def test_each_labelled_task_that_counts_has_a_loss_of_its_own() -> None:
+    logits = [torch.randn(3, count, generator=seeded(count)) for count in (2, 3, 4)]
+    labels = columns([[0, MISSING, 1], [1, MISSING, 3], [MISSING, MISSING, 0]])
+    losses = task_losses(logits, labels, kinds([2, 3, 4]))
+    alone = [task_losses([logits[task]], [labels[task]], kinds([2, 3, 4])[task : task + 1]) for task in (0, 2)]
+    assert [loss.item() for loss in losses] == [loss.item() for (loss,) in alone]
+    assert len(task_losses(logits, labels, kinds([2, 3, 4]), [False, True, True])) == 1
+
+
 @pytest.mark.parametrize("resolution", [16, 20, 33, 100])
 def test_each_task_has_its_own_head_at_any_resolution(resolution: int) -> None:
-    model = MultiTaskModel("resnet18", width=4, class_counts=[7, 2, 3], resolution=resolution).eval()
+    model = MultiTaskModel("resnet18", width=4, kinds=kinds([7, 2, 3]), resolution=resolution).eval()
     logits = model(torch.rand(2, 3, resolution, resolution, generator=seeded()))
     assert [tuple(head.shape) for head in logits] == [(2, 7), (2, 2), (2, 3)]
     assert all(bool(head.isfinite().all()) for head in logits)
 
 
 def test_the_tasks_share_the_backbone() -> None:
-    model = MultiTaskModel("resnet18", width=4, class_counts=[2, 3], resolution=16).train()
+    model = MultiTaskModel("resnet18", width=4, kinds=kinds([2, 3]), resolution=16).train()
     logits = model(torch.rand(4, 3, 16, 16, generator=seeded()))
     for task in range(2):
         model.zero_grad()
-        multi_task_loss(logits, torch.zeros(4, 2, dtype=torch.int64), [task == 0, task == 1]).backward(
-            retain_graph=True
-        )
+        labels = torch.zeros(2, 4, dtype=torch.int64)
+        mean_loss(logits, labels, kinds([2, 3]), [task == 0, task == 1]).backward(retain_graph=True)
         stem = model.backbone.stem[0].weight.grad
         assert stem is not None
         assert bool(stem.any())
@@ -99,7 +108,7 @@ def test_at_width_64_and_large_images_the_backbone_computes_torchvisions_resnet1
     ours.load_state_dict(dict(zip(ours.state_dict(), theirs.values(), strict=True)))
     x = torch.randn(1, 3, 128, 128, generator=seeded())
     with torch.no_grad():
-        torch.testing.assert_close(ours(x), reference(x), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours(x).mean(dim=(2, 3)), reference(x), rtol=1e-4, atol=1e-5)
 
 
 def test_small_images_keep_their_resolution_in_the_stem() -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,24 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from schemas.config import Dataset
+from pipeline.configuration.plans import protect_plan
+from schemas.config import Layout
 from schemas.errors import InputError, MtlueError, RefusedInputError, ValidationError
 from schemas.plans import IngestPlan
 from schemas.records import ShardRecord
 from stages.ingest.ingest import profile_shard
 from stages.io.images.codecs import decode_image, same_layout
 from stages.io.images.pixels import canonical_view
-from stages.io.shards.layout import published_dataset
+from stages.io.shards.layout import published_layout
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
 from stages.io.store.store import Store
 from stages.learning.table import open_table
-from stages.models.generator import Generator
+from stages.perturbers.base import Perturber
 from stages.protect import protect
 from stages.protect.perturb import add_perturbation
 from stages.protect.protect import protect_shard
+from stages.tasks.registry import kinds_of
 from tests import builders
 from tests.builders import BuiltSample, encoded, picture, png
 
@@ -138,16 +140,21 @@ class Place:
         self.config = builders.config(
             root, **{**overrides, "dataset": {"max_pixels": LIMIT, **overrides.get("dataset", {})}}
         )
+        self.plan = protect_plan(self.config)
         self.output = Store(str(root / "public"))
 
-    def protect(self, generator: Generator | None = None) -> ShardRecord:
+    def protect(self, perturber: Perturber | None = None) -> ShardRecord:
         source, ref = builders.shard_ref(self.path)
-        return protect_shard(source, ref, self.output, self.config, generator or builders.generator(), "identity")
+        return protect_shard(source, ref, self.output, self.plan, perturber or builders.perturber(), "identity")
+
+    @property
+    def published_layout(self) -> Layout:
+        return published_layout(self.plan.layout, self.plan.encoding)
 
     def published(self, name: str = "train-0.tar") -> list[Sample]:
         """The published samples, in their order; none of them is bad."""
         path = Path(self.output.join(name))
-        found = list(read_samples(path, name, published_dataset(self.config)))
+        found = list(read_samples(path, name, self.published_layout))
         assert all(isinstance(sample, Sample) for sample in found)
         return [sample for sample in found if isinstance(sample, Sample)]
 
@@ -267,15 +274,29 @@ def test_the_record_says_what_was_published(tmp_path: Path) -> None:
 def test_a_configured_epsilon_is_the_bound_of_the_published_bytes(tmp_path: Path) -> None:
     for level in (1, 3, 16):
         place = Place(tmp_path / str(level), good()[:4], protection={"epsilon": f"{level}/255"})
-        assert place.protect(builders.generator(epsilon=level / 255)).max_delta == level
+        assert place.protect(builders.perturber(epsilon=level / 255)).max_delta == level
 
 
 def test_a_generator_of_a_larger_epsilon_than_configured_publishes_nothing_beyond_the_bound(tmp_path: Path) -> None:
     place = Place(tmp_path, good()[:4])
-    record = place.protect(builders.generator(epsilon=16 / 255))
+    record = place.protect(builders.perturber(epsilon=16 / 255))
     assert record.samples == 0
     assert {found.reason for found in record.quarantined} == {"out-of-bound"}
     assert place.published() == []
+
+
+class HalfEpsilon:
+    """A perturber of +ε/2 everywhere but in two opposite corners, which cancel each other when δ is made smaller."""
+
+    resolution, epsilon, fingerprint = 16, 8 / 255, "half"
+
+    def delta(
+        self, views_BCRR: torch.Tensor, labels: Sequence[torch.Tensor], gray_B: torch.Tensor, keys: Sequence[str]
+    ) -> torch.Tensor:
+        delta_BCRR = torch.full_like(views_BCRR, self.epsilon / 2)
+        delta_BCRR[:, :, 0, 0] += self.epsilon / 64
+        delta_BCRR[:, :, -1, -1] -= self.epsilon / 64
+        return delta_BCRR
 
 
 # --- small images -----------------------------------------------------------------------------------------------------
@@ -284,7 +305,7 @@ def test_a_generator_of_a_larger_epsilon_than_configured_publishes_nothing_beyon
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 1, 1), (1, 1, 4), (1, 7, 3), (2, 1, 2)])
 def test_an_image_of_a_pixel_or_a_line_is_protected(shape: tuple[int, int, int], tmp_path: Path) -> None:
     place = Place(tmp_path, [labelled("dot", "png", png(np.full(shape, 100, np.uint8)))])
-    assert place.protect(builders.constant_generator(0.5)).samples == 1
+    assert place.protect(HalfEpsilon()).samples == 1
     (sample,) = place.published()
     pixels = decode_image(sample.members[0].data, max_pixels=LIMIT).pixels
     colours = shape[2] - (shape[2] in (2, 4))
@@ -296,7 +317,7 @@ def test_an_image_that_cannot_be_changed_is_quarantined_as_unchanged(tmp_path: P
     white = png(np.full((1, 1, 3), 255, np.uint8))
     samples = [labelled("white", "png", white), labelled("gray", "png", png(np.full((1, 1, 3), 100, np.uint8)))]
     place = Place(tmp_path, samples)
-    record = place.protect(builders.constant_generator(0.5))
+    record = place.protect(HalfEpsilon())
     (found,) = record.quarantined
     assert (found.key, found.reason) == ("white", "unchanged")
     assert "'white'" in found.message
@@ -363,9 +384,9 @@ def test_the_published_pixels_are_image_plus_delta_with_the_kind_that_training_k
 ) -> None:
     pixels = picture(0, 16, 16, channels)
     place, generator = Place(tmp_path, [labelled("k", "png", png(pixels), a=2, b=1)]), builders.generator()
-    place.protect(generator)
+    place.protect(builders.perturber(generator))
     x = torch.from_numpy(canonical_view(pixels, 16)).permute(2, 0, 1)[None] / 255
-    delta = generator(x, torch.tensor([[2, 1]]), torch.tensor([channels <= 2]))[0]
+    delta = generator(x, builders.columns([[2, 1]]), torch.tensor([channels <= 2]))[0]
     published = decode_image(place.published()[0].members[0].data, max_pixels=LIMIT).pixels
     difference = published.astype(int) - add_perturbation(pixels, delta, 8 / 255)
     assert np.abs(difference).max() <= 1  # a value beside a half may fall to either side
@@ -382,12 +403,12 @@ def test_two_runs_publish_the_same_bytes_from_different_places(tmp_path: Path) -
 
 
 def test_an_unprotected_tasks_label_decides_nothing_about_the_pixels(tmp_path: Path) -> None:
-    generator = builders.generator(protected=(True, False))
+    perturber = builders.perturber(protected=(True, False))
     pixels = []
     for label in (0, 1, None):
         sample = labelled("k", "png", png(picture(0, 16, 16)), a=2, b=label)
         place = Place(tmp_path / str(label), [sample], protection={"tasks": ["a"]})
-        place.protect(generator)
+        place.protect(perturber)
         pixels.append(place.published()[0].members[0].data)
     assert pixels[0] == pixels[1] == pixels[2]
 
@@ -419,7 +440,7 @@ def test_parquet_becomes_a_tar_with_one_sample_a_row(encoding: str, tmp_path: Pa
     )
     source, ref = builders.shard_ref(path)
     output = Store(str(tmp_path / "public"))
-    record = protect_shard(source, ref, output, config, builders.generator(), "identity")
+    record = protect_shard(source, ref, output, protect_plan(config), builders.perturber(), "identity")
     assert record.name == "part.tar"
     assert record.samples == 3
     assert record.labelled == {"a": 2, "b": 3}
@@ -429,7 +450,7 @@ def test_parquet_becomes_a_tar_with_one_sample_a_row(encoding: str, tmp_path: Pa
     }
     shard = tmp_path / "public" / "part.tar"
     assert b"SECRET" not in shard.read_bytes()
-    found = [sample for sample in read_samples(shard, "part.tar", Dataset(shards="x")) if isinstance(sample, Sample)]
+    found = [sample for sample in read_samples(shard, "part.tar", Layout()) if isinstance(sample, Sample)]
     assert [sample.key for sample in found] == ["part-00000000", "part-00000001", "part-00000004"]
     for sample, row in zip(found, (0, 1, 4), strict=True):
         image, values = (member.data for member in sample.members)
@@ -547,15 +568,15 @@ def test_the_audits_table_of_the_published_shard_holds_the_same_samples_as_the_c
         for number in range(30)
     ]
     place = Place(tmp_path, samples, tasks=[{"field": "cls", "classes": 30}])
-    place.protect(builders.generator(class_counts=[30], protected=[True]))
+    place.protect(builders.perturber(class_counts=[30], protected=[True]))
     labels = []
-    for path, dataset in (
-        (place.path, place.config.dataset),
-        (Path(place.output.join("train-0.tar")), published_dataset(place.config)),
+    for path, layout in (
+        (place.path, place.plan.layout),
+        (Path(place.output.join("train-0.tar")), place.published_layout),
     ):
-        plan = IngestPlan(dataset=dataset, tasks=place.config.tasks, resolution=16, samples_per_shard=9)
+        plan = IngestPlan(layout=layout, tasks=place.plan.tasks, resolution=16, samples_per_shard=9)
         assert profile_shard(path, "train-0.tar", tmp_path / "t", plan).cached == 9
-        labels.append(open_table([tmp_path / "t"]).labels_NK[:, 0].tolist())
+        labels.append(open_table([tmp_path / "t"], kinds_of(plan.tasks)).labels[0].tolist())
     assert labels[0] == labels[1]
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from schemas.config import Config, Dataset
+from schemas.config import Layout
 from schemas.errors import MtlueError, SampleError, ValidationError
+from schemas.plans import ProtectPlan
+from schemas.tasks import Task
 from stages.io.images.codecs import decode_image, encode_image
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
@@ -22,9 +24,14 @@ EPSILON = 8 / 255
 Tamper = Callable[[list[Sample]], list[Sample]]
 
 
-def settings(root: Path) -> Config:
-    return builders.config(
-        root, dataset={"members": {"npy": "drop", "mask.png": "keep"}}, tasks=[{"field": "cls", "classes": 3}]
+def plan() -> ProtectPlan:
+    return ProtectPlan(
+        layout=Layout(image="jpg;png;webp", members={"npy": "drop", "mask.png": "keep"}),
+        tasks=[Task(field="cls", classes=3)],
+        epsilon=EPSILON,
+        encoding="png",
+        on_error="quarantine",
+        generator="",
     )
 
 
@@ -33,7 +40,7 @@ def clean_pixels(number: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Sample], Dataset]:
+def shards(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Sample], Layout]:
     """An input of four RGBA samples, the samples of its protected twin, and how they are laid out."""
     root = tmp_path_factory.mktemp("shards")
     samples: list[builders.BuiltSample] = [
@@ -50,11 +57,12 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Sample]
         for number in range(4)
     ]
     source = builders.write_shard(root / "in.tar", samples)
-    target, given = root / "out.tar", settings(root)
-    written = write_protected(source, "in.tar", target, given, builders.generator(class_counts=[3], protected=[True]))
+    target, given = root / "out.tar", plan()
+    perturber = builders.perturber(class_counts=[3], protected=[True])
+    written = write_protected(source, "in.tar", target, given, perturber)
     assert written.samples == 4
-    found = [sample for sample in read_samples(target, "out.tar", given.dataset) if isinstance(sample, Sample)]
-    return source, found, given.dataset
+    found = [sample for sample in read_samples(target, "out.tar", given.layout) if isinstance(sample, Sample)]
+    return source, found, given.layout
 
 
 def rewritten(path: Path, samples: list[Sample]) -> Path:
@@ -146,7 +154,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
 
 @pytest.mark.parametrize("what", TAMPERED)
 def test_a_tampered_shard_is_refused_by_shard_and_sample(
-    what: str, shards: tuple[Path, list[Sample], Dataset], tmp_path: Path
+    what: str, shards: tuple[Path, list[Sample], Layout], tmp_path: Path
 ) -> None:
     source, samples, dataset = shards
     tamper, message = TAMPERED[what]
@@ -157,9 +165,7 @@ def test_a_tampered_shard_is_refused_by_shard_and_sample(
     assert "'k2" in caught.value.message
 
 
-def test_the_untampered_shard_passes_and_is_measured(
-    shards: tuple[Path, list[Sample], Dataset], tmp_path: Path
-) -> None:
+def test_the_untampered_shard_passes_and_is_measured(shards: tuple[Path, list[Sample], Layout], tmp_path: Path) -> None:
     source, samples, dataset = shards
     measured = validate_shard(
         source, "in.tar", rewritten(tmp_path / "out.tar", samples), dataset, epsilon=EPSILON, encoding="png"
@@ -178,7 +184,7 @@ def test_the_untampered_shard_passes_and_is_measured(
 
 
 def test_an_image_under_another_name_than_its_encoding_is_refused(
-    shards: tuple[Path, list[Sample], Dataset], tmp_path: Path
+    shards: tuple[Path, list[Sample], Layout], tmp_path: Path
 ) -> None:
     source, samples, dataset = shards
     with pytest.raises(ValidationError, match=r"shard in\.tar: sample '.*the image is named 'png', expected 'webp'"):
@@ -187,14 +193,14 @@ def test_an_image_under_another_name_than_its_encoding_is_refused(
         )
 
 
-def test_a_quarantined_sample_may_be_missing(shards: tuple[Path, list[Sample], Dataset], tmp_path: Path) -> None:
+def test_a_quarantined_sample_may_be_missing(shards: tuple[Path, list[Sample], Layout], tmp_path: Path) -> None:
     source, samples, dataset = shards
     fewer = rewritten(tmp_path / "out.tar", [samples[0], samples[3]])
     assert validate_shard(source, "in.tar", fewer, dataset, epsilon=EPSILON, encoding="png").samples == 2
 
 
 def test_a_smaller_epsilon_refuses_what_a_larger_one_allows(
-    shards: tuple[Path, list[Sample], Dataset], tmp_path: Path
+    shards: tuple[Path, list[Sample], Layout], tmp_path: Path
 ) -> None:
     source, samples, dataset = shards
     with pytest.raises(ValidationError, match=r"moved by 8 levels; the bound is 7"):
@@ -204,7 +210,7 @@ def test_a_smaller_epsilon_refuses_what_a_larger_one_allows(
 
 
 @pytest.mark.parametrize("keep", [0, 511, 3000, -1024])
-def test_a_cut_shard_is_refused(keep: int, shards: tuple[Path, list[Sample], Dataset], tmp_path: Path) -> None:
+def test_a_cut_shard_is_refused(keep: int, shards: tuple[Path, list[Sample], Layout], tmp_path: Path) -> None:
     source, samples, dataset = shards
     path = rewritten(tmp_path / "out.tar", samples)
     data = path.read_bytes().rstrip(b"\0") if keep < 0 else path.read_bytes()[:keep]

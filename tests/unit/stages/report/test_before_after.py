@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.configuration.plans import protect_plan
 from schemas.config import Config
 from stages.io.images.codecs import Pixels, decode_image
-from stages.io.shards.layout import published_dataset
+from stages.io.shards.layout import published_layout
 from stages.io.store.store import Store
 from stages.protect.protect import protect_shard
 from stages.report.before_after import sample_pairs
@@ -26,7 +27,7 @@ def config(root: Path, image: str = "jpg;png", encoding: str = "png", **override
 def pairs(root: Path, path: Path, settings: Config, count: int) -> list[tuple[str, Pixels, Pixels]]:
     source, ref = builders.shard_ref(path)
     output = Store(str(root / "public"))
-    protect_shard(source, ref, output, settings, builders.generator(), "identity")
+    protect_shard(source, ref, output, protect_plan(settings), builders.perturber(), "identity")
     return sample_pairs(source, ref, output, settings, count)
 
 
@@ -44,9 +45,8 @@ def pairs(root: Path, path: Path, settings: Config, count: int) -> list[tuple[st
 def test_the_published_image_is_found_under_its_new_ending(
     image: str, encoding: str, expected: str, tmp_path: Path
 ) -> None:
-    settings = config(tmp_path, image, encoding)
-    assert published_dataset(settings).image == expected
-    assert published_dataset(settings).members == settings.dataset.members
+    layout = config(tmp_path, image, encoding).dataset.layout
+    assert published_layout(layout, encoding) == layout.model_copy(update={"image": expected})
 
 
 @pytest.mark.parametrize("encoding", ["png", "webp"])

@@ -2,24 +2,22 @@ import base64
 import io
 import re
 from collections import Counter
+from collections.abc import Sequence
 from html.parser import HTMLParser
 
 import numpy as np
 from PIL import Image
 
-from schemas.config import Config
-from schemas.records import (
-    AuditRecord,
-    GeneratorRecord,
-    Quarantined,
-    ShardFailure,
-    ShardProfile,
-    ShardRecord,
-    VictimResult,
-)
+from schemas.config import Config, Requirement
+from schemas.evidence import Evidence
+from schemas.plans import GeneratorSpec
+from schemas.records import GeneratorRecord, Quarantined, ShardFailure, ShardProfile, ShardRecord
 from schemas.stats import Moments
+from stages.audit.verdict import NOT_MEASURED, held_against, reach_verdict
 from stages.report.pictures import difference
 from stages.report.report import build_report
+from stages.report.sections.base import Material
+from tests.evidence import TASKS, Curves, victims
 
 VOID = {"meta", "br", "img", "link", "hr", "input", "path", "use", "rect"}
 
@@ -33,10 +31,7 @@ def make_config(**changes) -> Config:
                 "test_shards": "s3://raw/test.tar",
                 "storage": {"endpoint_url": "https://root:t0psecret@minio.internal:9000"},
             },
-            "tasks": [
-                {"field": "json.shape", "classes": ["disc", "<script>alert(2)</script>"]},
-                {"field": "json.size", "classes": 10},
-            ],
+            "tasks": TASKS,
             "output": "s3://public/scenes",
             "work": "s3://writer:hunter2@private/scenes",
             **changes,
@@ -44,28 +39,8 @@ def make_config(**changes) -> Config:
     )
 
 
-def make_victim(data: str, shape: list[float], size: list[float], seed: int = 0) -> VictimResult:
-    epochs = [{"shape": a, "size": b} for a, b in zip(shape, size, strict=True)]
-    return VictimResult(
-        data=data, backbone="resnet18", seed=seed, samples=9, accuracy=epochs, balanced=epochs, seconds=1
-    )
-
-
-def make_audit(protected: tuple[list[float], list[float]], clean=([0.8, 0.9], [0.6, 0.7])) -> AuditRecord:
-    return AuditRecord(
-        fingerprint="f",
-        chance={"shape": 0.5, "size": 0.1},
-        majority={"shape": 0.6, "size": 0.2},
-        test_samples=100,
-        victims=[
-            make_victim("clean", *clean),
-            make_victim("noise", [0.7, 0.85], [0.5, 0.65]),
-            make_victim("protected", *protected),
-        ],
-    )
-
-
-GOOD = make_audit(([0.55, 0.52], [0.12, 0.11]))
+def evidence(protected: tuple[Curves, Curves], wanted: Sequence[bool] = (True, True)) -> Evidence:
+    return reach_verdict(TASKS, wanted, victims(protected), fingerprint="f")
 
 
 def make_report(**changes) -> str:
@@ -86,8 +61,9 @@ def make_report(**changes) -> str:
             )
         ],
         "generator": GeneratorRecord(
-            fingerprint="f", settings="s", preset="tiny", resolution=64, epsilon=8 / 255, class_counts=[2, 10],
-            protected=[True, True], sha256="b", samples=100, steps=7, seconds=1.0,
+            fingerprint="f", plan="p", sha256="b",
+            spec=GeneratorSpec(preset="tiny", resolution=64, epsilon=8 / 255, tasks=TASKS, protected=[True, True]),
+            samples=100, steps=7, seconds=1.0,
             losses=[{"total": 2.0, "base": 1.0}, {"total": 1.0, "base": 0.5}],
         ),
         "records": [
@@ -97,12 +73,12 @@ def make_report(**changes) -> str:
             )
         ],
         "failures": [],
-        "audit": GOOD,
+        "evidence": evidence(([0.55, 0.52], [0.12, 0.11])),
         "pictures": [("k<script>alert(1)</script>", clean, clean + np.uint8(5))],
         "seconds": {"train": 65.0},
         **changes,
     }  # fmt: skip
-    return build_report(**given)
+    return build_report(Material(**given))
 
 
 class Page(HTMLParser):
@@ -136,14 +112,27 @@ class Page(HTMLParser):
 
 
 def test_verdict_stands_in_words_at_the_top_and_beside_every_task():
-    page = Page(make_report(audit=make_audit(([0.9, 0.9], [0.7, 0.7]))))
+    page = Page(make_report(evidence=evidence(([0.9, 0.9], [0.7, 0.7]))))
     assert "These images are not protected: victims" in page.text
     assert page.text.count("not protected") >= 4
-    assert "left open on purpose" in make_report(config=make_config(protection={"tasks": ["shape"]}))
+    left_open = evidence(([0.55, 0.52], [0.7, 0.7]), wanted=[True, False])
+    assert "left open on purpose" in make_report(evidence=left_open)
+    assert "left open on purpose" not in make_report()
+
+
+def test_evidence_that_falls_short_of_what_was_asked_is_shouted_with_every_reason():
+    held = held_against(evidence(([0.9, 0.9], [0.7, 0.7])), Requirement())
+    assert len(held.shortfalls) == 2
+    page = Page(make_report(evidence=held, records=[]))
+    assert "Not published." in page.text
+    for shortfall in held.shortfalls:
+        assert " ".join(shortfall.split()) in page.text
+    met = held_against(evidence(([0.55, 0.52], [0.12, 0.11])), Requirement())
+    assert "Not published." not in Page(make_report(evidence=met)).text
 
 
 def test_without_an_audit_the_report_says_that_nothing_was_measured():
-    page = Page(make_report(audit=None))
+    page = Page(make_report(evidence=NOT_MEASURED))
     assert "not measured" in page.text
     assert "No audit was run" in page.text
 
@@ -208,10 +197,13 @@ def test_a_broken_bound_and_failed_shards_are_shouted():
         identity="i", name="1.tar", source_sha256="", sha256="", bytes=1, samples=1, max_delta=9,
         psnr=Moments().add(float("inf")), delta=Moments().add(0.0),
     )  # fmt: skip
-    text = Page(make_report(records=[record], failures=[ShardFailure(name="2.tar", stage="s", error="E", message="m")]))
+    failure = ShardFailure(name="2.tar", stage="ingest", error="E", message="m")
+    text = Page(make_report(records=[record], failures=[failure]))
     assert "The bound does not hold" in text.text
     assert "Not complete. 1 of 2 shards" in text.text
     assert "mean ∞ dB" in text.text
+    later = failure.model_copy(update={"name": "0.tar", "stage": "protect"})  # it has a profile
+    assert "Not complete. 1 of 1 shards" in Page(make_report(records=[], failures=[later])).text
 
 
 def test_sections_come_in_the_order_a_decision_needs():
@@ -233,6 +225,6 @@ def test_same_inputs_give_the_same_bytes_but_for_the_seconds():
 
 
 def test_an_empty_run_still_has_a_report():
-    page = Page(make_report(profiles=[], records=[], pictures=[], audit=None))
+    page = Page(make_report(profiles=[], records=[], pictures=[], evidence=NOT_MEASURED))
     assert "0 of 0" in page.text
     assert "No sample was quarantined" in page.text

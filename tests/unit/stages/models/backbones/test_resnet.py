@@ -16,9 +16,10 @@ TRAIN = """
 import torch
 from stages.models.multitask import MultiTaskModel
 from stages.learning.optimise import to_device
+from tests.builders import kinds
 torch.set_num_threads(2)
 for width in (4, 8, 12):
-    model = to_device(MultiTaskModel("resnet18", width=width, class_counts=[3], resolution=16), torch.device("cpu"))
+    model = to_device(MultiTaskModel("resnet18", width=width, kinds=kinds([3]), resolution=16), torch.device("cpu"))
     for count in (3, 11, 13, 33):
         x = torch.rand(count, 16, 16, 3).permute(0, 3, 1, 2)
         for _ in range(4):

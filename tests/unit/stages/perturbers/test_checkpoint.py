@@ -11,8 +11,8 @@ from safetensors.torch import load, save
 from schemas.errors import StoreError, ValidationError
 from schemas.records import GeneratorRecord
 from stages.io.store.store import Store
-from stages.models.checkpoint import cached_generator, load_generator, serialise, weights_name
 from stages.models.generator import Generator
+from stages.perturbers.checkpoint import cached_perturber, load_generator, serialise, weights_name
 from tests import builders
 
 CPU = torch.device("cpu")
@@ -22,12 +22,8 @@ def stored(store: Store, data: bytes, fingerprint: str = "f00d", **changes: Any)
     store.write(weights_name(fingerprint), data)
     values: dict[str, Any] = {
         "fingerprint": fingerprint,
-        "settings": "s",
-        "preset": "tiny",
-        "resolution": 16,
-        "epsilon": 8 / 255,
-        "class_counts": [3, 2],
-        "protected": [True, False],
+        "plan": "p",
+        "spec": generator().spec,
         "sha256": hashlib.sha256(data).hexdigest(),
         "samples": 1,
         "steps": 1,
@@ -43,7 +39,7 @@ def generator(seed: int = 0) -> Generator:
 def delta(of: Generator) -> torch.Tensor:
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        made: torch.Tensor = of(x, torch.tensor([[0, 1], [2, 0]]), torch.tensor([False, True]))
+        made: torch.Tensor = of(x, builders.columns([[0, 1], [2, 0]]), torch.tensor([False, True]))
     return made
 
 
@@ -52,8 +48,7 @@ def test_a_generator_comes_back_with_the_same_delta_frozen_and_in_eval_mode(tmp_
     loaded = load_generator(store, stored(store, serialise(original)), CPU)
     assert not loaded.training
     assert all(not parameter.requires_grad for parameter in loaded.parameters())
-    assert loaded.protected == [True, False]
-    assert loaded.epsilon == original.epsilon
+    assert loaded.spec == original.spec
     torch.testing.assert_close(delta(loaded), delta(original), rtol=0, atol=1e-6)
     for key, value in original.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value), key
@@ -95,13 +90,18 @@ def test_missing_weights_are_a_stores_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"class_counts": [3, 3]}, {"class_counts": [3]}, {"resolution": 32}, {"preset": "small"}]
+    "change",
+    [
+        {"tasks": builders.tasks([3, 3])},
+        {"tasks": builders.tasks([3]), "protected": [True]},
+        {"resolution": 32},
+        {"preset": "small"},
+    ],
+    ids=str,
 )
 def test_weights_that_do_not_fit_the_record_are_never_loaded_in_part(change: dict[str, Any], tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    record = stored(
-        store, serialise(generator()), **{"protected": [True] * len(change.get("class_counts", [3, 2])), **change}
-    )
+    record = stored(store, serialise(generator()), spec=generator().spec.model_copy(update=change))
     with pytest.raises(ValidationError, match="state_dict"):
         load_generator(store, record, CPU)
 
@@ -121,10 +121,12 @@ def test_a_worker_reads_a_generator_once_and_never_hands_out_the_one_before(tmp_
     store = Store(str(tmp_path))
     first = stored(store, serialise(generator(seed=1)), "first")
     second = stored(store, serialise(generator(seed=2)), "second")
-    one = cached_generator(store, first, CPU)
+    one = cached_perturber(store, first, CPU)
+    assert one.fingerprint == first.content
     store.delete(weights_name("first"))
-    assert cached_generator(store, first, CPU) is one
-    other = cached_generator(store, second, CPU)
-    torch.testing.assert_close(delta(other), delta(generator(seed=2)), rtol=0, atol=1e-6)
+    assert cached_perturber(store, first, CPU) is one
+    other = cached_perturber(store, second, CPU)
+    assert other.fingerprint == second.content != first.content
+    torch.testing.assert_close(delta(other.generator), delta(generator(seed=2)), rtol=0, atol=1e-6)
     with pytest.raises(StoreError):
-        cached_generator(store, first, CPU)
+        cached_perturber(store, first, CPU)
