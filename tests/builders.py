@@ -116,6 +116,7 @@ def config(root: Path, **overrides: Any) -> Config:
         "tasks": [{"field": f"json.{name}", "classes": count} for name, count in CLASSES.items()],
         "protection": {"epsilon": "8/255"},
         "train": {
+            "perturber": "generator",
             "method": "em",
             "width": 4,
             "generator": "tiny",
