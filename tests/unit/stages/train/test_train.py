@@ -1,4 +1,4 @@
-"""The training loop: it can be stored between two passes, computes δ once a batch, and stops when a loss is not finite."""
+"""The training loop: stored and loaded it goes on bitwise, δ is computed once a batch, and divergence ends it."""
 
 from __future__ import annotations
 
