@@ -108,11 +108,22 @@ class Protection(Model):
 class Train(Model):
     """How the generator is trained."""
 
-    method: Literal["em", "tap"] = "tap"
-    """Base method: error-minimising (em) or targeted adversarial poisoning (tap)."""
+    perturber: Literal["codes", "generator"] = "codes"
+    """What makes δ: class codes, learned against fresh small networks (strongest against architectures that training
+    never saw, and quick; docs/results.md), or the paper's generator, which also sees the image."""
 
-    backbone: Literal["resnet18"] = "resnet18"
-    """Surrogate model."""
+    rounds: int = Field(default=12, ge=1)
+    """Fresh networks that codes are learned against, one after the other."""
+
+    method: Literal["em", "tap", "sep"] = "em"
+    """Base method of a generator: error-minimising (em), adversarial poisoning (tap), or the same against the snapshots
+    of one training (sep)."""
+
+    targeted: bool = True
+    """Whether `tap` and `sep` pull each image to another class (y' = y + ⌊C/2⌋), or only push it away from its own."""
+
+    backbones: list[Literal["resnet18"]] = Field(default=["resnet18"], min_length=1)
+    """Surrogates of a generator; of several, each step uses the next one."""
 
     width: int = Field(default=64, ge=4, le=256)
     """Channels of the surrogate's first stage; 64 is the standard ResNet, 8–16 trains on a CPU."""
@@ -130,7 +141,7 @@ class Train(Model):
     """Images in a batch."""
 
     surrogate_epochs: int = Field(default=60, ge=1)
-    """Passes of the surrogate over the clean data before the generator starts (tap)."""
+    """Passes of the surrogates over the clean data before the generator starts (tap, sep)."""
 
     augment: list[Literal["crop", "flip"]] = ["crop", "flip"]
     """Augmentation of surrogates and victims; leave `flip` out where a task speaks of left and right."""

@@ -15,15 +15,46 @@ MtlueError                 1
 
 from __future__ import annotations
 
+from typing import Self
+
+
+def place(shard: str | None, key: str | None) -> str:
+    """How every message begins that is about one shard, one sample or both.
+
+    >>> place("train-0.tar", "s1")
+    "shard train-0.tar: sample 's1': "
+    """
+    return ("" if shard is None else f"shard {shard}: ") + ("" if key is None else f"sample {key!r}: ")
+
 
 class MtlueError(Exception):
-    """Base of every error that mtlue raises on purpose; its text names the thing, the value found and the mend."""
+    """Base of every error that mtlue raises on purpose; its text names the thing, the value found and the mend.
+
+    Args:
+        problem: what was found and what to do, without the names of shard and sample.
+        shard: the shard that it is about, where whoever raises the error knows it; else callers add it with `at`.
+        key: the sample's key, likewise.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, problem: str, *, shard: str | None = None, key: str | None = None) -> None:
+        super().__init__(problem)
+        self.problem, self.shard, self.key = problem, shard, key
+
+    @property
+    def message(self) -> str:
+        """The whole text: `shard x: sample 'k': …`."""
+        return place(self.shard, self.key) + self.problem
+
+    def __str__(self) -> str:
+        return self.message
+
+    def at(self, *, shard: str | None = None, key: str | None = None) -> Self:
+        """This error, with what it lacks of its place filled in; what it knows itself stays."""
+        self.shard = shard if self.shard is None else self.shard
+        self.key = key if self.key is None else self.key
+        return self
 
 
 class ConfigError(MtlueError):
@@ -49,12 +80,10 @@ class SampleError(MtlueError):
         reason: short machine-readable word (`corrupt-image`, `label-out-of-range`, …), the key of every count.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, problem: str, *, shard: str | None = None, key: str | None = None) -> None:
+        super().__init__(problem, shard=shard, key=key)
+        self.args = (reason, problem)  # what a pickled error is built from again, in another process
         self.reason = reason
-
-    def __reduce__(self) -> tuple[type[SampleError], tuple[str, str]]:
-        return SampleError, (self.reason, self.message)
 
 
 class StoreError(MtlueError):

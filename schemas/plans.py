@@ -52,8 +52,10 @@ class IngestPlan(Plan):
 class GeneratorSpec(Plan):
     """The network that makes δ, without its weights."""
 
-    preset: str
-    """Widths of encoder, embeddings and decoder."""
+    network: str = "generator"
+    """`generator` (encoder, embeddings, decoder) or `codes`."""
+    preset: str = ""
+    """Widths of encoder, embeddings and decoder; empty where there are none."""
     resolution: int
     """R in pixels."""
     epsilon: float
@@ -78,7 +80,8 @@ class TrainPlan(Plan):
     def spec(self) -> GeneratorSpec:
         """The network that is trained."""
         return GeneratorSpec(
-            preset=self.train.generator,
+            network=self.train.perturber,
+            preset=self.train.generator if self.train.perturber == "generator" else "",
             resolution=self.train.resolution,
             epsilon=self.epsilon,
             tasks=self.tasks,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.errors import SampleError, place
 from schemas.fingerprints import fingerprint
 from schemas.plans import GeneratorSpec
 from schemas.stats import Moments
@@ -45,7 +49,29 @@ class Quarantined(Record):
     reason: str
     """Short word, such as `corrupt-image`."""
     message: str
-    """What was found and what to do."""
+    """What was found and what to do; begins with the names of shard and sample."""
+
+    @classmethod
+    def of(cls, error: SampleError, *, shard: str, key: str) -> Self:
+        """The record of a sample's error."""
+        return cls(shard=shard, key=key, reason=error.reason, message=error.at(shard=shard, key=key).message)
+
+    @property
+    def problem(self) -> str:
+        """The message without the names of shard and sample."""
+        return self.message.removeprefix(place(self.shard, self.key))
+
+
+def once_each(samples: Iterable[Quarantined]) -> list[Quarantined]:
+    """Every sample and reason once, by shard and key; the first that is told stays.
+
+    Protecting meets again what ingest has met. A shard counts as the same under its input's and its output's name: no
+    two inputs are published under one name.
+    """
+    seen: dict[tuple[str, str, str], Quarantined] = {}
+    for sample in samples:
+        seen.setdefault((output_name(sample.shard), sample.key, sample.reason), sample)
+    return [seen[place] for place in sorted(seen)]
 
 
 class ShardProfile(Record):
@@ -133,6 +159,7 @@ class ShardFailure(Record):
     error: str
     """Class of the error."""
     message: str
+    """What was found and what to do; begins with the shard's name."""
 
 
 class LeftOut(Record):

@@ -60,13 +60,11 @@ def run_figures(result: RunResult) -> dict[str, Any]:
 
 def run_lines(result: RunResult) -> list[str]:
     """What `mtlue run` prints last."""
-    from pipeline.state.left_out import failure_text
-
     figures = run_figures(result)
     lines = []
     if figures["quarantined"]:
         lines.append(f"left out    {figures['quarantined']} samples, listed in left-out.json in `work`")
-    lines += [f"failed      {failure_text(failure)}" for failure in result.failures]
+    lines += [f"failed      {failure.message}" for failure in result.failures]
     done = f" ({result.done_before} done before)" if result.done_before else ""
     lines += [
         f"shards      {figures['shards']}{done}",

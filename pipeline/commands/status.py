@@ -43,7 +43,6 @@ def status_of(config: Config) -> Status:
     from pipeline.state.generators import fitting_generator
     from pipeline.state.lease import holder_of
     from pipeline.state.ledger import Ledger
-    from pipeline.state.left_out import failure_text
     from pipeline.state.places import LEFT_OUT, Places
     from schemas.records import LeftOut
     from stages.publish.manifest import MANIFEST
@@ -63,7 +62,7 @@ def status_of(config: Config) -> Status:
     return Status(
         planned=len(places.shards),
         committed=committed,
-        failed={failure.name: failure_text(failure) for failure in left_out.failures},
+        failed={failure.name: failure.message for failure in left_out.failures},
         quarantined=dict(sorted(reasons.items())),
         generator=generator.fingerprint if generator else None,
         manifest=places.output.stat(MANIFEST) is not None,

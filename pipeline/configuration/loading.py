@@ -22,6 +22,7 @@ from yaml.reader import ReaderError
 from pipeline.configuration.problems import Place, dotted, explain, show
 from schemas.config import Config
 from schemas.errors import ConfigError
+from schemas.secrets import holds_password
 
 DEFAULT_NAME = "pipeline.yaml"
 
@@ -33,7 +34,6 @@ output: s3://my-bucket/protected/
 """A complete configuration, for messages: the three keys that have no default."""
 
 SECRET_KEY = re.compile(r"key|secret|token|passw|credential|signature", re.IGNORECASE)
-PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 SECRETS_ELSEWHERE = (
     "credentials come only from environment variables (S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY); remove it here"
 )
@@ -187,7 +187,7 @@ def _secrets(data: Any) -> Iterator[Place]:
     seen: set[int] = set()  # with YAML's anchors a mapping may hold itself
     while waiting:
         place, value = waiting.pop()
-        if isinstance(value, str) and PASSWORD_IN_URL.search(value):
+        if isinstance(value, str) and holds_password(value):
             yield place
         if not isinstance(value, dict | list) or id(value) in seen:
             continue

@@ -9,7 +9,6 @@ from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import audit_plan, victim_plan
 from pipeline.driver.ingest import ingest_all
-from pipeline.state.left_out import failure_text
 from pipeline.state.places import Places
 from pipeline.steps.victim import victim_step
 from schemas.config import Audit, Config
@@ -116,7 +115,7 @@ class Auditor:
             self.executor, self.reporter, version.source, version.shards, self.places.work, version.plan, what
         )
         if failures:
-            raise ValidationError(f"{what}: {failure_text(failures[0])}")
+            raise ValidationError(f"{what}: {failures[0].message}")
         return _cached(profiles)
 
     def _plans(self, data: str) -> list[VictimPlan]:

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
-from pipeline.state.left_out import failure_of, failure_text
+from pipeline.state.left_out import failure_of
 from pipeline.state.places import shard_object
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
 from schemas.plans import IngestPlan
-from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef
+from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, once_each
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store
 
@@ -50,7 +50,7 @@ def ingest_all(
                 raise outcome.error
             if outcome.error is not None:
                 failures.append(failure_of(outcome.name, what, outcome.error))
-                reporter.say(f"{what}: {failure_text(failures[-1])}")
+                reporter.say(f"{what}: {failures[-1].message}")
             elif outcome.result is not None:
                 work.write(objects[outcome.name], outcome.result.model_dump_json().encode())
                 profiles[outcome.name] = outcome.result
@@ -68,7 +68,7 @@ def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: S
         QuarantineError: too many samples are left out.
     """
     if not profiles:
-        raise InputError(f"none of the {len(failures)} shards could be read; the first: {failure_text(failures[0])}")
+        raise InputError(f"none of the {len(failures)} shards could be read; the first: {failures[0].message}")
     check_quarantined(config, [left_out for profile in profiles for left_out in profile.quarantined], profiles)
     if not any(profile.samples for profile in profiles):
         raise InputError(f"the {len(profiles)} shards hold no sample; check dataset.shards and dataset.image")
@@ -93,12 +93,11 @@ def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: S
 
 def check_quarantined(config: Config, quarantined: Sequence[Quarantined], profiles: Sequence[ShardProfile]) -> None:
     """Raise QuarantineError when more samples are left out than `protect.max_quarantined` allows."""
-    left_out = len({(sample.shard, sample.key, sample.reason) for sample in quarantined})
+    left_out = once_each(quarantined)
     total = sum(profile.samples + len(profile.quarantined) for profile in profiles)
-    if left_out > config.protect.max_quarantined * total:
-        first = quarantined[0]
+    if len(left_out) > config.protect.max_quarantined * total:
         raise QuarantineError(
-            f"{left_out} of {total} samples would be left out, more than protect.max_quarantined "
-            f"({config.protect.max_quarantined:g}) allows; the first: shard {first.shard}: {first.message}. "
+            f"{len(left_out)} of {total} samples would be left out, more than protect.max_quarantined "
+            f"({config.protect.max_quarantined:g}) allows; the first: {left_out[0].message}. "
             "All are listed in left-out.json in `work`; mend them, or raise the limit"
         )

@@ -8,7 +8,7 @@ from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger, identity_of
-from pipeline.state.left_out import failure_of, failure_text
+from pipeline.state.left_out import failure_of
 from pipeline.state.places import Places
 from pipeline.steps.protect import protect_step
 from schemas.errors import GeneratorError, InputError, LeaseError, RefusedInputError
@@ -49,12 +49,12 @@ def protect_all(
                 raise outcome.error
             if outcome.error is not None:
                 failures.append(failure_of(outcome.name, "protect", outcome.error))
-                reporter.say(f"protect: {failure_text(failures[-1])}")
+                reporter.say(f"protect: {failures[-1].message}")
             elif outcome.result is not None:
                 ledger.add(outcome.result)
                 done.append(outcome.result)
             step.advance()
     failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
     if not done:
-        raise InputError(f"no shard could be protected; the first: {failure_text(failures[0])}")
+        raise InputError(f"no shard could be protected; the first: {failures[0].message}")
     return sorted(done, key=lambda record: record.name), before, failures

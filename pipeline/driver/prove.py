@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.cluster.executor import Job
 from pipeline.configuration.plans import protect_plan
 from pipeline.driver.audit import Auditor
-from pipeline.state.left_out import failure_of, failure_text
+from pipeline.state.left_out import failure_of
 from pipeline.steps.protect import protect_step
 from schemas.errors import GeneratorError, RefusedInputError, ValidationError
 from schemas.evidence import Evidence
@@ -76,7 +76,7 @@ def _protect(
             if isinstance(outcome.error, RefusedInputError | GeneratorError):
                 raise outcome.error
             if outcome.error is not None:
-                raise ValidationError(f"prove: {failure_text(failure_of(outcome.name, 'prove', outcome.error))}")
+                raise ValidationError(f"prove: {failure_of(outcome.name, 'prove', outcome.error).message}")
             step.advance()
 
 

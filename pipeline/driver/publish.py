@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pipeline.state.places import REPORT, Places
 from schemas.config import Config
 from schemas.fingerprints import fingerprint
-from schemas.records import Manifest
+from schemas.records import Manifest, ShardRecord
+from stages.io.store.store import Store
 from stages.publish.card import dataset_card
 from stages.publish.croissant import croissant
 from stages.publish.manifest import MANIFEST, build_manifest
@@ -17,6 +20,7 @@ from stages.publish.wids import wids_index
 from stages.report.before_after import Pair, sample_pairs
 from stages.report.report import build_report
 from stages.report.sections.base import Material
+from stages.verify.reading import check_as_user_reads
 
 
 def publish(config: Config, places: Places, told: Material, *, changed: bool) -> Manifest:
@@ -24,6 +28,9 @@ def publish(config: Config, places: Places, told: Material, *, changed: bool) ->
 
     Args:
         changed: a shard was published in this run; else nothing is read or written that is there already.
+
+    Raises:
+        ValidationError: a user could not read what was published; no manifest lists it then.
     """
     manifest = build_manifest(config.name, told.records)
     published = {
@@ -36,9 +43,15 @@ def publish(config: Config, places: Places, told: Material, *, changed: bool) ->
     if stale or places.work.stat(REPORT) is None:
         first = next(ref for ref in places.shards if ref.output_name == told.records[0].name)
         write_report(places, told, sample_pairs(places.source, first, places.output, config))
-    for name, data in published.items():
-        if changed or places.output.stat(name) is None or places.output.read(name) != data:
-            places.output.write(name, data)
+    pending = {
+        name: data
+        for name, data in published.items()
+        if changed or places.output.stat(name) is None or places.output.read(name) != data
+    }
+    if MANIFEST in pending:
+        _check_one_shard(places.output, told.records)
+    for name, data in pending.items():
+        places.output.write(name, data)
     return manifest
 
 
@@ -55,3 +68,16 @@ def write_report(places: Places, told: Material, pictures: Sequence[Pair]) -> No
 def _written(told: Material) -> str:
     """Name of the mark that the report tells this evidence."""
     return f"report.{fingerprint([told.evidence.fingerprint, told.evidence.shortfalls])}.told"
+
+
+def _check_one_shard(output: Store, records: Sequence[ShardRecord]) -> None:
+    """Read the smallest shard as a user would, from where it is published; `mtlue verify` reads them all.
+
+    Raises:
+        ValidationError: webdataset does not find in it what was published.
+    """
+    name = min(records, key=lambda record: record.bytes).name
+    with TemporaryDirectory(prefix="mtlue-publish-") as directory:
+        path = Path(directory, "protected.tar")
+        output.get(name, path)
+        check_as_user_reads(path, name)

@@ -31,6 +31,7 @@ from schemas.records import (
     ShardFailure,
     ShardProfile,
     ShardRecord,
+    once_each,
 )
 from stages.audit.verdict import NOT_MEASURED
 from stages.publish.manifest import MANIFEST, read_manifest
@@ -175,8 +176,7 @@ class Run:
         """Write what was left out, and why, to `work`; also when there is nothing, so that the file is always true."""
         found = [sample for profile in profiles for sample in profile.quarantined]
         found += [sample for record in records for sample in record.quarantined]
-        once = {(sample.shard, sample.key, sample.reason): sample for sample in found}
-        quarantined = [once[place] for place in sorted(once)]
+        quarantined = once_each(found)
         left_out = LeftOut(quarantined=quarantined, failures=self.failures)
         self.places.work.write(LEFT_OUT, left_out.model_dump_json(indent=1).encode())
         return quarantined

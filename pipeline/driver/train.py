@@ -35,7 +35,7 @@ def train_or_find(
             )
         return current
     tables = [profile.cache for profile in profiles if profile.cache]
-    with reporter.step("train", plan.train.epochs, "epochs") as step:
+    with reporter.step("train", plan.train.epochs, "passes") as step:
         record = executor.stream(
             train_step,
             (work, tables, plan, state),

@@ -13,7 +13,7 @@ from schemas.records import GeneratorRecord
 from stages.io.store.store import Store
 from stages.perturbers.checkpoint import serialise, weights_name
 from stages.perturbers.generator import GeneratorPerturber
-from stages.train.train import train_generator
+from stages.train.registry import MAKINGS
 
 
 def train_step(
@@ -26,7 +26,7 @@ def train_step(
     """
     with TemporaryDirectory(prefix="mtlue-train-") as directory:
         table = fetch_table(work, tables, Path(directory, "train"), plan.tasks)
-        trained = train_generator(table, plan, device(), report)
+        trained = MAKINGS[plan.train.perturber].train(table, plan, device(), report)
     data = serialise(trained.generator)
     GeneratorPerturber(trained.generator, "new")  # tries it
     work.write(weights_name(fingerprint), data)

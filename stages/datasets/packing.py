@@ -1,6 +1,5 @@
 """Packing samples into tar shards in a store: deterministic, atomic, and done once for the same parameters."""
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -11,6 +10,7 @@ from pydantic import Field, ValidationError
 from schemas.errors import ConfigError
 from schemas.records import ManifestShard, Record
 from stages.io.shards.tar import TarWriter
+from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
 
 PackedSample = tuple[str, list[tuple[str, bytes]]]
@@ -144,9 +144,7 @@ def _write_shard(samples: Iterable[PackedSample], path: Path, name: str) -> Mani
             for field, data in members:
                 writer.add(f"{key}.{field}", data)
             count += 1
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return ManifestShard(name=name, bytes=path.stat().st_size, sha256=digest, samples=count)
+    return ManifestShard(name=name, bytes=path.stat().st_size, sha256=file_sha256(path), samples=count)
 
 
 def _write_record(store: Store, prefix: str, record: ImportRecord) -> None:

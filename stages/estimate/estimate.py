@@ -15,13 +15,12 @@ from schemas.records import ShardRef
 from stages.ingest.ingest import profile_shard
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, open_table
-from stages.methods.registry import METHODS
-from stages.models.generator import Generator
 from stages.perturbers.generator import GeneratorPerturber
+from stages.perturbers.registry import network_of
 from stages.protect.protect import write_protected
 from stages.protect.validate import validate_shard
 from stages.tasks.registry import kinds_of
-from stages.train.train import train_generator
+from stages.train.registry import MAKINGS
 
 MEASURED_SAMPLES = 64
 """Samples of the shard that are really protected and checked."""
@@ -64,7 +63,7 @@ def estimate_shard(
         profile = profile_shard(local, ref.name, table, sampled)
         if not profile.samples:
             raise InputError(f"shard {ref.name}: no sample can be protected; run `mtlue run` for the reasons")
-        perturber = GeneratorPerturber(Generator(train.spec).eval(), "untrained")
+        perturber = GeneratorPerturber(network_of(train.spec).eval(), "untrained")
         write_protected(local, ref.name, protected, protect, perturber, limit=1)  # prepares kernels; not counted
         started = time.process_time()
         written = write_protected(local, ref.name, protected, protect, perturber, limit=MEASURED_SAMPLES)
@@ -83,13 +82,14 @@ def estimate_shard(
 
 def _train_seconds(table: ImageTable, plan: TrainPlan) -> float:
     """Seconds of a whole training on this table, from the marginal cost of one more pass of each of its phases."""
-    phases = METHODS[plan.train.method].phases
+    making = MAKINGS[plan.train.perturber]
+    phases = making.phases(plan.train)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def trial(longer: str = "") -> float:
         passes = {phase.setting: 2 if phase.setting == longer else 1 for phase in phases}
         shorter = plan.model_copy(update={"train": plan.train.model_copy(update=passes)})
-        return train_generator(table, shorter, device).seconds
+        return making.train(table, shorter, device).seconds
 
     trial()  # the first one prepares kernels; it is not counted
     base = trial()

@@ -52,19 +52,14 @@ def read_decoded(
             continue
         try:
             image = image_member(found, dataset)
-            yield found, ReadSample(found, decode(image.data, found.key, dataset), labels_of(found, tasks))
+            yield (
+                found,
+                ReadSample(found, decode_image(image.data, max_pixels=dataset.max_pixels), labels_of(found, tasks)),
+            )
         except SampleError as error:
-            yield found, Quarantined(shard=name, key=found.key, reason=error.reason, message=error.message)
+            yield found, Quarantined.of(error, shard=name, key=found.key)
         except RefusedInputError as error:
-            raise RefusedInputError(f"shard {name}: {error.message}") from None
-
-
-def decode(data: bytes, key: str, dataset: Layout) -> Decoded:
-    """Decode an image; the error names the sample."""
-    try:
-        return decode_image(data, max_pixels=dataset.max_pixels)
-    except SampleError as error:
-        raise SampleError(error.reason, f"sample {key!r}: {error.message}") from None
+            raise error.at(shard=name) from None
 
 
 def select_keys(path: Path, name: str, dataset: Layout, limit: int) -> frozenset[str] | None:

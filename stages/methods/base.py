@@ -1,6 +1,6 @@
 """The contract of a base method, and what every method is given.
 
-A method says what is minimised on perturbed images; the loop (`stages/train/train.py`) owns δ: it computes δ once a
+A method says what is minimised on perturbed images; the loop (`stages/train/generator.py`) owns δ: it computes δ once a
 batch, gives the method x + δ, and carries the gradient of the method's terms back into the generator. To add one: a
 file with a class that derives from `BaseMethod`, and a line in `registry.py`.
 """
@@ -51,15 +51,17 @@ class Context:
     weighting: Weighting = field(default_factory=Equal)
     """Of the surrogates' task losses."""
 
-    def new_surrogate(self) -> MultiTaskModel:
-        """A fresh surrogate on the run's device."""
-        model = MultiTaskModel(
-            self.settings.backbone,
-            width=self.settings.width,
-            kinds=self.kinds,
-            resolution=self.settings.resolution,
-        )
-        return to_device(model, self.device)
+    def new_surrogates(self) -> list[MultiTaskModel]:
+        """Fresh surrogates on the run's device, one of each architecture."""
+        return [
+            to_device(
+                MultiTaskModel(
+                    backbone, width=self.settings.width, kinds=self.kinds, resolution=self.settings.resolution
+                ),
+                self.device,
+            )
+            for backbone in self.settings.backbones
+        ]
 
     def batches(self) -> Iterator[Batch]:
         """One pass over the table in random order, on the run's device."""
@@ -70,12 +72,20 @@ class Context:
         delta_BCHW: torch.Tensor = self.generator(batch.x_BCHW, batch.labels, batch.gray_B)
         return (batch.x_BCHW + delta_BCHW).clamp(0, 1)
 
-    def surrogate_loss(
-        self, model: MultiTaskModel, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
-        """Mean loss of the protected tasks on augmented images."""
-        outputs = model(augment(x_BCHW, self.settings.augment, self.rng))
-        return mean_loss(outputs, labels, self.kinds, self.protected)
+    def augmented(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Images as a victim would see them in training."""
+        return augment(x_BCHW, self.settings.augment, self.rng)
+
+    def loss(self, model: MultiTaskModel, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Mean loss of the protected tasks."""
+        return mean_loss(model(x_BCHW), labels, self.kinds, self.protected)
+
+    def adversarial_loss(self, model: MultiTaskModel, x_BCHW: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """L(F(x), y') with targets y' of another class; untargeted: -L(F(x), y)."""
+        if not self.settings.targeted:
+            return -self.loss(model, x_BCHW, batch.labels)
+        targets = [kind.target(label) for kind, label in zip(self.kinds, batch.labels, strict=True)]
+        return self.loss(model, x_BCHW, targets)
 
     def surrogate_step(
         self, model: MultiTaskModel, optimisation: Optimisation, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]
@@ -83,7 +93,7 @@ class Context:
         """One step of a surrogate in train mode on every task's labels."""
         model.train()
         optimisation.clear()
-        outputs = model(augment(x_BCHW, self.settings.augment, self.rng))
+        outputs = model(self.augmented(x_BCHW))
         self.weighting.backward(task_losses(outputs, labels, self.kinds))
         optimisation.step()
 

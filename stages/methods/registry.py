@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stages.methods.base import BaseMethod
 from stages.methods.em import ErrorMinimising
+from stages.methods.sep import SelfEnsemble
 from stages.methods.tap import TargetedPoisoning
 
-METHODS: dict[str, type[BaseMethod]] = {"em": ErrorMinimising, "tap": TargetedPoisoning}
+METHODS: dict[str, type[BaseMethod]] = {"em": ErrorMinimising, "sep": SelfEnsemble, "tap": TargetedPoisoning}

@@ -6,13 +6,14 @@ import hashlib
 
 import torch
 from safetensors.torch import load, save
+from torch import nn
 
 from schemas.errors import ValidationError
 from schemas.records import GeneratorRecord
 from stages.io.store.store import Store
 from stages.learning.optimise import to_device
-from stages.models.generator import Generator
 from stages.perturbers.generator import GeneratorPerturber
+from stages.perturbers.registry import network_of
 
 
 def weights_name(fingerprint: str) -> str:
@@ -20,12 +21,12 @@ def weights_name(fingerprint: str) -> str:
     return f"generators/{fingerprint}.safetensors"
 
 
-def serialise(generator: Generator) -> bytes:
+def serialise(generator: nn.Module) -> bytes:
     """Weights as safetensors; the same weights give the same bytes."""
     return save({name: value.contiguous() for name, value in generator.state_dict().items()})
 
 
-def load_generator(store: Store, record: GeneratorRecord, device: torch.device) -> Generator:
+def load_generator(store: Store, record: GeneratorRecord, device: torch.device) -> nn.Module:
     """The generator of a record, in eval mode on a device.
 
     Raises:
@@ -37,7 +38,7 @@ def load_generator(store: Store, record: GeneratorRecord, device: torch.device) 
             f"{store.join(weights_name(record.fingerprint))}: the weights are not those that were trained "
             "(sha256 differs); restore the file, or train again with --retrain"
         )
-    generator = Generator(record.spec)
+    generator = network_of(record.spec)
     try:
         generator.load_state_dict(load(data), strict=True)
     except RuntimeError as error:

@@ -1,13 +1,15 @@
-"""The trained generator as a perturber."""
+"""A trained network as a perturber."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
+from torch import nn
 
 from schemas.errors import GeneratorError
-from stages.models.generator import Generator
+from schemas.plans import GeneratorSpec
 from stages.perturbers.base import MEND, check_delta
 from stages.tasks.registry import kinds_of
 
@@ -16,20 +18,21 @@ PROBES = 4
 
 
 class GeneratorPerturber:
-    """A generator in eval mode.
+    """A network in eval mode that is called with images, labels and gray flags.
 
     Args:
-        generator: trained; on the device where δ is computed.
+        generator: trained, with its specification as `spec`; on the device where δ is computed.
         fingerprint: SHA-256 of its weights and specification.
 
     Raises:
         GeneratorError: its weights or its δ are not finite, its δ is constant, or the same for all images and labels.
     """
 
-    def __init__(self, generator: Generator, fingerprint: str) -> None:
+    def __init__(self, generator: nn.Module, fingerprint: str) -> None:
         self.generator = generator
         self.fingerprint = fingerprint
-        self.resolution, self.epsilon = generator.spec.resolution, generator.spec.epsilon
+        self.spec = cast(GeneratorSpec, generator.spec)
+        self.resolution, self.epsilon = self.spec.resolution, self.spec.epsilon
         self._try()
 
     def delta(
@@ -51,7 +54,7 @@ class GeneratorPerturber:
         rng = torch.Generator().manual_seed(0)
         views_BCRR = torch.rand(PROBES, 3, self.resolution, self.resolution, generator=rng)
         views_BCRR = views_BCRR.contiguous(memory_format=torch.channels_last)
-        labels = [kind.examples(PROBES) for kind in kinds_of(self.generator.spec.tasks)]
+        labels = [kind.examples(PROBES) for kind in kinds_of(self.spec.tasks)]
         keys = [f"probe {number}" for number in range(PROBES)]
         delta_BCRR = check_delta(self.delta(views_BCRR, labels, torch.zeros(PROBES, dtype=torch.bool), keys), keys)
         if bool((delta_BCRR == delta_BCRR[:1]).all()):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -81,7 +80,7 @@ def protect_shard(
         )
         if measured.samples != written.samples:
             raise ValidationError(
-                f"shard {ref.name}: {written.samples} samples were written, {measured.samples} read again"
+                f"{written.samples} samples were written, {measured.samples} read again", shard=ref.name
             )
         record = ShardRecord(
             identity=identity,
@@ -149,20 +148,12 @@ def _encoded(
             key = sample.sample.key
             try:
                 measure_change(key, sample.image.pixels, pixels, plan.epsilon)
-                image = _encode(pixels, key, plan.encoding)
+                image = encode_image(pixels, plan.encoding)
                 yield published_members(sample.sample, plan.layout, image, plan.encoding), sample
             except SampleError as error:
-                found = Quarantined(shard=name, key=key, reason=error.reason, message=error.message)
-                _leave_out(found, plan, written)
+                _leave_out(Quarantined.of(error, shard=name, key=key), plan, written)
             except RefusedInputError as error:
-                raise RefusedInputError(f"shard {name}: {error.message}") from None
-
-
-def _encode(pixels_HWC: Pixels, key: str, encoding: Literal["png", "webp"]) -> bytes:
-    try:
-        return encode_image(pixels_HWC, encoding)
-    except SampleError as error:
-        raise SampleError(error.reason, f"sample {key!r}: {error.message}") from None
+                raise error.at(shard=name) from None
 
 
 def perturb_batch(batch: list[ReadSample], tasks: Sequence[Task], perturber: Perturber) -> list[Pixels]:
@@ -186,5 +177,5 @@ def perturb_batch(batch: list[ReadSample], tasks: Sequence[Task], perturber: Per
 
 def _leave_out(found: Quarantined, plan: ProtectPlan, written: Written) -> None:
     if plan.on_error == "fail":
-        raise InputError(f"shard {found.shard}: {found.message} (protect.on_error is `fail`)")
+        raise InputError(f"{found.problem} (protect.on_error is `fail`)", shard=found.shard, key=found.key)
     written.quarantined.append(found)

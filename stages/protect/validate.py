@@ -12,10 +12,9 @@ from schemas.config import Layout
 from schemas.errors import SampleError, ValidationError
 from schemas.records import Quarantined
 from schemas.stats import Moments, psnr
-from stages.ingest.reading import decode
-from stages.io.images.codecs import Pixels, same_layout
+from stages.io.images.codecs import Pixels, decode_image, same_layout
 from stages.io.images.pixels import bound_of, has_alpha, peak_of
-from stages.io.shards.layout import image_member
+from stages.io.shards.layout import image_member, published_field
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
 
@@ -45,19 +44,20 @@ def measure_change(key: str, clean_HWC: Pixels, protected_HWC: Pixels, epsilon: 
     if clean_HWC.shape != protected_HWC.shape or clean_HWC.dtype != protected_HWC.dtype:
         raise SampleError(
             "layout",
-            f"sample {key!r}: the protected image is {protected_HWC.shape} {protected_HWC.dtype}, "
+            f"the protected image is {protected_HWC.shape} {protected_HWC.dtype}, "
             f"the input {clean_HWC.shape} {clean_HWC.dtype}",
+            key=key,
         )
     colours = clean_HWC.shape[2] - has_alpha(clean_HWC)
     change = protected_HWC.astype(np.int32) - clean_HWC.astype(np.int32)
     if change[:, :, colours:].any():
-        raise SampleError("out-of-bound", f"sample {key!r}: the alpha channel changed")
+        raise SampleError("out-of-bound", "the alpha channel changed", key=key)
     size = np.abs(change[:, :, :colours])
     largest, bound = int(size.max()), bound_of(clean_HWC, epsilon)
     if largest > bound:
-        raise SampleError("out-of-bound", f"sample {key!r}: a pixel moved by {largest} levels; the bound is {bound}")
+        raise SampleError("out-of-bound", f"a pixel moved by {largest} levels; the bound is {bound}", key=key)
     if largest == 0:
-        raise SampleError("unchanged", f"sample {key!r}: the protected image is the input; too small, or ε too small")
+        raise SampleError("unchanged", "the protected image is the input; too small, or ε too small", key=key)
     level = peak_of(clean_HWC) / 255
     squared = float(np.square(size, dtype=np.float64).mean()) / level**2
     return int(np.ceil(largest / level)), float(size.mean()) / level, squared
@@ -83,15 +83,15 @@ def validate_shard(
     for sample in _protected_samples(protected, source_name, dataset):
         original = next((candidate for candidate in inputs if candidate.key == sample.key), None)
         if original is None:
-            raise ValidationError(f"shard {source_name}: sample {sample.key!r} is not in the input, or out of order")
+            raise ValidationError(f"sample {sample.key!r} is not in the input, or out of order", shard=source_name)
         try:
             clean = image_member(original, dataset)
             image = _compare_members(original, sample, clean, dataset, encoding)
-            decoded = decode(clean.data, sample.key, dataset).pixels
-            again = decode(image.data, sample.key, dataset).pixels
+            decoded = decode_image(clean.data, max_pixels=dataset.max_pixels).pixels
+            again = decode_image(image.data, max_pixels=dataset.max_pixels).pixels
             largest, mean, squared = measure_change(sample.key, decoded, same_layout(again, decoded.shape[2]), epsilon)
         except (SampleError, ValidationError) as error:
-            raise ValidationError(f"shard {source_name}: {error.message}") from None
+            raise ValidationError(error.problem, shard=source_name, key=sample.key) from None
         measured.samples += 1
         measured.max_delta = max(measured.max_delta, largest)
         measured.psnr = measured.psnr.add(psnr(squared))
@@ -102,25 +102,27 @@ def validate_shard(
 def _protected_samples(path: Path, name: str, dataset: Layout) -> Iterator[Sample]:
     for found in read_samples(path, name if name.lower().endswith(".tar") else f"{name}.tar", dataset):
         if isinstance(found, Quarantined):
-            raise ValidationError(f"shard {name}: protected sample {found.key!r}: {found.message}")
+            raise ValidationError(found.problem, shard=name, key=found.key)
         yield found
 
 
 def _compare_members(original: Sample, protected: Sample, clean: Member, dataset: Layout, encoding: str) -> Member:
-    """The protected image's member, after every other member was compared with the input's."""
+    """The protected image's member, after every other member was compared with the input's.
+
+    Raises:
+        ValidationError: names what differs; the caller adds shard and sample.
+    """
     expected = [member for member in original.members if member is clean or dataset.members.get(member.field) != "drop"]
     if len(expected) != len(protected.members):
         raise ValidationError(
-            f"sample {protected.key!r} has members {[member.field for member in protected.members]}, "
+            f"it has members {[member.field for member in protected.members]}, "
             f"expected {[member.field for member in expected]}"
         )
     for before, after in zip(expected, protected.members, strict=True):
         if before is not clean and (before.field != after.field or before.data != after.data):
-            raise ValidationError(f"sample {protected.key!r}: member {before.field!r} is not the input's")
+            raise ValidationError(f"member {before.field!r} is not the input's")
     image = protected.members[expected.index(clean)]
-    head, dot, _ = clean.field.rpartition(".")
-    if image.field != f"{head}{dot}{encoding}":
-        raise ValidationError(
-            f"sample {protected.key!r}: the image is named {image.field!r}, expected {head + dot + encoding!r}"
-        )
+    name = published_field(clean.field, encoding)
+    if image.field != name:
+        raise ValidationError(f"the image is named {image.field!r}, expected {name!r}")
     return image

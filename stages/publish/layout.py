@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from schemas.config import Config
 from schemas.records import ShardProfile
 from schemas.tasks import Task
+from stages.io.shards.layout import published_field
 
 
 def image_fields(config: Config, profiles: Sequence[ShardProfile]) -> list[str]:
-    """Member fields under which published images are found: `jpg` becomes `png`, `left.jpg` becomes `left.png`."""
+    """Member fields under which published images are found, each once."""
     if _from_parquet(profiles):
         return [config.protect.encoding]
-    stems = [field.rpartition(".")[0] for field in config.dataset.image_fields]
-    return list(dict.fromkeys(f"{stem}.{config.protect.encoding}".lstrip(".") for stem in stems))
+    encoding = config.protect.encoding
+    return list(dict.fromkeys(published_field(field, encoding) for field in config.dataset.image_fields))
 
 
 def label_place(task: Task, profiles: Sequence[ShardProfile]) -> tuple[str, tuple[str, ...]]:

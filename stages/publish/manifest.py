@@ -25,8 +25,9 @@ def build_manifest(name: str, records: Sequence[ShardRecord]) -> Manifest:
     for before, after in pairwise(ordered):
         if before.name == after.name:
             raise ValidationError(
-                f"shard {after.name}: the ledger holds two records (identities {before.identity} and "
-                f"{after.identity}); keep the one of the present configuration only"
+                f"the ledger holds two records (identities {before.identity} and {after.identity}); "
+                "keep the one of the present configuration only",
+                shard=after.name,
             )
     return Manifest(
         name=name,

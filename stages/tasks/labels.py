@@ -38,7 +38,7 @@ def _label(sample: Sample, task: Task, parsed: dict[str, Any]) -> int:
             parsed[name] = _parse(members[name])
         return task.label(_walk(parsed.get(name), path, task))
     except SampleError as error:
-        raise SampleError(error.reason, f"sample {sample.key!r}: {error.message}") from None
+        raise error.at(key=sample.key) from None
 
 
 def _walk(value: Any, path: Sequence[str], task: Task) -> Any:

@@ -16,6 +16,7 @@ from stages.io.shards.sample import Sample
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
 from stages.protect.validate import Measured, validate_shard
+from stages.verify.reading import check_as_user_reads
 
 
 def verify_shard(
@@ -27,7 +28,8 @@ def verify_shard(
         (samples, what the comparison with the input measured, None without an input).
 
     Raises:
-        ValidationError: size, checksum, samples or pixels are not what they should be.
+        InputError: the shard is damaged.
+        ValidationError: size, checksum, samples, pixels, or what webdataset reads are not what they should be.
     """
     with TemporaryDirectory(prefix="mtlue-verify-") as directory:
         path = Path(directory, "protected.tar")
@@ -35,9 +37,11 @@ def verify_shard(
         size, digest = path.stat().st_size, file_sha256(path)
         if size != shard.bytes or digest != shard.sha256:
             raise ValidationError(
-                f"shard {shard.name}: {size} bytes with SHA-256 {digest[:16]}…, the manifest says {shard.bytes} and "
-                f"{shard.sha256[:16]}…; publish it again"
+                f"{size} bytes with SHA-256 {digest[:16]}…, the manifest says {shard.bytes} and "
+                f"{shard.sha256[:16]}…; publish it again",
+                shard=shard.name,
             )
+        check_as_user_reads(path, shard.name)
         if source is None or ref is None or plan is None:
             return _count(path, shard), None
         original = Path(directory, "input")
@@ -51,7 +55,7 @@ def verify_shard(
             encoding=plan.encoding,
         )
         if measured.samples != shard.samples:
-            raise ValidationError(f"shard {shard.name}: {measured.samples} samples, the manifest says {shard.samples}")
+            raise _wrong_count(measured.samples, shard)
         return measured.samples, measured
 
 
@@ -59,22 +63,25 @@ def _count(path: Path, shard: ManifestShard) -> int:
     samples = 0
     for found in read_samples(path, shard.name, Layout()):
         if isinstance(found, Quarantined):
-            raise ValidationError(f"shard {shard.name}: sample {found.key!r}: {found.message}")
+            raise ValidationError(found.problem, shard=shard.name, key=found.key)
         _decode_images(found, shard)
         samples += 1
     if samples != shard.samples:
-        raise ValidationError(f"shard {shard.name}: {samples} samples, the manifest says {shard.samples}")
+        raise _wrong_count(samples, shard)
     return samples
+
+
+def _wrong_count(samples: int, shard: ManifestShard) -> ValidationError:
+    return ValidationError(f"{samples} samples, the manifest says {shard.samples}", shard=shard.name)
 
 
 def _decode_images(sample: Sample, shard: ManifestShard) -> None:
     images = [member for member in sample.members if looks_like_image(member.data)]
     if not images:
-        raise ValidationError(f"shard {shard.name}: sample {sample.key!r} has no image")
+        raise ValidationError(f"sample {sample.key!r} has no image", shard=shard.name)
     for member in images:
         try:
             decode_image(member.data, max_pixels=2**31)
         except SampleError as error:
-            raise ValidationError(
-                f"shard {shard.name}: sample {sample.key!r}: member {member.field!r}: {error.message}"
-            ) from None
+            problem = f"member {member.field!r}: {error.problem}"
+            raise ValidationError(problem, shard=shard.name, key=sample.key) from None

@@ -22,9 +22,10 @@ def image_member(sample: Sample, dataset: Layout) -> Member:
     images = [member for member in sample.members if member.field in fields]
     if len(images) > 1:
         raise RefusedInputError(
-            f"sample {sample.key!r}: members {', '.join(member.field for member in images)} are all alternatives of "
-            f"dataset.image ({dataset.image!r}); name the one to protect there, and declare the others `keep` or "
-            "`drop` under dataset.members"
+            f"members {', '.join(member.field for member in images)} are all alternatives of dataset.image "
+            f"({dataset.image!r}); name the one to protect there, and declare the others `keep` or `drop` under "
+            "dataset.members",
+            key=sample.key,
         )
     for member in sample.members:
         if member.field not in fields and member.field not in dataset.members:
@@ -33,13 +34,12 @@ def image_member(sample: Sample, dataset: Layout) -> Member:
         found = ", ".join(member.field for member in sample.members) or "no member"
         raise SampleError(
             "no-image",
-            f"sample {sample.key!r}: none of dataset.image ({dataset.image!r}) is there, only {found}; "
+            f"none of dataset.image ({dataset.image!r}) is there, only {found}; "
             "correct dataset.image, or add the image",
+            key=sample.key,
         )
     if not images[0].data:
-        raise SampleError(
-            "empty-image", f"sample {sample.key!r}: member {images[0].field!r} has 0 bytes; add the image"
-        )
+        raise SampleError("empty-image", f"member {images[0].field!r} has 0 bytes; add the image", key=sample.key)
     return images[0]
 
 
@@ -51,15 +51,26 @@ def _refuse_undeclared(key: str, member: Member) -> None:
     else:
         return
     raise RefusedInputError(
-        f"sample {key!r}: member {member.field!r} {found}: declare it `keep` or `drop` under dataset.members "
-        "(or name it in dataset.image, if it is the image to protect)"
+        f"member {member.field!r} {found}: declare it `keep` or `drop` under dataset.members "
+        "(or name it in dataset.image, if it is the image to protect)",
+        key=key,
     )
+
+
+def published_field(field: str, encoding: str) -> str:
+    """Name under which the image of a field is published: the ending becomes that of its new encoding.
+
+    >>> published_field("jpg", "png"), published_field("left.jpg", "png")
+    ('png', 'left.png')
+    """
+    head, dot, _ = field.rpartition(".")
+    return f"{head}{dot}{encoding}"
 
 
 def published_members(sample: Sample, dataset: Layout, image: bytes, extension: str) -> list[tuple[str, bytes]]:
     """Names and bytes that are published for a sample, in the original order.
 
-    The image is replaced by `image` and renamed (`jpg` → `png`, `left.jpg` → `left.png`), dropped members are left
+    The image is replaced by `image` and renamed (`published_field`), dropped members are left
     out, every other member stays byte for byte. It calls `image_member` itself, so nothing undeclared gets through
     even when the caller forgot to.
 
@@ -73,8 +84,7 @@ def published_members(sample: Sample, dataset: Layout, image: bytes, extension: 
         SampleError: as `image_member`.
     """
     original = image_member(sample, dataset)
-    head, dot, _ = original.field.rpartition(".")
-    renamed = f"{head}{dot}{extension}"
+    renamed = published_field(original.field, extension)
     published = []
     for member in sample.members:
         if member is original:
@@ -82,9 +92,9 @@ def published_members(sample: Sample, dataset: Layout, image: bytes, extension: 
         elif dataset.members.get(member.field) != "drop":
             if member.field.lower() == renamed.lower():
                 raise RefusedInputError(
-                    f"sample {sample.key!r}: image {original.field!r} is published as {renamed!r}, which is the name "
-                    f"of another member; drop {member.field!r} under dataset.members, or choose another "
-                    "protect.encoding"
+                    f"image {original.field!r} is published as {renamed!r}, which is the name of another member; "
+                    f"drop {member.field!r} under dataset.members, or choose another protect.encoding",
+                    key=sample.key,
                 )
             published.append((f"{sample.key}.{member.field}", member.data))
     return published
@@ -92,8 +102,5 @@ def published_members(sample: Sample, dataset: Layout, image: bytes, extension: 
 
 def published_layout(layout: Layout, encoding: str) -> Layout:
     """How a published sample is laid out: the image has the ending of its new encoding, the rest is as declared."""
-    fields = []
-    for field in layout.image_fields:
-        head, dot, _ = field.rpartition(".")
-        fields.append(f"{head}{dot}{encoding}")
+    fields = [published_field(field, encoding) for field in layout.image_fields]
     return layout.model_copy(update={"image": ";".join(dict.fromkeys(fields))})

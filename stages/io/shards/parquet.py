@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.config import Layout
-from schemas.errors import InputError, RefusedInputError
+from schemas.errors import InputError, RefusedInputError, SampleError
 from schemas.records import Quarantined
 from stages.io.images.formats import image_extension
 from stages.io.shards.names import key_hash, unsafe_name
@@ -59,7 +59,7 @@ def read_parquet(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Qu
                     row += 1
     except _DAMAGED as error:
         raise InputError(
-            f"shard {name}: the Parquet file is damaged, or is none, at or after row {row}: {error}; fetch it again"
+            f"the Parquet file is damaged, or is none, at or after row {row}: {error}; fetch it again", shard=name
         ) from error
 
 
@@ -71,15 +71,16 @@ class _Table:
         self.stem = PurePosixPath(name).name.removesuffix(".parquet").replace(".", "_")
         self.seen: set[bytes] = set()
         if len(set(schema.names)) < len(schema.names):
-            raise RefusedInputError(f"shard {name}: column names stand twice in {schema.names}; rename them")
+            raise RefusedInputError(f"column names stand twice in {schema.names}; rename them", shard=name)
         types = dict(zip(schema.names, schema.types, strict=True))
         self.image = next((column for column in dataset.image_fields if column in types), "")
         binary = [column for column, kind in types.items() if _is_bytes(kind)]
         if self.image not in binary:
             found = f"column {self.image!r} is {types[self.image]}" if self.image else "no such column"
             raise RefusedInputError(
-                f"shard {name}: dataset.image is {dataset.image!r}, but {found}; columns with bytes: "
-                f"{', '.join(binary) or 'none'}; all columns: {', '.join(types)}; name the right one in dataset.image"
+                f"dataset.image is {dataset.image!r}, but {found}; columns with bytes: {', '.join(binary) or 'none'}; "
+                f"all columns: {', '.join(types)}; name the right one in dataset.image",
+                shard=name,
             )
         self.key = next((column for column in ("__key__", "key") if column in types and column not in binary), "")
         kept = [column for column in types if column in (self.image, self.key) or dataset.members.get(column) != "drop"]
@@ -89,14 +90,16 @@ class _Table:
         for column in self.plain:
             if _holds_bytes(types[column]):
                 raise RefusedInputError(
-                    f"shard {name}: column {column!r} nests bytes in {types[column]}, where an unprotected original "
-                    "may hide; declare it `drop` under dataset.members, or store it as a column of its own"
+                    f"column {column!r} nests bytes in {types[column]}, where an unprotected original may hide; "
+                    "declare it `drop` under dataset.members, or store it as a column of its own",
+                    shard=name,
                 )
         for column in self.binary:
             if column == "json" or "/" in column or unsafe_name(column) is not None:
                 raise RefusedInputError(
-                    f"shard {name}: binary column {column!r} cannot be a member's name; rename it, or declare it "
-                    "`drop` under dataset.members"
+                    f"binary column {column!r} cannot be a member's name; rename it, or declare it `drop` under "
+                    "dataset.members",
+                    shard=name,
                 )
 
     def sample(self, row: Mapping[str, Any], index: int) -> Sample | Quarantined:
@@ -120,8 +123,10 @@ class _Table:
             data = _bytes(row[column])
             if data is not None and column == extension:
                 raise RefusedInputError(
-                    f"shard {self.name}: sample {key!r}: column {column!r} has the name of the image's format; "
-                    "rename it, or declare it `drop` under dataset.members"
+                    f"column {column!r} has the name of the image's format; rename it, or declare it `drop` under "
+                    "dataset.members",
+                    shard=self.name,
+                    key=key,
                 )
             if data is not None:
                 members.append(Member(column, data))
@@ -132,9 +137,7 @@ class _Table:
 
     def quarantined(self, key: str, reason: str, message: str) -> Quarantined:
         """The record of a row that is left out."""
-        return Quarantined(
-            shard=self.name, key=key, reason=reason, message=f"shard {self.name}, sample {key!r}: {message}"
-        )
+        return Quarantined.of(SampleError(reason, message), shard=self.name, key=key)
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

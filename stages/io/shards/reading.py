@@ -31,4 +31,4 @@ def read_samples(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Qu
         return read_tar(path, name)
     if name.lower().endswith(".parquet"):
         return read_parquet(path, name, dataset)
-    raise InputError(f"shard {name}: only .tar and .parquet can be read; convert it, or leave it out of dataset.shards")
+    raise InputError("only .tar and .parquet can be read; convert it, or leave it out of dataset.shards", shard=name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-from schemas.errors import InputError
+from schemas.errors import InputError, SampleError
 from schemas.records import Quarantined
 from stages.io.shards.names import key_hash, unsafe_name
 from stages.io.shards.sample import Member, Sample
@@ -130,10 +130,8 @@ class _Reader:
         if group.problem is None:
             return Sample(group.key, tuple(group.members))
         reason, message = group.problem
-        key = _printable(group.key)
-        return Quarantined(
-            shard=self.name, key=key, reason=reason, message=_printable(f"shard {self.name}, sample {key!r}: {message}")
-        )
+        error = SampleError(reason, _printable(message))
+        return Quarantined.of(error, shard=self.name, key=_printable(group.key))
 
     def entries(self) -> Iterator[tarfile.TarInfo]:
         """Every header of the archive, each proved to lie in the file with all of its data."""
@@ -177,18 +175,16 @@ class _Reader:
 
     def broken(self, offset: int, found: str) -> InputError:
         last = "no key was whole before it" if self.last is None else f"the last whole key is {self.last!r}"
-        return InputError(
-            _printable(f"shard {self.name}: damaged at byte {offset} of {self.size}: {found}; {last}; fetch it again")
-        )
+        problem = f"damaged at byte {offset} of {self.size}: {found}; {last}; fetch it again"
+        return InputError(_printable(problem), shard=self.name)
 
     def not_a_tar(self, error: Exception) -> InputError:
         self.file.seek(0)
         start = self.file.read(8)
         for magic, kind in _OTHER_FORMATS.items():
             if start.startswith(magic):
-                return InputError(
-                    f"shard {self.name}: not a plain tar but {kind} at byte 0, so no key was read; unpack it to .tar"
-                )
+                problem = f"not a plain tar but {kind} at byte 0, so no key was read; unpack it to .tar"
+                return InputError(problem, shard=self.name)
         return self.broken(0, f"this is no tar file ({error})")
 
 

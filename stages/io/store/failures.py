@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-import os
 import random
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from schemas.errors import MtlueError, StoreError, TransientError
+from schemas.secrets import scrub
 
 T = TypeVar("T")
 
@@ -174,7 +173,7 @@ def _local_refusal(error: BaseException, *, remote: bool) -> str:
     if isinstance(error, FileNotFoundError) and remote:
         return "there is no such object; check the name and the bucket"
     if not isinstance(error, OSError):
-        return f"{_scrubbed(str(error))}; check the URL and dataset.storage.endpoint_url (http://host:port)"
+        return f"{scrub(error)}; check the URL and dataset.storage.endpoint_url (http://host:port)"
     text = _system_text(error)
     if error.errno in _FULL_ERRNOS:
         return f"{text}; free some space"
@@ -190,15 +189,7 @@ def _local_refusal(error: BaseException, *, remote: bool) -> str:
 def _system_text(error: OSError) -> str:
     """The system's sentence and the file that it is about."""
     text = error.strerror or str(error) or type(error).__name__
-    return _scrubbed(f"{text} ({error.filename})" if error.filename else text)
-
-
-def _scrubbed(text: str) -> str:
-    """Take the values of credentials out of a library's sentence."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        if value := os.environ.get(name):
-            text = text.replace(value, f"${name}")
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    return scrub(f"{text} ({error.filename})" if error.filename else text)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

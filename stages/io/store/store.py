@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from schemas.config import Storage
 from schemas.errors import StoreError, TransientError
+from schemas.secrets import scrub
 from stages.io.store.disk import Disk
 from stages.io.store.failures import retried
 from stages.io.store.objects import Entries, Entry, Objects
@@ -188,8 +189,7 @@ class Store:
         if self._protocol == LOCAL:
             return ""
         endpoint = (self._protocol == "s3" and self._storage.endpoint_url) or "the provider's endpoint"
-        endpoint = re.sub(r"//[^/@]*@", "//", endpoint)  # a password has no place in a message
-        return f"{endpoint} without credentials" if self._anon else endpoint
+        return f"{scrub(endpoint)} without credentials" if self._anon else scrub(endpoint)
 
 
 def _checked(name: str) -> str:

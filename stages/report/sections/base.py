@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.config import Config
 from schemas.evidence import Evidence
-from schemas.records import GeneratorRecord, Quarantined, ShardFailure, ShardProfile, ShardRecord, output_name
+from schemas.records import GeneratorRecord, Quarantined, ShardFailure, ShardProfile, ShardRecord, once_each
 from schemas.stats import Moments
 from stages.report.before_after import Pair
 
@@ -40,11 +40,7 @@ class Material:
     def quarantined(self) -> list[Quarantined]:
         """Every sample that was left out, once: protecting meets again what ingest has met."""
         found = (*(profile.quarantined for profile in self.profiles), *(record.quarantined for record in self.records))
-        seen: dict[tuple[str, str, str], Quarantined] = {}
-        for samples in found:
-            for sample in samples:
-                seen.setdefault((output_name(sample.shard), sample.key, sample.reason), sample)
-        return [seen[place] for place in sorted(seen)]
+        return once_each(sample for samples in found for sample in samples)
 
 
 Facts = Callable[[Material], dict[str, Any]]

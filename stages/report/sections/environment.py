@@ -6,6 +6,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
+from schemas.config import Train
 from schemas.secrets import scrub
 from stages.report.sections.base import Material
 
@@ -17,7 +18,7 @@ def facts(material: Material) -> dict[str, Any]:
         ("mtlue", _version("mtlue")),
         ("PyTorch", _version("torch")),
         ("Python", platform.python_version()),
-        ("Method", f"{train.method.upper()}, surrogate {train.backbone}, width {train.width}"),
+        ("Method", _method(train)),
         ("Generator", f"{generator.spec.preset}, {generator.spec.resolution} px, {generator.fingerprint}"),
         ("Training", f"{train.epochs} epochs, {generator.steps:,} steps on {generator.samples:,} samples"),
         ("Seed", str(train.seed)),
@@ -38,3 +39,9 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed as a package"
+
+
+def _method(train: Train) -> str:
+    if train.perturber == "codes":
+        return f"class codes against {train.rounds} fresh networks"
+    return f"{train.method.upper()}, surrogates {', '.join(train.backbones)}, width {train.width}"

@@ -73,7 +73,7 @@ def test_figures_are_those_of_all_samples_and_survive_json() -> None:
 def test_the_lines_name_what_failed_and_what_was_left_out() -> None:
     failures = [
         ShardFailure(name="c.tar", stage="ingest", error="InputError", message="shard c.tar: damaged at byte 7"),
-        ShardFailure(name="d.tar", stage="protect", error="TransientError", message="the worker died"),
+        ShardFailure(name="d.tar", stage="protect", error="TransientError", message="shard d.tar: the worker died"),
     ]
     quarantined = [Quarantined(shard="a.tar", key="k", reason="corrupt-image", message="m")]
     ended = result(failures=failures, quarantined=quarantined, done_before=1)

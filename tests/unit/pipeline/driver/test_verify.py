@@ -121,6 +121,13 @@ def test_the_input_shows_what_the_bytes_alone_do_not(place: Place) -> None:
             place.beside_input()
 
 
+def test_what_webdataset_passes_by_is_found(place: Place) -> None:
+    write_shard(place.path, [(f"__hidden__/{key}", members) for key, members in place.published()])
+    for check in (place.alone, place.beside_input):
+        with pytest.raises(ValidationError, match=r"train-0.tar: sample '__hidden__/s00000': webdataset passes it by"):
+            check()
+
+
 def verify(place: Place, shards: list[ManifestShard], refs: list[ShardRef], fraction: float = 1.0) -> Verified:
     manifest = Manifest(name="x", samples=0, bytes=0, shards=shards)
     place.output.write("manifest.json", manifest.model_dump_json().encode())

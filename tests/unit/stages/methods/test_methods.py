@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from stages.train.train import Trained, train_generator
 
 from schemas.config import Train
 from schemas.plans import TrainPlan
@@ -19,7 +20,6 @@ from stages.methods.registry import METHODS
 from stages.methods.tap import TargetedPoisoning
 from stages.models.multitask import mean_loss
 from stages.tasks.base import TaskKind
-from stages.train.train import Trained, train_generator
 from tests import builders
 
 CPU = torch.device("cpu")

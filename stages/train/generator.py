@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from stages.methods.registry import METHODS
 from stages.methods.regularisers import embedding_regularisers
 from stages.models.generator import Generator
 from stages.tasks.registry import kinds_of
+from stages.train.trained import Trained
 
 GENERATOR_LEARNING_RATE = 2e-3
 """Twice the paper's: on scenes at 32 px, 228 steps of TAP leave a victim 23 %, at chance."""
@@ -30,17 +30,6 @@ GENERATOR_DROPS = (0.75, 0.9)
 """Later than the paper's (0.6, 0.8): a run of few steps must not stop learning at half."""
 
 TERMS = ("base", "intra", "inter")
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained generator (in eval mode, on the CPU) and how it went."""
-
-    generator: Generator
-    steps: int
-    seconds: float
-    losses: list[dict[str, float]]
-    """Mean of base, intra and inter loss per epoch."""
 
 
 class Training:

@@ -1,0 +1,55 @@
+"""SEP, self-ensemble protection (Chen et al., ICLR 2023), inside the generator.
+
+    min over the generator of  1/N Σ_n L(F_n(x + δ), y')     F_n snapshots along one clean training, frozen
+
+As TAP, without augmentation, and over the snapshots of one training; the loop computes δ once for all of them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from stages.learning.table import Batch
+from stages.methods.base import Context
+from stages.methods.tap import TargetedPoisoning
+from stages.models.multitask import MultiTaskModel
+
+SNAPSHOTS = 15
+"""Saved evenly along the training; all of them when it has fewer passes."""
+
+
+class SelfEnsemble(TargetedPoisoning):
+    """The generator fools a model as it was all along its training, which no single moment's weaknesses suffice for."""
+
+    def prepare(self, context: Context) -> None:
+        """Train the surrogates on clean data and keep snapshots of them."""
+        self.snapshots: list[MultiTaskModel] = []
+        super().prepare(context)
+
+    def after_epoch(self, context: Context, surrogate: MultiTaskModel, epoch: int) -> None:
+        """Keep a snapshot when one is due."""
+        epochs = context.settings.surrogate_epochs
+        count = min(SNAPSHOTS, epochs)
+        if epoch in {number * epochs // count for number in range(count)}:
+            self.snapshots.append(copy.deepcopy(surrogate).eval().requires_grad_(False))
+
+    def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
+        """One term a snapshot."""
+        for snapshot in self.snapshots:
+            yield context.adversarial_loss(snapshot, x_BCHW, batch) / len(self.snapshots)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The surrogates and their snapshots."""
+        return {**super().state_dict(), "snapshots": [model.state_dict() for model in self.snapshots]}
+
+    def load_state_dict(self, context: Context, state: dict[str, Any]) -> None:
+        """The surrogates and their snapshots as they were."""
+        super().load_state_dict(context, state)
+        each = len(state["snapshots"]) // len(self.surrogates)
+        self.snapshots = [copy.deepcopy(surrogate) for surrogate in self.surrogates for _ in range(each)]
+        for model, weights in zip(self.snapshots, state["snapshots"], strict=True):
+            model.load_state_dict(weights)

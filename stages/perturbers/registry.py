@@ -1,0 +1,16 @@
+"""Every network that makes δ, by the name in its specification."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from schemas.plans import GeneratorSpec
+from stages.models.codes import ClassCodes
+from stages.models.generator import Generator
+
+NETWORKS: dict[str, type[Generator] | type[ClassCodes]] = {"codes": ClassCodes, "generator": Generator}
+
+
+def network_of(spec: GeneratorSpec) -> nn.Module:
+    """A fresh network; called with (images, labels, gray flags) it gives δ."""
+    return NETWORKS[spec.network](spec)

@@ -1,0 +1,131 @@
+"""Training of class codes against fresh small networks: error minimisation that no early stop escapes.
+
+    δ(y) = ε·clamp(Σ_k U^k[y^k], -1, 1)
+    in rounds: a FRESH network F learns for a few steps on aug(x' + δ(y)) with labels y; then U steps down the same loss
+    through the frozen F, with x' another sample's image, whose own evidence speaks against y
+
+A network that is trained longer, or kept from round to round, forgets the shortcut for the image; one that is fresh
+asks what every victim asks in its first steps. Swapped hosts make a code win against the image instead of helping it.
+
+Shapes: B images, C channels, H×W pixels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from schemas.errors import GeneratorError
+from schemas.plans import TrainPlan
+from stages.learning.augment import augment
+from stages.learning.optimise import to_device
+from stages.learning.table import Batch, ImageTable
+from stages.models.codes import ClassCodes
+from stages.models.multitask import mean_loss
+from stages.models.pool import POOL, PoolNetwork
+from stages.tasks.base import TaskKind
+from stages.tasks.registry import kinds_of
+from stages.train.trained import Trained
+
+LEARNING_RATE = 0.05
+"""Of Adam, for codes in units of ε."""
+
+NETWORK_STEPS = (20, 60)
+"""Fewest and most steps that a fresh network learns for."""
+
+CODE_STEPS = 48
+"""Steps of the codes through each network."""
+
+SWAPPED_IN_LEARNING = 0.5
+"""Share of a network's steps whose images are other samples' than the labels'; for the codes' steps it is all."""
+
+
+def train_codes(
+    table: ImageTable,
+    plan: TrainPlan,
+    device: torch.device,
+    report: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Trained:
+    """Train class codes on a table of images at the canonical resolution; the arguments are those of `train_generator`.
+
+    Raises:
+        GeneratorError: a loss is not finite.
+    """
+    started = time.monotonic()
+    with torch.random.fork_rng(devices=[]):
+        training = CodeTraining(table, plan, device)
+        for number in range(plan.train.rounds):
+            training.run_round(number)
+            report("codes", number + 1, plan.train.rounds)
+    return Trained(training.codes.cpu().eval(), training.steps, time.monotonic() - started, training.losses)
+
+
+class CodeTraining:
+    """One training of class codes, round by round."""
+
+    def __init__(self, table: ImageTable, plan: TrainPlan, device: torch.device) -> None:
+        self.table, self.plan, self.device = table, plan, device
+        self.kinds: list[TaskKind] = kinds_of(plan.tasks)
+        self.rng = torch.Generator().manual_seed(plan.train.seed)
+        torch.manual_seed(plan.train.seed)
+        self.codes = to_device(ClassCodes(plan.spec), device)
+        self.adam = torch.optim.Adam(self.codes.parameters(), lr=LEARNING_RATE)
+        self.steps = 0
+        self.losses: list[dict[str, float]] = []
+
+    def run_round(self, number: int) -> None:
+        """A fresh network of the next kind, then the codes' steps through it."""
+        network = self.learned_network(list(POOL)[number % len(POOL)])
+        total = 0.0
+        for _ in range(CODE_STEPS):
+            batch = self.batch()
+            hosts_B = torch.randperm(len(batch.x_BCHW), generator=self.rng).to(self.device)
+            perturbed_BCHW = self.perturbed(batch.x_BCHW[hosts_B], batch.gray_B[hosts_B], batch.labels)
+            loss = self.loss_of(network, perturbed_BCHW, batch.labels)
+            self.adam.zero_grad(set_to_none=True)
+            loss.backward()
+            self.adam.step()
+            total += float(loss.detach())
+        self.steps += CODE_STEPS
+        self.losses.append({"base": total / CODE_STEPS})
+        if not torch.isfinite(torch.tensor(total)):
+            raise GeneratorError(
+                f"train: the loss is not finite in round {number + 1}: nothing was published; look for images or "
+                "labels that are no numbers"
+            )
+
+    def learned_network(self, name: str) -> PoolNetwork:
+        """A fresh network after a few steps on perturbed images, frozen and in eval mode."""
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=self.rng)))
+        network = to_device(PoolNetwork(name, self.kinds), self.device).train()
+        adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
+        for _ in range(int(torch.randint(NETWORK_STEPS[0], NETWORK_STEPS[1] + 1, (1,), generator=self.rng))):
+            batch = self.batch()
+            swapped = float(torch.rand(1, generator=self.rng)) < SWAPPED_IN_LEARNING
+            hosts = self.batch() if swapped else batch
+            with torch.no_grad():
+                perturbed_BCHW = self.perturbed(hosts.x_BCHW, hosts.gray_B, batch.labels)
+            loss = self.loss_of(network, perturbed_BCHW, batch.labels)
+            adam.zero_grad(set_to_none=True)
+            loss.backward()
+            adam.step()
+        return network.eval().requires_grad_(False)
+
+    def loss_of(self, network: PoolNetwork, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Mean loss of the protected tasks on augmented images."""
+        seen_BCHW = augment(x_BCHW, self.plan.train.augment, self.rng).contiguous(memory_format=torch.channels_last)
+        return mean_loss(network(seen_BCHW), labels, self.kinds, self.plan.protected)
+
+    def perturbed(self, x_BCHW: torch.Tensor, gray_B: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """x + δ cut to [0, 1] as published pixels are; gradients pass the cut, or dark pixels would never learn."""
+        moved_BCHW = x_BCHW + self.codes(x_BCHW, labels, gray_B)
+        cut_BCHW = (moved_BCHW.clamp(0, 1) - moved_BCHW).detach()
+        shown_BCHW: torch.Tensor = moved_BCHW + cut_BCHW
+        return shown_BCHW
+
+    def batch(self) -> Batch:
+        """Random samples, with replacement."""
+        rows = torch.randint(len(self.table), (self.plan.train.batch_size,), generator=self.rng)
+        return self.table.batch(rows.numpy(), self.device)

@@ -1,0 +1,48 @@
+"""Every way to make what makes δ, by the name of `train.perturber`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+
+from schemas.config import Train
+from schemas.plans import TrainPlan
+from stages.learning.table import ImageTable
+from stages.methods.base import Phase
+from stages.methods.registry import METHODS
+from stages.train.codes import train_codes
+from stages.train.generator import train_generator
+from stages.train.trained import Trained
+
+
+class Trainer(Protocol):
+    """Trains on a table; the same table, plan and number of threads give the same weights."""
+
+    def __call__(
+        self,
+        table: ImageTable,
+        plan: TrainPlan,
+        device: torch.device,
+        report: Callable[[str, int, int], None] = ...,
+    ) -> Trained:
+        """Report is called with (phase, done, total).
+
+        Raises:
+            GeneratorError: a loss is not finite.
+        """
+
+
+class Making(NamedTuple):
+    """How one kind of perturber is made."""
+
+    train: Trainer
+    phases: Callable[[Train], tuple[Phase, ...]]
+    """The parts of its training, in their order; their lengths are settings of `Train`."""
+
+
+MAKINGS: dict[str, Making] = {
+    "codes": Making(train_codes, lambda settings: (Phase("codes", "rounds"),)),
+    "generator": Making(train_generator, lambda settings: METHODS[settings.method].phases),
+}
