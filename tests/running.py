@@ -22,7 +22,7 @@ from schemas.config import Config, Storage
 from stages.io.store.store import Store
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600  # a net for what hangs; a busy machine may take minutes
 
 
 @dataclass(frozen=True)

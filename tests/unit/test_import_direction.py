@@ -80,6 +80,22 @@ def test_no_files_import_each_other_in_a_circle():
     assert not circle_in(arrows), " → ".join(circle_in(arrows))
 
 
+def folders_apart(one: str, other: str) -> bool:
+    """Whether neither of two folders lies inside the other: a folder may be split into folders of its own."""
+    return not f"{one}.".startswith(f"{other}.") and not f"{other}.".startswith(f"{one}.")
+
+
+def test_no_folders_of_stages_import_each_other_in_a_circle():
+    names = {module_name(path): path for path in modules("stages")}
+    folder = {name: name if path.name == "__init__.py" else name.rpartition(".")[0] for name, path in names.items()}
+    arrows: dict[str, set[str]] = {name: set() for name in folder.values()}
+    for name, path in names.items():
+        inside = {folder[other] for other in imports_of_files(path.read_text()) & names.keys()}
+        arrows[folder[name]] |= {other for other in inside if folders_apart(folder[name], other)}
+    assert "stages.perturbers" in arrows["stages.protect"], "no arrows are seen"
+    assert not circle_in(arrows), " → ".join(circle_in(arrows))
+
+
 @pytest.mark.parametrize("package", sorted(OWN))
 def test_there_are_modules_to_look_at(package):
     assert modules(package)

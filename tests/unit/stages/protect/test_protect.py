@@ -21,7 +21,7 @@ from PIL import Image, PngImagePlugin
 
 from pipeline.configuration.plans import protect_plan
 from schemas.config import Layout
-from schemas.errors import InputError, MtlueError, RefusedInputError, ValidationError
+from schemas.errors import GeneratorError, InputError, MtlueError, RefusedInputError, ValidationError
 from schemas.plans import IngestPlan
 from schemas.records import ShardRecord
 from stages.ingest.ingest import profile_shard
@@ -468,9 +468,9 @@ def test_parquet_becomes_a_tar_with_one_sample_a_row(encoding: str, tmp_path: Pa
 # --- what publishes nothing -------------------------------------------------------------------------------------------
 
 
-def published_nothing(place: Place, error: type[MtlueError], message: str) -> None:
+def published_nothing(place: Place, error: type[MtlueError], message: str, perturber: Perturber | None = None) -> None:
     with pytest.raises(error, match=message):
-        place.protect()
+        place.protect(perturber)
     assert place.output.list() == []
     assert no_thread_is_left()
 
@@ -521,6 +521,35 @@ def test_on_error_fail_publishes_nothing_and_names_shard_sample_and_setting(numb
 def test_on_error_fail_covers_what_only_encoding_finds_out(tmp_path: Path) -> None:
     place = Place(tmp_path, sixteen_bits(), protect={"on_error": "fail", "encoding": "webp"})
     published_nothing(place, InputError, r"shard train-0\.tar: sample 'gray16': WebP has no 16-bit.*protect\.on_error")
+
+
+class BrokenAt:
+    """The δ of another perturber, but for one sample, whose δ is this number everywhere."""
+
+    def __init__(self, key: str, value: float) -> None:
+        self.key, self.value, self.inner = key, value, builders.perturber()
+        self.resolution, self.epsilon, self.fingerprint = self.inner.resolution, self.inner.epsilon, "broken"
+
+    def delta(
+        self, views_BCRR: torch.Tensor, labels: Sequence[torch.Tensor], gray_B: torch.Tensor, keys: Sequence[str]
+    ) -> torch.Tensor:
+        delta_BCRR = self.inner.delta(views_BCRR, labels, gray_B, keys).clone()
+        for number, key in enumerate(keys):
+            if key == self.key:
+                delta_BCRR[number] = self.value
+        return delta_BCRR
+
+
+@pytest.mark.parametrize("on_error", ["quarantine", "fail"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, 4 / 255])
+@pytest.mark.parametrize("key", ["s00000", "s00099", "s00149"])
+def test_one_delta_that_is_none_publishes_nothing_and_is_no_fault_of_the_sample(
+    key: str, value: float, on_error: str, tmp_path: Path
+) -> None:
+    place = Place(tmp_path, builders.labelled_samples(150), protect={"on_error": on_error})
+    message = rf"δ of sample '{key}' is (not finite|{value * 255:.3g}/255 in every pixel)"
+    published_nothing(place, GeneratorError, message, BrokenAt(key, value))
+    assert place.protect().samples == 150  # the same shard with a perturber that is one
 
 
 # The disk's, memory's or a codec's fault, which no input produces: the final bytes are checked all the same.
