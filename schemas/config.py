@@ -31,6 +31,10 @@ Patterns = (
 """Shards: a URL, brace range, glob or prefix, or a list of them."""
 
 
+Backbone = Literal["resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain"]
+"""Networks of surrogates and victims; `stride5` and `plain` are small ones, for victims that no surrogate is like."""
+
+
 class Model(BaseModel):
     """Base of every configuration model: frozen, unknown keys refused."""
 
@@ -111,7 +115,7 @@ class Train(Model):
     method: Literal["em", "tap"] = "tap"
     """Base method: error-minimising (em) or targeted adversarial poisoning (tap)."""
 
-    backbone: Literal["resnet18"] = "resnet18"
+    backbone: Backbone = "resnet18"
     """Surrogate model."""
 
     width: int = Field(default=64, ge=4, le=256)
@@ -189,7 +193,7 @@ class Requirement(Model):
 class Audit(Model):
     """How protection is measured."""
 
-    victims: list[Literal["resnet18"]] = Field(default=["resnet18"], min_length=1)
+    victims: list[Backbone] = Field(default=["resnet18"], min_length=1)
     """Models that an unauthorised user might train."""
 
     width: int = Field(default=64, ge=4, le=256)
