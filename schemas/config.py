@@ -31,6 +31,10 @@ Patterns = (
 """Shards: a URL, brace range, glob or prefix, or a list of them."""
 
 
+Backbone = Literal["resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain"]
+"""Networks of surrogates and victims; `stride5` and `plain` are small ones, for victims that no surrogate is like."""
+
+
 class Model(BaseModel):
     """Base of every configuration model: frozen, unknown keys refused."""
 
@@ -122,7 +126,7 @@ class Train(Model):
     targeted: bool = True
     """Whether `tap` and `sep` pull each image to another class (y' = y + ⌊C/2⌋), or only push it away from its own."""
 
-    backbones: list[Literal["resnet18"]] = Field(default=["resnet18"], min_length=1)
+    backbones: list[Backbone] = Field(default=["resnet18"], min_length=1)
     """Surrogates of a generator; of several, each step uses the next one."""
 
     width: int = Field(default=64, ge=4, le=256)
@@ -200,7 +204,7 @@ class Requirement(Model):
 class Audit(Model):
     """How protection is measured."""
 
-    victims: list[Literal["resnet18"]] = Field(default=["resnet18"], min_length=1)
+    victims: list[Backbone] = Field(default=["resnet18"], min_length=1)
     """Models that an unauthorised user might train."""
 
     width: int = Field(default=64, ge=4, le=256)

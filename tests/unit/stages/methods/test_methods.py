@@ -8,8 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from stages.train.generator import train_generator
-from stages.train.trained import Trained
 
 from schemas.config import Train
 from schemas.plans import TrainPlan
@@ -22,6 +20,8 @@ from stages.methods.sep import SelfEnsemble
 from stages.methods.tap import TargetedPoisoning
 from stages.models.multitask import mean_loss
 from stages.tasks.base import TaskKind
+from stages.train.generator import train_generator
+from stages.train.trained import Trained
 from tests import builders
 
 CPU = torch.device("cpu")
@@ -150,7 +150,9 @@ def test_the_surrogate_is_frozen_and_in_eval_mode_while_the_generator_learns(nam
         base_loss(method, given_context, batch).backward()
     assert not method.surrogates[0].training
     assert all(not module.training for module in method.surrogates[0].modules())
-    assert all(not parameter.requires_grad and parameter.grad is None for parameter in method.surrogates[0].parameters())
+    assert all(
+        not parameter.requires_grad and parameter.grad is None for parameter in method.surrogates[0].parameters()
+    )
     for key, value in method.surrogates[0].state_dict().items():
         assert torch.equal(value, before[key]), key
     gradients = [parameter.grad for parameter in given_context.generator.embeddings.parameters()]
