@@ -204,8 +204,12 @@ class Requirement(Model):
 class Audit(Model):
     """How protection is measured."""
 
-    victims: list[Backbone] = Field(default=["resnet18"], min_length=1)
-    """Models that an unauthorised user might train."""
+    victims: Literal["auto"] | Annotated[list[Backbone], Field(min_length=1)] = "auto"
+    """Models that an unauthorised user might train. `auto`: three whose architecture no surrogate has, and one that a
+    surrogate has: a victim that is like the surrogate flatters the protection."""
+
+    learning_rates: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[1e-3, 3e-3], min_length=1)
+    """Of the victims on protected data, one training each: the strongest counts. Clean and noise use the first one."""
 
     width: int = Field(default=64, ge=4, le=256)
     """Channels of the victim's first stage."""

@@ -21,6 +21,7 @@ class VictimResult(Record):
     data: str
     """`clean`, `noise` or `protected`."""
     backbone: str
+    learning_rate: float
     seed: int
     samples: int
     """Images that it was trained on."""

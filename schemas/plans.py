@@ -115,3 +115,5 @@ class VictimPlan(Plan):
     batch_size: int
     augment: list[Literal["crop", "flip"]]
     seed: int
+    learning_rate: float = 1e-3
+    """Of Adam."""

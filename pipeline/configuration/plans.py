@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.config import Audit, Config
+from schemas.config import Audit, Backbone, Config
 from schemas.plans import IngestPlan, ProtectPlan, TrainPlan, VictimPlan
 
 
@@ -48,7 +48,31 @@ def protect_plan(config: Config, generator: str = "") -> ProtectPlan:
     )
 
 
-def victim_plan(config: Config, audit: Audit, *, data: str, backbone: str, seed: int) -> VictimPlan:
+UNSEEN: tuple[Backbone, ...] = ("stride5", "plain", "vgg16", "resnet18", "densenet121")
+"""Victims of `audit.victims: auto`, cheapest first; of those that no surrogate is like, the first three are trained."""
+
+
+def victims_of(config: Config, audit: Audit) -> list[Backbone]:
+    """Architectures of the victims: those that no surrogate has first."""
+    if audit.victims != "auto":
+        return audit.victims
+    known = config.train.backbones if config.train.perturber == "generator" else ["resnet18"]
+    return [*[name for name in UNSEEN if name not in known][:3], known[0]]
+
+
+def victim_plans(config: Config, audit: Audit, data: str) -> list[VictimPlan]:
+    """Of all victims on one version of the data."""
+    rates = audit.learning_rates if data == "protected" else audit.learning_rates[:1]
+    return [
+        victim_plan(config, audit, data=data, backbone=backbone, seed=config.train.seed + 1, learning_rate=rate)
+        for backbone in victims_of(config, audit)
+        for rate in rates
+    ]
+
+
+def victim_plan(
+    config: Config, audit: Audit, *, data: str, backbone: str, seed: int, learning_rate: float = 1e-3
+) -> VictimPlan:
     """Of one victim on one version of the data."""
     return VictimPlan(
         tasks=config.tasks,
@@ -59,4 +83,5 @@ def victim_plan(config: Config, audit: Audit, *, data: str, backbone: str, seed:
         batch_size=audit.batch_size,
         augment=config.train.augment,
         seed=seed,
+        learning_rate=learning_rate,
     )

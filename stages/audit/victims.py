@@ -42,7 +42,10 @@ def train_victim(
         model = MultiTaskModel(plan.backbone, width=plan.width, kinds=kinds, resolution=train.chunks[0].shape[1])
     to_device(model, device)
     rng = torch.Generator().manual_seed(plan.seed)
-    optimisation, weighting = Optimisation(model.parameters(), epochs=plan.epochs), Equal()
+    optimisation, weighting = (
+        Optimisation(model.parameters(), epochs=plan.epochs, learning_rate=plan.learning_rate),
+        Equal(),
+    )
     figures = []
     for epoch in range(plan.epochs):
         model.train()
@@ -63,6 +66,7 @@ def train_victim(
     return VictimResult(
         data=plan.data,
         backbone=plan.backbone,
+        learning_rate=plan.learning_rate,
         seed=plan.seed,
         samples=len(train),
         test_samples=len(test),
