@@ -42,10 +42,8 @@ def train_victim(
         model = MultiTaskModel(plan.backbone, width=plan.width, kinds=kinds, resolution=train.chunks[0].shape[1])
     to_device(model, device)
     rng = torch.Generator().manual_seed(plan.seed)
-    optimisation, weighting = (
-        Optimisation(model.parameters(), epochs=plan.epochs, learning_rate=plan.learning_rate),
-        Equal(),
-    )
+    optimisation = Optimisation(model.parameters(), epochs=plan.epochs, learning_rate=plan.learning_rate)
+    weighting = Equal()
     figures = []
     for epoch in range(plan.epochs):
         model.train()
