@@ -31,6 +31,11 @@ Patterns = (
 """Shards: a URL, brace range, glob or prefix, or a list of them."""
 
 
+WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
+"""How the losses of several tasks become one step: equal weights (ls), random ones (rlw), learned variances (uw),
+aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
+
+
 class Model(BaseModel):
     """Base of every configuration model: frozen, unknown keys refused."""
 
@@ -131,6 +136,9 @@ class Train(Model):
 
     surrogate_epochs: int = Field(default=60, ge=1)
     """Passes of the surrogate over the clean data before the generator starts (tap)."""
+
+    weighting: WeightingName = "ls"
+    """Task weighting of the surrogates."""
 
     augment: list[Literal["crop", "flip"]] = ["crop", "flip"]
     """Augmentation of surrogates and victims; leave `flip` out where a task speaks of left and right."""

@@ -13,8 +13,7 @@ from schemas.plans import VictimPlan
 from stages.learning.augment import augment
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
-from stages.learning.weightings.equal import Equal
-from stages.models.multitask import MultiTaskModel, task_losses
+from stages.models.multitask import MultiTaskModel, accumulate_gradients
 from stages.tasks.base import TaskKind
 from stages.tasks.registry import kinds_of
 
@@ -42,14 +41,13 @@ def train_victim(
         model = MultiTaskModel(plan.backbone, width=plan.width, kinds=kinds, resolution=train.chunks[0].shape[1])
     to_device(model, device)
     rng = torch.Generator().manual_seed(plan.seed)
-    optimisation, weighting = Optimisation(model.parameters(), epochs=plan.epochs), Equal()
+    optimisation = Optimisation(model.parameters(), epochs=plan.epochs)
     figures = []
     for epoch in range(plan.epochs):
         model.train()
         for batch in train.batches(plan.batch_size, rng, device):
             optimisation.clear()
-            outputs = model(augment(batch.x_BCHW, plan.augment, rng))
-            weighting.backward(task_losses(outputs, batch.labels, kinds))
+            accumulate_gradients(model, augment(batch.x_BCHW, plan.augment, rng), batch.labels, kinds)
             optimisation.step()
         optimisation.end_epoch()
         predicted = predict(model, kinds, test, plan.batch_size, device)
