@@ -209,6 +209,12 @@ class Audit(Model):
     batch_size: int = Field(default=128, ge=2)
     """Images in a victim's batch."""
 
+    weighting: WeightingName = "ls"
+    """Task weighting of the multi-task victims."""
+
+    stl: bool = False
+    """Also train a single-task victim for each task, which sees no other task's labels; K times the cost."""
+
     resolution: int | None = Field(default=None, ge=16, le=1024)
     """Side in pixels at which victims train; None: `train.resolution`."""
 

@@ -48,8 +48,10 @@ def protect_plan(config: Config, generator: str = "") -> ProtectPlan:
     )
 
 
-def victim_plan(config: Config, audit: Audit, *, data: str, backbone: str, seed: int) -> VictimPlan:
-    """Of one victim on one version of the data."""
+def victim_plan(
+    config: Config, audit: Audit, *, data: str, backbone: str, seed: int, only: str | None = None
+) -> VictimPlan:
+    """Of one victim on one version of the data; a single-task one (`only`) has nothing to weigh."""
     return VictimPlan(
         tasks=config.tasks,
         data=data,
@@ -59,4 +61,6 @@ def victim_plan(config: Config, audit: Audit, *, data: str, backbone: str, seed:
         batch_size=audit.batch_size,
         augment=config.train.augment,
         seed=seed,
+        weighting=audit.weighting if only is None else "ls",
+        only=only,
     )

@@ -54,9 +54,19 @@ class Auditor:
     def fingerprint(self, subject: str) -> str:
         """Of all that decides the evidence about `subject`, whatever sample of the raw shards is looked at."""
         held_out = [[ref.name, ref.size, ref.etag] for ref in self.places.test_shards]
-        victims = [plan.fingerprint for plan in self._plans("protected")]
+        victims = [plan.fingerprint for plan in self.plans("protected")]
         limits = [self.audit.max_samples, audit_plan(self.config, self.audit, shards=1).fingerprint]
         return fingerprint([subject, held_out, victims, limits, self.config.protected_tasks])
+
+    def plans(self, data: str) -> list[VictimPlan]:
+        """Of the victims on one version of the data: of each backbone a multi-task one, then the single-task ones."""
+        seed, names = self.config.train.seed + 1, [task.name for task in self.config.tasks]
+        single = names if self.audit.stl and len(names) > 1 else []
+        return [
+            victim_plan(self.config, self.audit, data=data, backbone=backbone, seed=seed, only=only)
+            for backbone in self.audit.victims
+            for only in [None, *single]
+        ]
 
     def find(self, state: str) -> Evidence | None:
         """The evidence of an earlier audit under this fingerprint."""
@@ -119,24 +129,16 @@ class Auditor:
             raise ValidationError(f"{what}: {failure_text(failures[0])}")
         return _cached(profiles)
 
-    def _plans(self, data: str) -> list[VictimPlan]:
-        seed = self.config.train.seed + 1
-        return [
-            victim_plan(self.config, self.audit, data=data, backbone=backbone, seed=seed)
-            for backbone in self.audit.victims
-        ]
-
     def _victims(self, tables: dict[str, list[str]], test: list[str]) -> list[VictimResult]:
         work = self.places.work
         stored = {entry.name for entry in work.list("victims/")}
         results: dict[str, VictimResult] = {}
         names: list[str] = []
         jobs = []
-        for number in range(len(self.audit.victims)):
-            for data, train in tables.items():
-                plan = self._plans(data)[number]
+        for plans in zip(*map(self.plans, tables), strict=True):
+            for plan, train in zip(plans, tables.values(), strict=True):
                 state = fingerprint([plan.fingerprint, train, test])
-                name = f"victims/{data}-{plan.backbone}-{plan.seed}.{state}.json"
+                name = f"victims/{plan.data}-{plan.backbone}-{plan.seed}{'-stl' if plan.only else ''}.{state}.json"
                 names.append(name)
                 if name in stored:
                     results[name] = VictimResult.model_validate_json(work.read(name))
