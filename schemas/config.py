@@ -34,6 +34,10 @@ Patterns = (
 Backbone = Literal["resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain"]
 """Networks of surrogates and victims; `stride5` and `plain` are small ones, for victims that no surrogate is like."""
 
+WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
+"""How the losses of several tasks become one step: equal weights (ls), random ones (rlw), learned variances (uw),
+aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
+
 
 class Model(BaseModel):
     """Base of every configuration model: frozen, unknown keys refused."""
@@ -147,6 +151,9 @@ class Train(Model):
     surrogate_epochs: int = Field(default=60, ge=1)
     """Passes of the surrogates over the clean data before the generator starts (tap, sep)."""
 
+    weighting: WeightingName = "ls"
+    """Task weighting of the surrogates."""
+
     augment: list[Literal["crop", "flip"]] = ["crop", "flip"]
     """Augmentation of surrogates and victims; leave `flip` out where a task speaks of left and right."""
 
@@ -219,6 +226,12 @@ class Audit(Model):
 
     batch_size: int = Field(default=128, ge=2)
     """Images in a victim's batch."""
+
+    weighting: WeightingName = "ls"
+    """Task weighting of the multi-task victims."""
+
+    stl: bool = False
+    """Also train a single-task victim for each task, which sees no other task's labels; K times the cost."""
 
     resolution: int | None = Field(default=None, ge=16, le=1024)
     """Side in pixels at which victims train; None: `train.resolution`."""

@@ -63,17 +63,19 @@ def victims_of(config: Config, audit: Audit) -> list[Backbone]:
 def victim_plans(config: Config, audit: Audit, data: str) -> list[VictimPlan]:
     """Of all victims on one version of the data."""
     rates = audit.learning_rates if data == "protected" else audit.learning_rates[:1]
+    single = [task.name for task in config.tasks] if audit.stl and len(config.tasks) > 1 else []
     return [
-        victim_plan(config, audit, data=data, backbone=backbone, seed=config.train.seed + 1, learning_rate=rate)
+        victim_plan(config, audit, data=data, backbone=backbone, learning_rate=rate, only=only)
         for backbone in victims_of(config, audit)
         for rate in rates
+        for only in [None, *single]
     ]
 
 
 def victim_plan(
-    config: Config, audit: Audit, *, data: str, backbone: str, seed: int, learning_rate: float = 1e-3
+    config: Config, audit: Audit, *, data: str, backbone: Backbone, learning_rate: float, only: str | None = None
 ) -> VictimPlan:
-    """Of one victim on one version of the data."""
+    """Of one victim on one version of the data; a single-task one (`only`) has nothing to weigh."""
     return VictimPlan(
         tasks=config.tasks,
         data=data,
@@ -82,6 +84,8 @@ def victim_plan(
         epochs=audit.epochs,
         batch_size=audit.batch_size,
         augment=config.train.augment,
-        seed=seed,
+        seed=config.train.seed + 1,
         learning_rate=learning_rate,
+        weighting=audit.weighting if only is None else "ls",
+        only=only,
     )

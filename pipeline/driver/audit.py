@@ -127,7 +127,8 @@ class Auditor:
         for data, train in tables.items():
             for plan in victim_plans(self.config, self.audit, data):
                 state = fingerprint([plan.fingerprint, train, test])
-                name = f"victims/{data}-{plan.backbone}-{plan.learning_rate:g}-{plan.seed}.{state}.json"
+                kind = f"{data}-{plan.backbone}-{plan.learning_rate:g}"
+                name = f"victims/{kind}{'-stl' if plan.only else ''}.{state}.json"
                 names.append(name)
                 if name in stored:
                     results[name] = VictimResult.model_validate_json(work.read(name))
