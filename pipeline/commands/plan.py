@@ -32,7 +32,7 @@ def plan_lines(plan: Plan, workers: int) -> list[str]:
         f"to do       {plan.shards - plan.shards_done} shards ({plan.shards_done} are published)",
         f"output      about {size_text(plan.output_bytes)} ({plan.growth:.1f} times the input: lossless images)",
     ]
-    if plan.train_seconds:
+    if plan.train_seconds is not None:
         lines.append(f"train       about {duration(plan.train_seconds)} on this machine")
     else:
         lines.append("train       nothing: the generator is there")

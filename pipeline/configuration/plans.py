@@ -48,7 +48,14 @@ def protect_plan(config: Config, generator: str = "") -> ProtectPlan:
     )
 
 
-UNSEEN: tuple[Backbone, ...] = ("stride5", "plain", "vgg16", "resnet18", "densenet121")
+UNSEEN: tuple[Backbone, ...] = (
+    "stride5",
+    "plain",
+    "vgg16",
+    "resnet18",
+    "densenet121",
+    "vit_b_16",
+)
 """Victims of `audit.victims: auto`, cheapest first; of those that no surrogate is like, the first three are trained."""
 
 

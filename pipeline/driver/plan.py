@@ -27,8 +27,8 @@ class Plan:
     """Estimated size of the protected shards still to be written."""
     growth: float
     """Bytes out for bytes in: lossless images are larger than JPEG."""
-    train_seconds: float
-    """0 when a generator of this configuration exists."""
+    train_seconds: float | None
+    """None when a generator of this configuration exists."""
     protect_core_seconds: float
     """Download, decoding, generator, encoding and checks of the shards still to be done, on one core."""
 
@@ -68,6 +68,6 @@ def make_plan(config: Config) -> Plan:
         samples=samples,
         output_bytes=round(left * written),
         growth=written / max(1, total),
-        train_seconds=measured.train_seconds * passes,
+        train_seconds=measured.train_seconds * passes if record is None else None,
         protect_core_seconds=left * (samples * measured.core_seconds + share * measured.download_seconds),
     )

@@ -3,15 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.driver.audit import Auditor
+import pytest
+
+from pipeline.configuration.plans import victim_plans, victims_of
 from schemas.plans import VictimPlan
 from tests import builders
 
 
-def plans(root: Path, *, tasks: list[dict[str, Any]] | None = None, **audit: Any) -> list[VictimPlan]:
-    overrides = {"tasks": tasks} if tasks else {}
+def plans(
+    root: Path, data: str = "clean", *, tasks: list[dict[str, Any]] | None = None, train: Any = None, **audit: Any
+) -> list[VictimPlan]:
+    overrides = {name: value for name, value in (("tasks", tasks), ("train", train)) if value}
     config = builders.config(root, audit=audit, **overrides)
-    return Auditor(None, None, None, config, config.audit).plans("clean")  # type: ignore[arg-type]
+    assert config.audit is not None
+    return victim_plans(config, config.audit, data)
 
 
 def test_by_default_each_backbone_is_one_victim_of_equal_weights(tmp_path: Path) -> None:
@@ -26,3 +31,21 @@ def test_single_task_victims_come_beside_the_multi_task_one_and_have_nothing_to_
 
 def test_one_task_alone_needs_no_second_victim(tmp_path: Path) -> None:
     assert len(plans(tmp_path, stl=True, tasks=[{"field": "json.a", "classes": 3}])) == 1
+
+
+def test_protected_data_is_attacked_at_every_learning_rate_and_the_controls_at_the_first(tmp_path: Path) -> None:
+    rates = [2e-3, 5e-4]
+    assert [plan.learning_rate for plan in plans(tmp_path, "protected", learning_rates=rates)] == rates
+    assert [plan.learning_rate for plan in plans(tmp_path, "noise", learning_rates=rates)] == rates[:1]
+
+
+@pytest.mark.parametrize("surrogates", [["resnet18"], ["stride5", "vgg16"], ["plain", "densenet121", "resnet18"]])
+def test_default_victims_are_three_that_no_surrogate_is_like_and_one_that_is(
+    surrogates: list[str], tmp_path: Path
+) -> None:
+    config = builders.config(tmp_path, audit={"victims": "auto"}, train={"backbones": surrogates})
+    assert config.audit is not None
+    victims = victims_of(config, config.audit)
+    assert len(set(victims)) == 4
+    assert not set(victims[:3]) & set(surrogates)
+    assert victims[3] in surrogates

@@ -54,6 +54,7 @@ def result(data: str, *, only: str | None = None, seed: int = 0, **figures: Sequ
     ]
     chance = {task: {"balanced_accuracy": {"a": 1 / 3, "b": 1 / 2}[task], "accuracy": 0.5} for task in figures}
     return VictimResult(
+        learning_rate=1e-3,
         data=data,
         backbone="resnet18",
         seed=seed,
