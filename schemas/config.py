@@ -31,6 +31,14 @@ Patterns = (
 """Shards: a URL, brace range, glob or prefix, or a list of them."""
 
 
+Backbone = Literal["resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain"]
+"""Networks of surrogates and victims; `stride5` and `plain` are small ones, for victims that no surrogate is like."""
+
+WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
+"""How the losses of several tasks become one step: equal weights (ls), random ones (rlw), learned variances (uw),
+aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
+
+
 class Model(BaseModel):
     """Base of every configuration model: frozen, unknown keys refused."""
 
@@ -122,7 +130,7 @@ class Train(Model):
     targeted: bool = True
     """Whether `tap` and `sep` pull each image to another class (y' = y + ⌊C/2⌋), or only push it away from its own."""
 
-    backbones: list[Literal["resnet18"]] = Field(default=["resnet18"], min_length=1)
+    backbones: list[Backbone] = Field(default=["resnet18"], min_length=1)
     """Surrogates of a generator; of several, each step uses the next one."""
 
     width: int = Field(default=64, ge=4, le=256)
@@ -142,6 +150,9 @@ class Train(Model):
 
     surrogate_epochs: int = Field(default=60, ge=1)
     """Passes of the surrogates over the clean data before the generator starts (tap, sep)."""
+
+    weighting: WeightingName = "ls"
+    """Task weighting of the surrogates."""
 
     augment: list[Literal["crop", "flip"]] = ["crop", "flip"]
     """Augmentation of surrogates and victims; leave `flip` out where a task speaks of left and right."""
@@ -200,8 +211,12 @@ class Requirement(Model):
 class Audit(Model):
     """How protection is measured."""
 
-    victims: list[Literal["resnet18"]] = Field(default=["resnet18"], min_length=1)
-    """Models that an unauthorised user might train."""
+    victims: Literal["auto"] | Annotated[list[Backbone], Field(min_length=1)] = "auto"
+    """Models that an unauthorised user might train. `auto`: three whose architecture no surrogate has, and one that a
+    surrogate has: a victim that is like the surrogate flatters the protection."""
+
+    learning_rates: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[1e-3, 3e-3], min_length=1)
+    """Of the victims on protected data, one training each: the strongest counts. Clean and noise use the first one."""
 
     width: int = Field(default=64, ge=4, le=256)
     """Channels of the victim's first stage."""
@@ -211,6 +226,12 @@ class Audit(Model):
 
     batch_size: int = Field(default=128, ge=2)
     """Images in a victim's batch."""
+
+    weighting: WeightingName = "ls"
+    """Task weighting of the multi-task victims."""
+
+    stl: bool = False
+    """Also train a single-task victim for each task, which sees no other task's labels; K times the cost."""
 
     resolution: int | None = Field(default=None, ge=16, le=1024)
     """Side in pixels at which victims train; None: `train.resolution`."""

@@ -21,7 +21,12 @@ class VictimResult(Record):
     data: str
     """`clean`, `noise` or `protected`."""
     backbone: str
+    learning_rate: float
     seed: int
+    weighting: str = "ls"
+    """Its task weighting."""
+    only: str | None = None
+    """Name of a single-task victim's task; its `chance` and `figures` hold that task alone."""
     samples: int
     """Images that it was trained on."""
     test_samples: int
@@ -31,6 +36,11 @@ class VictimResult(Record):
     figures: list[dict[str, dict[str, float]]]
     """Per epoch: task → metric → figure in 0..1."""
     seconds: float
+
+    @property
+    def setting(self) -> str:
+        """All that decided it, besides its task: single-task victims that share this make one set."""
+        return self.model_dump_json(exclude={"only", "chance", "figures", "seconds"})
 
 
 class Score(Record):

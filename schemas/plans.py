@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.config import Layout, Model, Train
+from schemas.config import Layout, Model, Train, WeightingName
 from schemas.fingerprints import fingerprint
 from schemas.tasks import Task
 
@@ -115,3 +115,9 @@ class VictimPlan(Plan):
     batch_size: int
     augment: list[Literal["crop", "flip"]]
     seed: int
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    weighting: WeightingName = "ls"
+    """Task weighting."""
+    only: str | None = None
+    """Name of the one task that a single-task victim learns; None: all of them."""

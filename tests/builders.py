@@ -116,6 +116,7 @@ def config(root: Path, **overrides: Any) -> Config:
         "tasks": [{"field": f"json.{name}", "classes": count} for name, count in CLASSES.items()],
         "protection": {"epsilon": "8/255"},
         "train": {
+            "perturber": "generator",
             "method": "em",
             "width": 4,
             "generator": "tiny",
@@ -133,7 +134,14 @@ def config(root: Path, **overrides: Any) -> Config:
     }
     if overrides.get("audit") is not None:
         values["dataset"]["test_shards"] = f"{root}/raw/test-*.tar"
-        values["audit"] = {"width": 4, "epochs": 1, "batch_size": 32, "max_samples": 120}
+        values["audit"] = {
+            "victims": ["resnet18"],
+            "learning_rates": [1e-3],
+            "width": 4,
+            "epochs": 1,
+            "batch_size": 32,
+            "max_samples": 120,
+        }
     for name, value in overrides.items():
         values[name] = {**values[name], **value} if isinstance(values.get(name), dict) else value
     return Config.model_validate(values)

@@ -30,6 +30,7 @@ def make_victim(data: str, shape: Curves, size: Curves, *, seed: int = 0) -> Vic
     return VictimResult(
         data=data,
         backbone="resnet18",
+        learning_rate=1e-3,
         seed=seed,
         samples=9,
         test_samples=100,

@@ -143,6 +143,8 @@ class BreakingProxy:
         """Show etags that are no checksums of the content, as a store that encrypts does."""
         self.broken = 0
         """Connections that were broken so far."""
+        self._held = b""
+        self._let_go = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -164,8 +166,18 @@ class BreakingProxy:
         """End the next connections that carry more than so many bytes of request."""
         self._faults += [("request", after_bytes)] * times
 
+    def hold(self, start: str) -> None:
+        """Leave every request whose text begins with `start` ("PUT /bucket/name") without an answer."""
+        self._held = start.encode()
+
+    def let_go(self) -> None:
+        """Answer every request again; those that were held are dropped, the server never learns of them."""
+        self._held = b""
+        self._let_go.set()
+
     def close(self) -> None:
         """Take no more connections."""
+        self.let_go()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -183,6 +195,9 @@ class BreakingProxy:
                     return
                 request += block
             head, _, body = request.partition(b"\r\n\r\n")
+            if self._held and head.startswith(self._held):
+                self._let_go.wait()
+                return
             fault, number = self._faults.pop(0) if self._faults else ("", 0)
             self.broken += bool(fault)
             if fault == "status":

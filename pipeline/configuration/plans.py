@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.config import Audit, Config
+from schemas.config import Audit, Backbone, Config
 from schemas.plans import IngestPlan, ProtectPlan, TrainPlan, VictimPlan
 
 
@@ -48,8 +48,34 @@ def protect_plan(config: Config, generator: str = "") -> ProtectPlan:
     )
 
 
-def victim_plan(config: Config, audit: Audit, *, data: str, backbone: str, seed: int) -> VictimPlan:
-    """Of one victim on one version of the data."""
+UNSEEN: tuple[Backbone, ...] = ("stride5", "plain", "vgg16", "resnet18", "densenet121")
+"""Victims of `audit.victims: auto`, cheapest first; of those that no surrogate is like, the first three are trained."""
+
+
+def victims_of(config: Config, audit: Audit) -> list[Backbone]:
+    """Architectures of the victims: those that no surrogate has first."""
+    if audit.victims != "auto":
+        return audit.victims
+    known: list[Backbone] = config.train.backbones if config.train.perturber == "generator" else ["resnet18"]
+    return [*[name for name in UNSEEN if name not in known][:3], known[0]]
+
+
+def victim_plans(config: Config, audit: Audit, data: str) -> list[VictimPlan]:
+    """Of all victims on one version of the data."""
+    rates = audit.learning_rates if data == "protected" else audit.learning_rates[:1]
+    single = [task.name for task in config.tasks] if audit.stl and len(config.tasks) > 1 else []
+    return [
+        victim_plan(config, audit, data=data, backbone=backbone, learning_rate=rate, only=only)
+        for backbone in victims_of(config, audit)
+        for rate in rates
+        for only in [None, *single]
+    ]
+
+
+def victim_plan(
+    config: Config, audit: Audit, *, data: str, backbone: Backbone, learning_rate: float, only: str | None = None
+) -> VictimPlan:
+    """Of one victim on one version of the data; a single-task one (`only`) has nothing to weigh."""
     return VictimPlan(
         tasks=config.tasks,
         data=data,
@@ -58,5 +84,8 @@ def victim_plan(config: Config, audit: Audit, *, data: str, backbone: str, seed:
         epochs=audit.epochs,
         batch_size=audit.batch_size,
         augment=config.train.augment,
-        seed=seed,
+        seed=config.train.seed + 1,
+        learning_rate=learning_rate,
+        weighting=audit.weighting if only is None else "ls",
+        only=only,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
-from pipeline.configuration.plans import audit_plan, victim_plan
+from pipeline.configuration.plans import audit_plan, victim_plans
 from pipeline.driver.ingest import ingest_all
 from pipeline.state.places import Places
 from pipeline.steps.victim import victim_step
@@ -15,7 +15,7 @@ from schemas.config import Audit, Config
 from schemas.errors import ValidationError
 from schemas.evidence import Evidence, VictimResult
 from schemas.fingerprints import fingerprint
-from schemas.plans import IngestPlan, Noise, VictimPlan
+from schemas.plans import IngestPlan, Noise
 from schemas.records import ShardProfile, ShardRef
 from stages.audit.verdict import reach_verdict
 from stages.io.shards.layout import published_layout
@@ -53,7 +53,7 @@ class Auditor:
     def fingerprint(self, subject: str) -> str:
         """Of all that decides the evidence about `subject`, whatever sample of the raw shards is looked at."""
         held_out = [[ref.name, ref.size, ref.etag] for ref in self.places.test_shards]
-        victims = [plan.fingerprint for plan in self._plans("protected")]
+        victims = [plan.fingerprint for plan in victim_plans(self.config, self.audit, "protected")]
         limits = [self.audit.max_samples, audit_plan(self.config, self.audit, shards=1).fingerprint]
         return fingerprint([subject, held_out, victims, limits, self.config.protected_tasks])
 
@@ -118,24 +118,17 @@ class Auditor:
             raise ValidationError(f"{what}: {failures[0].message}")
         return _cached(profiles)
 
-    def _plans(self, data: str) -> list[VictimPlan]:
-        seed = self.config.train.seed + 1
-        return [
-            victim_plan(self.config, self.audit, data=data, backbone=backbone, seed=seed)
-            for backbone in self.audit.victims
-        ]
-
     def _victims(self, tables: dict[str, list[str]], test: list[str]) -> list[VictimResult]:
         work = self.places.work
         stored = {entry.name for entry in work.list("victims/")}
         results: dict[str, VictimResult] = {}
         names: list[str] = []
         jobs = []
-        for number in range(len(self.audit.victims)):
-            for data, train in tables.items():
-                plan = self._plans(data)[number]
+        for data, train in tables.items():
+            for plan in victim_plans(self.config, self.audit, data):
                 state = fingerprint([plan.fingerprint, train, test])
-                name = f"victims/{data}-{plan.backbone}-{plan.seed}.{state}.json"
+                kind = f"{data}-{plan.backbone}-{plan.learning_rate:g}"
+                name = f"victims/{kind}{'-stl' if plan.only else ''}.{state}.json"
                 names.append(name)
                 if name in stored:
                     results[name] = VictimResult.model_validate_json(work.read(name))

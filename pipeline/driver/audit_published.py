@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
+from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import audit_plan
 from pipeline.driver.audit import Auditor
 from pipeline.state.lease import Lease
@@ -32,6 +33,7 @@ def audit_published(config: Config, reporter: Reporter, url: str | None) -> Evid
     """
     if config.audit is None:
         raise ConfigError("audit: the configuration has no `audit` section; give it one (audit: {}), with test_shards")
+    check_networks(config)
     places = Places(config)
     output = places.output if url is None else Store(url, places.endpoint)
     manifest = {shard.name: shard for shard in read_manifest(output).shards}

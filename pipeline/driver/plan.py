@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan
 from pipeline.state.generators import fitting_generator
 from pipeline.state.ledger import Ledger
@@ -39,6 +40,7 @@ def make_plan(config: Config) -> Plan:
         ConfigError, StoreError: as a run would, before it writes anything.
         InputError: the first shard holds no sample that can be protected.
     """
+    check_networks(config)
     places = Places(config)
     total = sum(ref.size for ref in places.shards)
     record = fitting_generator(places.work, train_plan(config))

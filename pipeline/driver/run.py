@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
+from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan
 from pipeline.driver.audit import Auditor
 from pipeline.driver.ingest import check_profiles, check_quarantined, ingest_all
@@ -80,6 +81,7 @@ class Run:
             MtlueError: its class decides the exit code. Shards that fail on their own do not raise: they are in
                 the result's `failures`, and the others went on.
         """
+        check_networks(self.config)
         self.places = Places(self.config)
         self.places.check_writable()
         with Lease(self.places.work) as self.lease, Executor(self.config.compute) as self.executor:

@@ -2,7 +2,7 @@
 
 Judged are the tasks that were to be protected, by the first metric of their kind (for classes: mean recall, whose
 chance line is 1/C whatever the class sizes), at the epoch that is best for the attacker, who can stop early; of several
-victims on one version of the data the strongest counts.
+victims on one version of the data the strongest counts (`stages/audit/curves.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from schemas.config import Requirement
 from schemas.evidence import VERSIONS, Evidence, Score, TaskEvidence, VictimResult, Word
 from schemas.tasks import Task
+from stages.audit.curves import strongest
 from stages.report.wording import percent
 from stages.tasks.registry import kinds_of
 
@@ -58,10 +59,10 @@ def reach_verdict(
     versions = [data for data in VERSIONS if any(victim.data == data for victim in victims)]
     if not victims:
         return NOT_MEASURED
-    chance, found = victims[0].chance, []
+    chance, found = {name: line for victim in victims for name, line in victim.chance.items()}, []
     for task, kind, wanted in zip(tasks, kinds_of(tasks), protected, strict=True):
         scores = {
-            metric: {data: _strongest(victims, data, [(task.name, metric)]) for data in versions}
+            metric: {data: strongest(victims, data, [(task.name, metric)]) for data in versions}
             for metric in kind.metrics
         }
         metric = kind.metrics[0]
@@ -91,7 +92,7 @@ def reach_verdict(
     if "clean" not in versions or "protected" not in versions or not judged:
         return measured
     line = sum(task.chance[task.metric] for task in judged) / len(judged)
-    means = {data: _strongest(victims, data, [(task.name, task.metric) for task in judged]) for data in versions}
+    means = {data: strongest(victims, data, [(task.name, task.metric) for task in judged]) for data in versions}
     overall = judge(protected=means["protected"].best, clean=means["clean"].best, chance=line)
     leaking = [task.name for task in judged if task.word in ("weakened", "not protected")]
     return measured.model_copy(
@@ -141,16 +142,6 @@ def _least_protected_first(task: TaskEvidence) -> tuple[bool, float, str]:
     scores = task.scores[task.metric]
     reached = scores["protected"].best if "protected" in scores else 0.0
     return not task.wanted, task.chance[task.metric] - reached, task.name
-
-
-def _strongest(victims: Sequence[VictimResult], data: str, places: Sequence[tuple[str, str]]) -> Score:
-    """The highest mean over (task, metric) that any victim on one version of the data has, last and best epoch."""
-    last, best = 0.0, 0.0
-    for victim in victims:
-        if victim.data == data:
-            means = [sum(epoch[task][metric] for task, metric in places) / len(places) for epoch in victim.figures]
-            last, best = max(last, means[-1]), max(best, *means, 0.0)
-    return Score(last=last, best=best)
 
 
 def _sentence(word: Word, leaking: Sequence[str], means: dict[str, Score], chance: float) -> str:

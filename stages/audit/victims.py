@@ -1,9 +1,13 @@
-"""A victim: a fresh multi-task model, trained as an unauthorised user would, tested on clean held-out data."""
+"""A victim: a fresh model, trained as an unauthorised user would, tested on clean held-out data.
+
+It learns all tasks at once (MTL) or one of them, without the labels of the others (STL).
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,8 +17,8 @@ from schemas.plans import VictimPlan
 from stages.learning.augment import augment
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
-from stages.learning.weightings.equal import Equal
-from stages.models.multitask import MultiTaskModel, task_losses
+from stages.learning.weightings.registry import WEIGHTINGS
+from stages.models.multitask import MultiTaskModel, accumulate_gradients
 from stages.tasks.base import TaskKind
 from stages.tasks.registry import kinds_of
 
@@ -34,41 +38,54 @@ def train_victim(
         plan: its architecture, its training and the tasks.
         device: where to train.
         report: called with (epochs done, epochs in all).
+
+    Raises:
+        ValueError: `plan.only` is no task's name.
     """
     started = time.monotonic()
-    kinds = kinds_of(plan.tasks)
+    numbers = [number for number, task in enumerate(plan.tasks) if plan.only in (None, task.name)]
+    if not numbers:
+        raise ValueError(f"only names {plan.only!r}; the tasks are {', '.join(task.name for task in plan.tasks)}")
+    tasks = [plan.tasks[number] for number in numbers]
+    train, test = (replace(table, labels=tuple(table.labels[number] for number in numbers)) for table in (train, test))
+    kinds, rng = kinds_of(tasks), torch.Generator().manual_seed(plan.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        model = MultiTaskModel(plan.backbone, width=plan.width, kinds=kinds, resolution=train.chunks[0].shape[1])
+        model = MultiTaskModel(
+            plan.backbone,
+            width=plan.width,
+            kinds=kinds,
+            resolution=train.chunks[0].shape[1],
+            weighting=WEIGHTINGS[plan.weighting](len(kinds), rng),
+        )
     to_device(model, device)
-    rng = torch.Generator().manual_seed(plan.seed)
-    optimisation, weighting = Optimisation(model.parameters(), epochs=plan.epochs), Equal()
+    optimisation = Optimisation(model.parameters(), epochs=plan.epochs, learning_rate=plan.learning_rate)
     figures = []
     for epoch in range(plan.epochs):
         model.train()
         for batch in train.batches(plan.batch_size, rng, device):
             optimisation.clear()
-            outputs = model(augment(batch.x_BCHW, plan.augment, rng))
-            weighting.backward(task_losses(outputs, batch.labels, kinds))
+            accumulate_gradients(model, augment(batch.x_BCHW, plan.augment, rng), batch.labels, kinds)
             optimisation.step()
         optimisation.end_epoch()
         predicted = predict(model, kinds, test, plan.batch_size, device)
         figures.append(
             {
                 task.name: kind.scores(found, labels)
-                for task, kind, found, labels in zip(plan.tasks, kinds, predicted, test.labels, strict=True)
+                for task, kind, found, labels in zip(tasks, kinds, predicted, test.labels, strict=True)
             }
         )
         report(epoch + 1, plan.epochs)
     return VictimResult(
         data=plan.data,
         backbone=plan.backbone,
+        learning_rate=plan.learning_rate,
         seed=plan.seed,
+        weighting=plan.weighting,
+        only=plan.only,
         samples=len(train),
         test_samples=len(test),
-        chance={
-            task.name: kind.chance(labels) for task, kind, labels in zip(plan.tasks, kinds, test.labels, strict=True)
-        },
+        chance={task.name: kind.chance(labels) for task, kind, labels in zip(tasks, kinds, test.labels, strict=True)},
         figures=figures,
         seconds=time.monotonic() - started,
     )

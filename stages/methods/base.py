@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -18,10 +18,9 @@ from schemas.config import Train
 from stages.learning.augment import augment
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable
-from stages.learning.weightings.base import Weighting
-from stages.learning.weightings.equal import Equal
+from stages.learning.weightings.registry import WEIGHTINGS
 from stages.models.generator import Generator
-from stages.models.multitask import MultiTaskModel, mean_loss, task_losses
+from stages.models.multitask import MultiTaskModel, accumulate_gradients, mean_loss
 from stages.tasks.base import TaskKind
 
 
@@ -48,15 +47,17 @@ class Context:
     """CPU generator of the whole run: order of batches, augmentation."""
     report: Callable[[str, int, int], None]
     """Called with (phase, done, total) for progress."""
-    weighting: Weighting = field(default_factory=Equal)
-    """Of the surrogates' task losses."""
 
     def new_surrogates(self) -> list[MultiTaskModel]:
         """Fresh surrogates on the run's device, one of each architecture."""
         return [
             to_device(
                 MultiTaskModel(
-                    backbone, width=self.settings.width, kinds=self.kinds, resolution=self.settings.resolution
+                    backbone,
+                    width=self.settings.width,
+                    kinds=self.kinds,
+                    resolution=self.settings.resolution,
+                    weighting=WEIGHTINGS[self.settings.weighting](len(self.kinds), self.rng),
                 ),
                 self.device,
             )
@@ -90,11 +91,10 @@ class Context:
     def surrogate_step(
         self, model: MultiTaskModel, optimisation: Optimisation, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]
     ) -> None:
-        """One step of a surrogate in train mode on every task's labels."""
+        """One step of a surrogate in train mode on every task's labels, which its own weighting balances."""
         model.train()
         optimisation.clear()
-        outputs = model(self.augmented(x_BCHW))
-        self.weighting.backward(task_losses(outputs, labels, self.kinds))
+        accumulate_gradients(model, self.augmented(x_BCHW), labels, self.kinds)
         optimisation.step()
 
 

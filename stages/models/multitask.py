@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from stages.learning.weightings.base import Weighting
+from stages.learning.weightings.equal import Equal
 from stages.models.backbones.registry import BACKBONES
 from stages.tasks.base import TaskKind
 
@@ -24,19 +26,37 @@ class MultiTaskModel(nn.Module):
         width: channels of the backbone's first stage.
         kinds: K tasks.
         resolution: side of the images in pixels.
+        weighting: how the tasks' losses become one step's gradients; None: equal weights.
     """
 
-    def __init__(self, backbone: str, *, width: int, kinds: Sequence[TaskKind], resolution: int) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        *,
+        width: int,
+        kinds: Sequence[TaskKind],
+        resolution: int,
+        weighting: Weighting | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = BACKBONES[backbone](width=width, resolution=resolution)
         self.shared = nn.Sequential(nn.Linear(self.backbone.features, SHARED_UNITS), nn.ELU())
         self.heads = nn.ModuleList(kind.head(SHARED_UNITS) for kind in kinds)
+        self.weighting = weighting or Equal(len(kinds), torch.Generator())
 
     def forward(self, x_BCHW: torch.Tensor) -> list[torch.Tensor]:
         """Images in [0, 1], B×3×H×W, to one output a task."""
+        return self.heads_of(self.shared_features(x_BCHW))
+
+    def shared_features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Images in [0, 1], B×3×H×W, to what all heads see, B×256."""
         maps_BFhw = self.backbone((x_BCHW - 0.5) / 0.25)
-        shared = self.shared(maps_BFhw.mean(dim=(2, 3)))
-        return [head(shared) for head in self.heads]
+        features: torch.Tensor = self.shared(maps_BFhw.mean(dim=(2, 3)))
+        return features
+
+    def heads_of(self, features: torch.Tensor) -> list[torch.Tensor]:
+        """The shared features to one output a task."""
+        return [head(features) for head in self.heads]
 
 
 def task_losses(
@@ -44,8 +64,8 @@ def task_losses(
     labels: Sequence[torch.Tensor],
     kinds: Sequence[TaskKind],
     active: Sequence[bool] | None = None,
-) -> list[torch.Tensor]:
-    """The loss of each task over its labelled samples; tasks without one in the batch are left out.
+) -> dict[int, torch.Tensor]:
+    """Task, 0..K-1 → its loss over its labelled samples; tasks without one in the batch are left out.
 
     Args:
         outputs: of each task's head.
@@ -53,12 +73,12 @@ def task_losses(
         kinds: K tasks.
         active: which tasks count; all by default.
     """
-    losses = []
+    losses = {}
     for number, (output, label, kind) in enumerate(zip(outputs, labels, kinds, strict=True)):
         loss = kind.loss(output, label) if active is None or active[number] else None
         if loss is not None:
-            losses.append(loss)
-    return losses or [outputs[0].sum() * 0]
+            losses[number] = loss
+    return losses
 
 
 def mean_loss(
@@ -67,5 +87,26 @@ def mean_loss(
     kinds: Sequence[TaskKind],
     active: Sequence[bool] | None = None,
 ) -> torch.Tensor:
-    """The mean of `task_losses`."""
-    return torch.stack(task_losses(outputs, labels, kinds, active)).mean()
+    """The mean of `task_losses`; where there are none, a zero that can be stepped."""
+    losses = task_losses(outputs, labels, kinds, active)
+    return torch.stack(list(losses.values())).mean() if losses else outputs[0].sum() * 0
+
+
+def accumulate_gradients(
+    model: MultiTaskModel, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor], kinds: Sequence[TaskKind]
+) -> None:
+    """Add the gradients of one step on a batch to the model's parameters, as its weighting has them.
+
+    Args:
+        model: in train mode.
+        x_BCHW: images in [0, 1], B×3×H×W.
+        labels: of each task, first axis B.
+        kinds: K tasks.
+    """
+    features = model.shared_features(x_BCHW)
+    outputs = model.heads_of(features)
+    losses = task_losses(outputs, labels, kinds)
+    if losses:
+        model.weighting.backward(losses, features)
+    else:
+        (outputs[0].sum() * 0).backward()

@@ -19,7 +19,7 @@ from schemas.config import Config
 from stages.io.store.store import Store
 from tests.builders import config, jpeg, labelled_samples, picture, write_shard
 from tests.running import contents, end, run, shards_in, start, wait_for, write_config
-from tests.servers import S3Server
+from tests.servers import BreakingProxy, S3Server
 
 pytestmark = pytest.mark.slow
 
@@ -34,9 +34,9 @@ class Unbroken:
     shards: dict[str, str]
 
 
-def configuration(server: S3Server, root: Path, raw: str, place: str) -> Config:
+def configuration(server: S3Server | BreakingProxy, root: Path, raw: str, place: str) -> Config:
     dataset = {"shards": f"{raw}/*.tar", "storage": {"endpoint_url": server.endpoint_url}}
-    # One worker, and images that take a while: a run can be broken between two shards.
+    # One worker: the last shard is begun when the others are done.
     return config(root, dataset=dataset, output=f"{place}/public", work=f"{place}/private", compute={"cpus": 1})
 
 
@@ -51,6 +51,13 @@ def unbroken(s3: S3Server, ray_session: None, tmp_path_factory: pytest.TempPathF
     made = configuration(s3, root, raw.url, s3.bucket())
     assert len(run(made).records) == SHARDS
     return Unbroken(raw.url, shards_in(made.output, s3.storage))
+
+
+def endless(proxy: BreakingProxy, root: Path, raw: str, place: str) -> Config:
+    """A configuration whose last shard is never stored: however slow the machine, its run does not end by itself."""
+    made = configuration(proxy, root, raw, place)
+    proxy.hold(f"PUT /{made.output.removeprefix('s3://')}/train-{SHARDS - 1:05d}.tar")
+    return made
 
 
 def published(made: Config, server: S3Server) -> Callable[[], int]:
@@ -91,9 +98,9 @@ def gone(directory: Path) -> bool:
 
 
 def test_a_killed_run_goes_on_from_its_last_shard_with_the_bytes_of_an_unbroken_run(
-    s3: S3Server, unbroken: Unbroken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3: S3Server, breaking: BreakingProxy, unbroken: Unbroken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = configuration(s3, tmp_path, unbroken.raw, s3.bucket())
+    made = endless(breaking, tmp_path, unbroken.raw, s3.bucket())
     count, work = published(made, s3), Store(made.work, s3.storage)
     process = start("run", write_config(tmp_path / "pipeline.yaml", made), directory=tmp_path)
     break_off(process, count, signal.SIGKILL)
@@ -108,6 +115,7 @@ def test_a_killed_run_goes_on_from_its_last_shard_with_the_bytes_of_an_unbroken_
         pytest.fail("the lease of a dead process of this machine is watched, not taken over at once")
 
     monkeypatch.setattr(lease.time, "sleep", watch)
+    breaking.let_go()
     result = run(made)
     assert result.done_before == done
     assert len(result.records) == SHARDS
@@ -116,9 +124,9 @@ def test_a_killed_run_goes_on_from_its_last_shard_with_the_bytes_of_an_unbroken_
 
 
 def test_an_interrupted_run_ends_with_130_and_leaves_nothing_behind_but_what_is_done(
-    s3: S3Server, unbroken: Unbroken, tmp_path: Path
+    s3: S3Server, breaking: BreakingProxy, unbroken: Unbroken, tmp_path: Path
 ) -> None:
-    made = configuration(s3, tmp_path, unbroken.raw, s3.bucket())
+    made = endless(breaking, tmp_path, unbroken.raw, s3.bucket())
     count = published(made, s3)
     process = start("run", write_config(tmp_path / "pipeline.yaml", made), directory=tmp_path)
     break_off(process, count, signal.SIGINT)
@@ -131,6 +139,7 @@ def test_an_interrupted_run_ends_with_130_and_leaves_nothing_behind_but_what_is_
     assert temporary_files(tmp_path) == [], "raw images are left in temporary files"
     done = count()
     assert 1 <= done < SHARDS
+    breaking.let_go()
     result = run(made)
     assert result.done_before == done
     assert shards_in(made.output, s3.storage) == unbroken.shards

@@ -1,1 +1,1 @@
-"""Task weightings: from the losses of K tasks to one backward pass. One file each, behind the contract of `base.py`."""
+"""Task weightings: from the losses of K tasks to a step's gradients. One file each, behind `base.py`'s contract."""

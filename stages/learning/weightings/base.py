@@ -1,20 +1,39 @@
-"""The contract of a task weighting: from K losses and a model to one backward pass."""
+"""The contract of a task weighting: from the losses of K tasks to the gradients of one step.
+
+To add one: a file with a class that derives from `Weighting` (or, if it only weighs the tasks' gradients by their inner
+products, from `GradientWeighting`), a line in `registry.py`, and its name in `schemas/config.py`.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 
-class Weighting(ABC):
-    """How the losses of several tasks become the gradient of one step."""
+class Weighting(nn.Module, ABC):
+    """How the losses of several tasks become the gradients of one step; one for each training of a model.
+
+    It is a module of the model that it trains (`MultiTaskModel.weighting`): what it learns is among the model's
+    `parameters()`, so the optimiser sees it, and in the model's `state_dict()`, so an interrupted training goes on.
+
+    Args:
+        tasks: K.
+        rng: CPU generator of the training, for weightings that draw; the others leave it alone.
+    """
+
+    def __init__(self, tasks: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.tasks, self.rng = tasks, rng
 
     @abstractmethod
-    def backward(self, losses: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Add the gradient of the weighted losses to the parameters; returns what is reported as the loss.
+    def backward(self, losses: Mapping[int, torch.Tensor], features: torch.Tensor) -> None:
+        """Add the gradients of one step to the model's parameters and to its own.
 
         Args:
-            losses: one scalar for each task that has a label in the batch; at least one.
+            losses: task, 0..K-1 → its scalar loss, for each task that has a label in the batch; at least one. The
+                parameters of a task that is absent get no gradient at all, so the optimiser leaves them as they are.
+            features: output of the layer that all heads share, first axis B; the losses were computed from it.
         """

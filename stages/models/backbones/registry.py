@@ -2,6 +2,35 @@
 
 from __future__ import annotations
 
-from stages.models.backbones.resnet import ResNet18
+from schemas.errors import ConfigError
+from stages.models.backbones.base import Backbone
+from stages.models.backbones.densenet import DenseNet121
+from stages.models.backbones.resnet import ResNet18, ResNet50
+from stages.models.backbones.small import Plain, Stride5
+from stages.models.backbones.vgg import VGG16
+from stages.models.backbones.vit import ViTB16
 
-BACKBONES = {"resnet18": ResNet18}
+BACKBONES: dict[str, type[Backbone]] = {
+    "resnet18": ResNet18,
+    "resnet50": ResNet50,
+    "vgg16": VGG16,
+    "densenet121": DenseNet121,
+    "vit_b_16": ViTB16,
+    "stride5": Stride5,
+    "plain": Plain,
+}
+
+
+def check_backbone(name: str, resolution: int) -> None:
+    """Refuse a backbone that cannot work at a resolution, before anything is built or trained.
+
+    Args:
+        name: in `BACKBONES`.
+        resolution: side of the images in pixels.
+
+    Raises:
+        ConfigError: the name is unknown, or the network is too deep for the resolution.
+    """
+    if name not in BACKBONES:
+        raise ConfigError(f"there is no backbone {name!r}; choose from {', '.join(BACKBONES)}")
+    BACKBONES[name].check_resolution(resolution)

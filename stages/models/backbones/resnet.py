@@ -1,11 +1,18 @@
-"""Backbones of surrogates and victims: torchvision's residual blocks with a stem for small images and any width."""
+"""ResNet-18 and ResNet-50: torchvision's residual blocks with a stem for small images and any width."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.models.resnet import BasicBlock
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from stages.models.backbones.base import Backbone
+
+SMALL_SIDE = 96
+"""Up to this side of the images, in pixels, a stem keeps full resolution."""
 
 
 class Shortcut(nn.Conv2d):
@@ -24,12 +31,27 @@ class Shortcut(nn.Conv2d):
         return functional.conv2d(input[:, :, ::down, ::right], self.weight)
 
 
+def shortcut(channels_in: int, channels: int, stride: int) -> nn.Sequential | None:
+    """What a stage's first block adds its result to; None: its input as it is."""
+    if stride == 1 and channels_in == channels:
+        return None
+    return nn.Sequential(Shortcut(channels_in, channels, stride), nn.BatchNorm2d(channels))
+
+
 def residual_stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
     """Two basic blocks, as in every stage of ResNet-18 (He et al., 2016, table 1)."""
-    shortcut = None
-    if stride != 1 or channels_in != channels:
-        shortcut = nn.Sequential(Shortcut(channels_in, channels, stride), nn.BatchNorm2d(channels))
-    return nn.Sequential(BasicBlock(channels_in, channels, stride, shortcut), BasicBlock(channels, channels))
+    first = BasicBlock(channels_in, channels, stride, shortcut(channels_in, channels, stride))
+    return nn.Sequential(first, BasicBlock(channels, channels))
+
+
+def bottleneck_stage(channels_in: int, channels: int, stride: int, blocks: int) -> nn.Sequential:
+    """Bottleneck blocks, as in every stage of ResNet-50 (He et al., 2016, table 1); 4·channels come out.
+
+    The stride lies in the 3×3 convolution, as in torchvision ("v1.5"); no strided 1×1 but the shortcut's.
+    """
+    wide = 4 * channels
+    first = Bottleneck(channels_in, channels, stride, shortcut(channels_in, wide, stride))
+    return nn.Sequential(first, *(Bottleneck(wide, channels) for _ in range(blocks - 1)))
 
 
 def stem(channels: int, *, small: bool) -> nn.Sequential:
@@ -42,26 +64,59 @@ def stem(channels: int, *, small: bool) -> nn.Sequential:
     return nn.Sequential(*convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True), *pool)
 
 
-class ResNet18(nn.Module):
-    """ResNet-18 without its classifier.
+class ResNet(Backbone):
+    """A stem and four stages, for both depths.
 
     Args:
         width: channels of the first stage; 64 is the standard network.
-        resolution: side of the images in pixels; up to 96 the stem keeps full resolution.
+        resolution: side of the images in pixels; up to `SMALL_SIDE` the stem keeps full resolution.
     """
 
+    smallest_resolution = 9
+    torchvision_names: ClassVar = {
+        "conv1.": "stem.0.",
+        "bn1.": "stem.1.",
+        **{f"layer{number + 1}.": f"stages.{number}." for number in range(4)},
+    }
+
     def __init__(self, *, width: int, resolution: int) -> None:
-        super().__init__()
-        self.stem = stem(width, small=resolution <= 96)
-        self.stages = nn.Sequential(
-            residual_stage(width, width, 1),
-            residual_stage(width, 2 * width, 2),
-            residual_stage(2 * width, 4 * width, 2),
-            residual_stage(4 * width, 8 * width, 2),
-        )
-        self.features = 8 * width
+        super().__init__(width=width, resolution=resolution)
+        self.stem = stem(width, small=resolution <= SMALL_SIDE)
+        self.stages = self.four_stages(width)
+
+    def four_stages(self, width: int) -> nn.Sequential:
+        """B×width×h×w to B×features×⌈h/8⌉×⌈w/8⌉; sets `features`."""
+        raise NotImplementedError
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """B×3×H×W, normalised, to B×features×h×w."""
         maps_BFhw: torch.Tensor = self.stages(self.stem(x_BCHW))
         return maps_BFhw
+
+
+class ResNet18(ResNet):
+    """ResNet-18 without its classifier; two basic blocks a stage, F = 8·width."""
+
+    def four_stages(self, width: int) -> nn.Sequential:
+        """B×width×h×w to B×8·width×⌈h/8⌉×⌈w/8⌉."""
+        self.features = 8 * width
+        return nn.Sequential(
+            residual_stage(width, width, 1),
+            residual_stage(width, 2 * width, 2),
+            residual_stage(2 * width, 4 * width, 2),
+            residual_stage(4 * width, 8 * width, 2),
+        )
+
+
+class ResNet50(ResNet):
+    """ResNet-50 without its classifier; 3, 4, 6 and 3 bottleneck blocks, F = 32·width."""
+
+    def four_stages(self, width: int) -> nn.Sequential:
+        """B×width×h×w to B×32·width×⌈h/8⌉×⌈w/8⌉."""
+        self.features = 32 * width
+        return nn.Sequential(
+            bottleneck_stage(width, width, 1, 3),
+            bottleneck_stage(4 * width, 2 * width, 2, 4),
+            bottleneck_stage(8 * width, 4 * width, 2, 6),
+            bottleneck_stage(16 * width, 8 * width, 2, 3),
+        )

@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from schemas.evidence import VERSIONS, Evidence, TaskEvidence
+from stages.audit.curves import curves
 from stages.report.plots import Line, line_plot
 from stages.report.sections.base import Material
 from stages.report.wording import percent
@@ -27,13 +28,9 @@ def _plot(evidence: Evidence, task: TaskEvidence) -> Markup:
     """The strongest victim at each epoch, on each version of the data."""
     lines = []
     for data in VERSIONS:
-        curves = [
-            [epoch[task.name][task.metric] for epoch in victim.figures]
-            for victim in evidence.victims
-            if victim.data == data
-        ]
-        epochs = max((len(curve) for curve in curves), default=0)
-        values = [max(curve[epoch] for curve in curves if epoch < len(curve)) for epoch in range(epochs)]
+        found = curves(evidence.victims, data, [(task.name, task.metric)])
+        epochs = max(map(len, found), default=0)
+        values = [max(curve[epoch] for curve in found if epoch < len(curve)) for epoch in range(epochs)]
         if values:
             lines.append(Line(data, values, data))
     reached = ", ".join(f"{data} {percent(score.last)}" for data, score in task.scores[task.metric].items())

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, create_model
 from pydantic_core import to_jsonable_python
 
 from pipeline.configuration.loading import load_config
-from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan, victim_plan
+from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan, victim_plan, victims_of
 from schemas.config import Audit, Config, Train
 from schemas.plans import GeneratorSpec, IngestPlan, Noise, Plan, TrainPlan
 
@@ -99,7 +99,7 @@ def plans_of(config: Config) -> dict[str, Plan]:
         "TrainPlan": train_plan(config),
         "GeneratorSpec": train_plan(config).spec,
         "ProtectPlan": protect_plan(config, "c0ffee"),
-        "VictimPlan": victim_plan(config, audit, data="protected", backbone=audit.victims[0], seed=1),
+        "VictimPlan": victim_plan(config, audit, data="protected", backbone=victims_of(config, audit)[0], seed=1),
     }
 
 

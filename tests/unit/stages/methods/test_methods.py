@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from stages.train.train import Trained, train_generator
 
 from schemas.config import Train
 from schemas.plans import TrainPlan
@@ -17,9 +16,12 @@ from stages.learning.table import Batch, ImageTable
 from stages.methods.base import BaseMethod, Context
 from stages.methods.em import ErrorMinimising
 from stages.methods.registry import METHODS
+from stages.methods.sep import SelfEnsemble
 from stages.methods.tap import TargetedPoisoning
 from stages.models.multitask import mean_loss
 from stages.tasks.base import TaskKind
+from stages.train.generator import train_generator
+from stages.train.trained import Trained
 from tests import builders
 
 CPU = torch.device("cpu")
@@ -36,6 +38,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
 
 def tiny(**values: Any) -> Train:
     defaults = {
+        "perturber": "generator",
         "width": 4,
         "generator": "tiny",
         "resolution": 16,
@@ -123,7 +126,7 @@ def test_the_loss_is_that_of_the_surrogate_on_the_clipped_sum(name: str, table: 
     target = list(batch.labels)
     if name == "tap":
         target = [kind.target(label) for kind, label in zip(KINDS, batch.labels, strict=True)]
-    expected = mean_loss(method.surrogate((batch.x_BCHW + delta).clamp(0, 1)), target, KINDS)
+    expected = mean_loss(method.surrogates[0]((batch.x_BCHW + delta).clamp(0, 1)), target, KINDS)
     assert base_loss(method, given_context, batch).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
@@ -141,14 +144,16 @@ def test_perturbed_images_stay_images_and_within_epsilon(table: ImageTable) -> N
 @pytest.mark.parametrize("name", ["em", "tap"])
 def test_the_surrogate_is_frozen_and_in_eval_mode_while_the_generator_learns(name: str, table: ImageTable) -> None:
     method, given_context = ready(name, table)
-    method.surrogate.zero_grad()  # what its own training left
-    before = {key: value.clone() for key, value in method.surrogate.state_dict().items()}
+    method.surrogates[0].zero_grad()  # what its own training left
+    before = {key: value.clone() for key, value in method.surrogates[0].state_dict().items()}
     for batch in given_context.batches():
         base_loss(method, given_context, batch).backward()
-    assert not method.surrogate.training
-    assert all(not module.training for module in method.surrogate.modules())
-    assert all(not parameter.requires_grad and parameter.grad is None for parameter in method.surrogate.parameters())
-    for key, value in method.surrogate.state_dict().items():
+    assert not method.surrogates[0].training
+    assert all(not module.training for module in method.surrogates[0].modules())
+    assert all(
+        not parameter.requires_grad and parameter.grad is None for parameter in method.surrogates[0].parameters()
+    )
+    for key, value in method.surrogates[0].state_dict().items():
         assert torch.equal(value, before[key]), key
     gradients = [parameter.grad for parameter in given_context.generator.embeddings.parameters()]
     assert all(gradient is not None and bool(gradient.any()) for gradient in gradients)
@@ -178,20 +183,20 @@ def accuracy(model: torch.nn.Module, table: ImageTable) -> list[float]:
 
 def test_the_surrogate_of_tap_has_learned_the_clean_data(table: ImageTable) -> None:
     method, _ = ready("tap", table, **{**LEARNING, "surrogate_epochs": 30})
-    assert min(accuracy(method.surrogate, table)) > 0.75
+    assert min(accuracy(method.surrogates[0], table)) > 0.75
 
 
 def test_the_surrogate_of_em_learns_the_perturbed_data_a_few_steps_before_each_pass(table: ImageTable) -> None:
     method, given_context = METHODS["em"](), context(table)
     method.prepare(given_context)
-    weights = [parameter.clone() for parameter in method.surrogate.parameters()]
+    weights = [parameter.clone() for parameter in method.surrogates[0].parameters()]
     for epoch in range(2):
         method.before_pass(given_context, epoch)
         changed = [
-            not torch.equal(now, before) for now, before in zip(method.surrogate.parameters(), weights, strict=True)
+            not torch.equal(now, before) for now, before in zip(method.surrogates[0].parameters(), weights, strict=True)
         ]
         assert all(changed)
-        weights = [parameter.clone() for parameter in method.surrogate.parameters()]
+        weights = [parameter.clone() for parameter in method.surrogates[0].parameters()]
 
 
 @pytest.mark.parametrize("name", ["em", "tap"])
@@ -208,7 +213,7 @@ def test_the_surrogates_steps_leave_the_generator_alone(name: str, table: ImageT
 def test_the_configuration_offers_every_method_that_there_is() -> None:
     offered = Train.model_json_schema()["properties"]["method"]["enum"]
     assert sorted(offered) == sorted(METHODS)
-    assert {"em": ErrorMinimising, "tap": TargetedPoisoning} == METHODS
+    assert {"em": ErrorMinimising, "sep": SelfEnsemble, "tap": TargetedPoisoning} == METHODS
 
 
 # --- the training loop ------------------------------------------------------------------------------------------------

@@ -628,7 +628,8 @@ def test_other_decoders_see_the_same_pixels(tmp_path: Path) -> None:
 def test_webdataset_reads_the_published_shard(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        wds = pytest.importorskip("webdataset")
+        import webdataset as wds
+
         samples = mixed()
         place = Place(tmp_path, samples)
         record = place.protect()

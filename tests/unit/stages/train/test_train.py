@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stages.train.train import Training
 
 from schemas.config import Train
 from schemas.errors import GeneratorError
@@ -19,7 +20,6 @@ from stages.learning.table import Batch, ImageTable
 from stages.methods.base import BaseMethod, Context
 from stages.methods.registry import METHODS
 from stages.methods.regularisers import embedding_regularisers
-from stages.train.train import Training
 from tests import builders
 
 CPU = torch.device("cpu")

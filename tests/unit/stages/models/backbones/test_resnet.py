@@ -1,30 +1,12 @@
-"""Backbones: the shortcut computes what a strided convolution does, and small networks do not crash the process."""
+"""Residual networks: the shortcut computes what a strided convolution does, and small images keep their resolution."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from stages.models.backbones.resnet import Shortcut
-
-TRAIN = """
-import torch
-from stages.models.multitask import MultiTaskModel
-from stages.learning.optimise import to_device
-from tests.builders import kinds
-torch.set_num_threads(2)
-for width in (4, 8, 12):
-    model = to_device(MultiTaskModel("resnet18", width=width, kinds=kinds([3]), resolution=16), torch.device("cpu"))
-    for count in (3, 11, 13, 33):
-        x = torch.rand(count, 16, 16, 3).permute(0, 3, 1, 2)
-        for _ in range(4):
-            model(x)[0].square().sum().backward()
-"""
+from stages.models.backbones.resnet import ResNet18, ResNet50, Shortcut
 
 
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
@@ -43,8 +25,7 @@ def test_the_shortcut_is_a_strided_convolution(memory: torch.memory_format, shap
     torch.testing.assert_close(shortcut.weight.grad, plain.weight.grad)
 
 
-def test_a_narrow_network_survives_batches_that_threads_cannot_share_evenly() -> None:
-    """In a process of its own: it ended by a signal when the shortcut was a strided convolution."""
-    root = Path(__file__).parents[5]
-    ended = subprocess.run([sys.executable, "-c", TRAIN], cwd=root, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+@pytest.mark.parametrize("backbone", [ResNet18, ResNet50])
+def test_small_images_keep_their_resolution_in_the_stem(backbone: type[ResNet18] | type[ResNet50]) -> None:
+    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert backbone(width=4, resolution=32).stem(x).shape == (1, 4, 32, 32)

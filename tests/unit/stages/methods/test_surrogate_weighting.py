@@ -1,0 +1,51 @@
+"""A surrogate's task weighting: it is the configured one, and an interrupted training goes on with what it learned."""
+
+import numpy as np
+import pytest
+import torch
+from stages.train.train import Training
+
+from schemas.config import Train
+from schemas.plans import TrainPlan
+from schemas.tasks import Task
+from stages.learning.table import ImageTable
+from stages.learning.weightings.registry import WEIGHTINGS
+from tests.builders import labelled_picture
+
+CLASSES = (3, 2)
+TASKS = [Task(field=f"json.{name}", classes=count) for name, count in zip("ab", CLASSES, strict=True)]
+
+
+def new_training(weighting: str) -> Training:
+    rng = np.random.default_rng(0)
+    shown = np.stack([rng.integers(0, classes, 24) for classes in CLASSES], axis=1)
+    pictures = np.stack([labelled_picture(row, CLASSES, 16, rng) for row in shown])
+    table = ImageTable((pictures,), tuple(column.copy() for column in shown.T), np.zeros(24, dtype=bool))
+    settings = Train(
+        method="em", weighting=weighting, width=4, generator="tiny", resolution=16, epochs=2, batch_size=12
+    )
+    plan = TrainPlan(train=settings, tasks=TASKS, protected=[True, True], epsilon=8 / 255)
+    return Training(table, plan, torch.device("cpu"), lambda what, done, total: None)
+
+
+def test_equal_weights_are_the_default_and_change_no_fingerprint() -> None:
+    plan = TrainPlan(train=Train(), tasks=TASKS, protected=[True, True], epsilon=8 / 255)
+    assert plan.train.weighting == "ls"
+    assert plan.fingerprint == "f7e6ea7eb7129ff5"
+
+
+@pytest.mark.parametrize("name", list(WEIGHTINGS))
+def test_surrogates_have_the_weighting_of_the_configuration_and_go_on_with_it(name: str) -> None:
+    with torch.random.fork_rng(devices=[]):  # a surrogate's first weights follow those of the generator
+        straight = new_training(name)
+        straight.run()
+        stopped = new_training(name)
+        stopped.method.prepare(stopped.context)
+        stopped.run_pass()
+        resumed = new_training(name)
+        resumed.load_state_dict(stopped.state_dict())
+        resumed.run()
+    assert type(straight.context.new_surrogate().weighting) is WEIGHTINGS[name]
+    assert resumed.losses == straight.losses
+    one, other = straight.method.state_dict()["surrogate"], resumed.method.state_dict()["surrogate"]
+    assert all(torch.equal(one[key], other[key]) for key in one)
