@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, create_model
 from pydantic_core import to_jsonable_python
 
 from pipeline.configuration.loading import load_config
-from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan, victim_plan, victims_of
+from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan, victim_plans
 from schemas.config import Audit, Config, Train
 from schemas.plans import GeneratorSpec, IngestPlan, Noise, Plan, TrainPlan
 
@@ -26,22 +26,22 @@ ROOT = Path(__file__).parents[3]
 PINS: dict[str, dict[str, str]] = {
     "minimal": {
         "IngestPlan": "82372e1fdaaf9445",
-        "TrainPlan": "06cded2644d6bf28",
-        "GeneratorSpec": "d279af8929e4a5a9",
+        "TrainPlan": "7eb961495ec02e24",
+        "GeneratorSpec": "a9b2b6b9fba09322",
         "ProtectPlan": "ab1a90a336d3be2b",
-        "VictimPlan": "59aaa8dd86917607",
+        "VictimPlan": "5565ca19218cbb75",
     },
     "multifashion": {
         "IngestPlan": "32fe80c78c0b65dd",
-        "TrainPlan": "92c495cd7da05d6c",
-        "GeneratorSpec": "20ceabbc599cb3d1",
+        "TrainPlan": "2a70332f8577c0af",
+        "GeneratorSpec": "a3a7c626a4b435b6",
         "ProtectPlan": "6c52721d988ed588",
-        "VictimPlan": "e3e260309ca4348a",
+        "VictimPlan": "10ddaf20a5beb485",
     },
     "scenes": {
         "IngestPlan": "b5f2f2747cf89fd8",
-        "TrainPlan": "ded3a270621aa4ae",
-        "GeneratorSpec": "4c0651b55fea65c5",
+        "TrainPlan": "587452867f956186",
+        "GeneratorSpec": "33f41a18c5411fb4",
         "ProtectPlan": "40cd1e7f1257ea1e",
         "VictimPlan": "104be2bb3c9bfad0",
     },
@@ -49,21 +49,25 @@ PINS: dict[str, dict[str, str]] = {
 """Configuration → plan → its fingerprint."""
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "GeneratorSpec": {},
+    "GeneratorSpec": {"network": "generator", "preset": ""},
     "IngestPlan": {"transforms": []},
     "Layout": {"image": "jpg;jpeg;png;webp", "members": {}, "max_pixels": 67108864},
     "Noise": {"kind": "noise", "seed": 0},
     "ProtectPlan": {},
     "Task": {"name": "", "kind": "classification"},
     "Train": {
-        "method": "tap",
-        "backbone": "resnet18",
+        "perturber": "codes",
+        "rounds": 12,
+        "method": "em",
+        "targeted": True,
+        "backbones": ["resnet18"],
         "width": 64,
         "generator": "small",
         "resolution": 64,
         "epochs": 60,
         "batch_size": 128,
         "surrogate_epochs": 60,
+        "weighting": "ls",
         "augment": ["crop", "flip"],
         "lambda_intra": 10.0,
         "lambda_inter": 200.0,
@@ -71,11 +75,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "seed": 0,
     },
     "TrainPlan": {},
-    "VictimPlan": {},
+    "VictimPlan": {"learning_rate": 0.001, "weighting": "ls", "only": None},
 }
 """Model that a plan is made of → its defaults as plain JSON."""
 
-VERSIONS = {"GeneratorSpec": 1, "IngestPlan": 1, "ProtectPlan": 1, "TrainPlan": 1, "VictimPlan": 1}
+VERSIONS = {"GeneratorSpec": 1, "IngestPlan": 1, "ProtectPlan": 1, "TrainPlan": 2, "VictimPlan": 1}
 """Plan → its version."""
 
 
@@ -99,7 +103,7 @@ def plans_of(config: Config) -> dict[str, Plan]:
         "TrainPlan": train_plan(config),
         "GeneratorSpec": train_plan(config).spec,
         "ProtectPlan": protect_plan(config, "c0ffee"),
-        "VictimPlan": victim_plan(config, audit, data="protected", backbone=victims_of(config, audit)[0], seed=1),
+        "VictimPlan": victim_plans(config, audit, "protected")[0],
     }
 
 
@@ -207,6 +211,8 @@ def another(value: Any) -> Any:
         return f"{value}x"
     if isinstance(value, list):
         return [*value, value[-1]] if value else ["x"]
+    if value is None:
+        return "x"
     assert isinstance(value, dict), value
     return {**value, "x": "keep"}
 

@@ -56,6 +56,7 @@ def result(data: str, *, only: str | None = None, seed: int = 0, **figures: Sequ
     return VictimResult(
         data=data,
         backbone="resnet18",
+        learning_rate=1e-3,
         seed=seed,
         only=only,
         samples=9,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stages.train.train import Training
+from stages.train.generator import Training
 
 from schemas.config import Train
 from schemas.errors import GeneratorError
@@ -39,6 +39,7 @@ def own_random_state() -> Iterator[None]:
 
 def plan(**values: Any) -> TrainPlan:
     settings = {
+        "perturber": "generator",
         "width": 4,
         "generator": "tiny",
         "resolution": 16,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.driver.audit import Auditor
+from pipeline.configuration.plans import victim_plans
 from schemas.plans import VictimPlan
 from tests import builders
 
@@ -11,7 +11,8 @@ from tests import builders
 def plans(root: Path, *, tasks: list[dict[str, Any]] | None = None, **audit: Any) -> list[VictimPlan]:
     overrides = {"tasks": tasks} if tasks else {}
     config = builders.config(root, audit=audit, **overrides)
-    return Auditor(None, None, None, config, config.audit).plans("clean")  # type: ignore[arg-type]
+    assert config.audit is not None
+    return victim_plans(config, config.audit, "clean")
 
 
 def test_by_default_each_backbone_is_one_victim_of_equal_weights(tmp_path: Path) -> None:
