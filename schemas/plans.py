@@ -69,6 +69,9 @@ class GeneratorSpec(Plan):
 class TrainPlan(Plan):
     """What decides a generator, besides the training data."""
 
+    version: ClassVar[int] = 2
+    """2: class codes by default, and EM as the default of a generator."""
+
     train: Train
     tasks: list[Task]
     protected: list[bool]

@@ -62,7 +62,8 @@ def test_three_keys_suffice_and_the_rest_has_the_documented_defaults():
     assert [task.name for task in small.tasks] == ["shape", "colour"]
     assert small.protection.bound == 8
     assert small.protected_tasks == [True, True]
-    assert (small.train.perturber, small.protect.encoding, small.compute.address) == ("codes", "png", "local")
+    assert small.train.perturber == "codes"
+    assert (small.train.method, small.protect.encoding, small.compute.address) == ("em", "png", "local")
     assert small.dataset.image_fields == ("jpg", "jpeg", "png", "webp")
     assert small.audit is None
 

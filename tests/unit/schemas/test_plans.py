@@ -26,21 +26,21 @@ ROOT = Path(__file__).parents[3]
 PINS: dict[str, dict[str, str]] = {
     "minimal": {
         "IngestPlan": "82372e1fdaaf9445",
-        "TrainPlan": "06cded2644d6bf28",
+        "TrainPlan": "7eb961495ec02e24",
         "GeneratorSpec": "a9b2b6b9fba09322",
         "ProtectPlan": "ab1a90a336d3be2b",
         "VictimPlan": "5565ca19218cbb75",
     },
     "multifashion": {
         "IngestPlan": "32fe80c78c0b65dd",
-        "TrainPlan": "605bd3750a918534",
+        "TrainPlan": "2e66e12006a70479",
         "GeneratorSpec": "a3a7c626a4b435b6",
         "ProtectPlan": "6c52721d988ed588",
         "VictimPlan": "4d7b95a8b6b9fd8e",
     },
     "scenes": {
         "IngestPlan": "b5f2f2747cf89fd8",
-        "TrainPlan": "43c5aa86f5f476f1",
+        "TrainPlan": "8e716b2930bd7007",
         "GeneratorSpec": "33f41a18c5411fb4",
         "ProtectPlan": "40cd1e7f1257ea1e",
         "VictimPlan": "248516e9d37323f0",
@@ -79,7 +79,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """Model that a plan is made of → its defaults as plain JSON."""
 
-VERSIONS = {"GeneratorSpec": 1, "IngestPlan": 1, "ProtectPlan": 1, "TrainPlan": 1, "VictimPlan": 1}
+VERSIONS = {"GeneratorSpec": 1, "IngestPlan": 1, "ProtectPlan": 1, "TrainPlan": 2, "VictimPlan": 1}
 """Plan → its version."""
 
 

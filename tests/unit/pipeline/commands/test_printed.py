@@ -138,7 +138,7 @@ def test_a_plan_says_what_is_left_and_that_lossless_images_are_larger() -> None:
         samples=5000,
         output_bytes=3 * 10**9,
         growth=5.25,
-        train_seconds=0.0,
+        train_seconds=None,
         protect_core_seconds=7200,
     )
     lines = plan_lines(plan, 4)

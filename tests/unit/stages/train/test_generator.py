@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stages.train.train import Training
 
 from schemas.config import Train
 from schemas.errors import GeneratorError
@@ -20,6 +19,7 @@ from stages.learning.table import Batch, ImageTable
 from stages.methods.base import BaseMethod, Context
 from stages.methods.registry import METHODS
 from stages.methods.regularisers import embedding_regularisers
+from stages.train.generator import Training
 from tests import builders
 
 CPU = torch.device("cpu")
@@ -39,6 +39,7 @@ def own_random_state() -> Iterator[None]:
 
 def plan(**values: Any) -> TrainPlan:
     settings = {
+        "perturber": "generator",
         "width": 4,
         "generator": "tiny",
         "resolution": 16,
