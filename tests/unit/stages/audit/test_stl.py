@@ -57,7 +57,6 @@ def result(data: str, *, only: str | None = None, seed: int = 0, **figures: Sequ
         learning_rate=1e-3,
         data=data,
         backbone="resnet18",
-        learning_rate=1e-3,
         seed=seed,
         only=only,
         samples=9,
