@@ -116,9 +116,10 @@ class Protection(Model):
 class Train(Model):
     """How the generator is trained."""
 
-    perturber: Literal["codes", "generator"] = "codes"
+    perturber: Literal["codes", "generator", "pil"] = "codes"
     """What makes δ: class codes, learned against fresh small networks (strongest against architectures that training
-    never saw, and quick; docs/results.md), or the paper's generator, which also sees the image."""
+    never saw, and quick; docs/results.md), the paper's generator, which also sees the image, or sign steps per image
+    against linear heads (pil)."""
 
     rounds: int = Field(default=12, ge=1)
     """Fresh networks that codes are learned against, one after the other."""
@@ -149,7 +150,7 @@ class Train(Model):
     """Images in a batch."""
 
     surrogate_epochs: int = Field(default=60, ge=1)
-    """Passes of the surrogates over the clean data before the generator starts (tap, sep)."""
+    """Passes over the clean data of the surrogates before the generator starts (tap, sep), or of linear heads (pil)."""
 
     weighting: WeightingName = "ls"
     """Task weighting of the surrogates."""

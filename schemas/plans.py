@@ -53,7 +53,7 @@ class GeneratorSpec(Plan):
     """The network that makes δ, without its weights."""
 
     network: str = "generator"
-    """`generator` (encoder, embeddings, decoder) or `codes`."""
+    """`generator` (encoder, embeddings, decoder), `codes` or `pil`."""
     preset: str = ""
     """Widths of encoder, embeddings and decoder; empty where there are none."""
     resolution: int

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import nn
 
 from schemas.plans import GeneratorSpec
 from stages.models.codes import ClassCodes
 from stages.models.generator import Generator
+from stages.models.linear import LinearInducement
 
-NETWORKS: dict[str, type[Generator] | type[ClassCodes]] = {"codes": ClassCodes, "generator": Generator}
+NETWORKS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {
+    "codes": ClassCodes,
+    "generator": Generator,
+    "pil": LinearInducement,
+}
 
 
 def network_of(spec: GeneratorSpec) -> nn.Module:

@@ -84,12 +84,16 @@ class TaskKind(ABC):
         """A fresh embedding of M = `channels`, h = w = `side`."""
 
     @abstractmethod
-    def head(self, units: int) -> nn.Module:
-        """A fresh head on the shared features, B×`units`."""
+    def head(self, units: int, *, bias: bool = True) -> nn.Module:
+        """A fresh head on the shared features, B×`units`; without `bias`, zeros give an output that says nothing."""
 
     @abstractmethod
     def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
         """Mean loss over the samples with a label; None where no sample has one."""
+
+    @abstractmethod
+    def indecision(self, output: torch.Tensor) -> torch.Tensor:
+        """A loss that is least where a head's output prefers no answer."""
 
     @abstractmethod
     def target(self, labels: torch.Tensor) -> torch.Tensor:

@@ -76,15 +76,19 @@ class Classification(TaskKind):
         """One map per class."""
         return ClassMaps(self.task.class_count, channels, side)
 
-    def head(self, units: int) -> nn.Module:
+    def head(self, units: int, *, bias: bool = True) -> nn.Module:
         """A linear layer to C logits."""
-        return nn.Linear(units, self.task.class_count)
+        return nn.Linear(units, self.task.class_count, bias=bias)
 
     def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
         """Cross-entropy of B×C logits."""
         if not bool(self.known(labels).any()):
             return None
         return functional.cross_entropy(output, labels, ignore_index=MISSING)
+
+    def indecision(self, output: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of B×C logits with equal shares."""
+        return -functional.log_softmax(output, dim=1).mean()
 
     def target(self, labels: torch.Tensor) -> torch.Tensor:
         """y' = (y + ⌊C/2⌋) mod C (Fowl et al., 2021; docs/method.md).

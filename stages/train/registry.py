@@ -14,6 +14,7 @@ from stages.methods.base import Phase
 from stages.methods.registry import METHODS
 from stages.train.codes import train_codes
 from stages.train.generator import train_generator
+from stages.train.linear import train_linear
 from stages.train.trained import Trained
 
 
@@ -45,4 +46,5 @@ class Making(NamedTuple):
 MAKINGS: dict[str, Making] = {
     "codes": Making(train_codes, lambda settings: (Phase("codes", "rounds"),)),
     "generator": Making(train_generator, lambda settings: METHODS[settings.method].phases),
+    "pil": Making(train_linear, lambda settings: (Phase("linear", "surrogate_epochs"),)),
 }

@@ -44,4 +44,6 @@ def _version(package: str) -> str:
 def _method(train: Train) -> str:
     if train.perturber == "codes":
         return f"class codes against {train.rounds} fresh networks"
+    if train.perturber == "pil":
+        return f"linear inducement, heads trained for {train.surrogate_epochs} passes"
     return f"{train.method.upper()}, surrogates {', '.join(train.backbones)}, width {train.width}"
