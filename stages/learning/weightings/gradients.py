@@ -16,6 +16,10 @@ class GradientWeighting(Weighting):
     g_k is the gradient of task k's loss with respect to the shared features, not to the shared parameters: K passes
     through the heads and one through the backbone, instead of K through the backbone (the upper bound of Sener and
     Koltun, NeurIPS 2018; "Aligned-MTL-UB" in Senushkin et al., CVPR 2023).
+
+    The price: a task that is solved early keeps its full say in a space where gradients hardly overlap. On three easy
+    drawn tasks such victims reached 60 to 95 % where those of the parameters' gradients reached 92 to 100 %, at some
+    four times the cost of a step, and equal weights 87 to 100 %.
     """
 
     @abstractmethod
