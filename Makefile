@@ -12,7 +12,7 @@ FASHION := /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint check format setup test-data clean
+.PHONY: help run results test lint check format setup test-data clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -21,6 +21,9 @@ help: ## list the targets
 run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file, ARGS="--set train.epochs=5")
 	@[ "$(CONFIG)" != pipeline.yaml ] || $(BIN)/mtlue import scenes --out data/scenes --size 40
 	@$(BIN)/mtlue run $(CONFIG) $(ARGS)
+
+results: $(VENV)/.ready-run test-data ## measure protection on MultiFashion (hours on 2 cores; resumes; ARGS="--rows codes")
+	@PYTHONPATH=. $(BIN)/python benchmarks/strength.py $(ARGS)
 
 test: $(VENV)/.ready-dev test-data ## run every test (ARGS="-k name")
 	@$(BIN)/python -m pytest $(ARGS)
