@@ -13,7 +13,8 @@ Shapes: B images, C channels, H×W pixels.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -38,6 +39,10 @@ NETWORK_STEPS = (20, 60)
 CODE_STEPS = 48
 """Steps of the codes through each network."""
 
+SMALL_SIDE = 64
+"""Side in pixels up to which one thread trains on a CPU: with networks this small several threads wait for each other,
+on a busy machine ten times as long as one needs."""
+
 SWAPPED_IN_LEARNING = 0.5
 """Share of a network's steps whose images are other samples' than the labels'; for the codes' steps it is all."""
 
@@ -54,12 +59,24 @@ def train_codes(
         GeneratorError: a loss is not finite.
     """
     started = time.monotonic()
-    with torch.random.fork_rng(devices=[]):
+    small = device.type == "cpu" and plan.train.resolution <= SMALL_SIDE
+    with torch.random.fork_rng(devices=[]), threads(1 if small else torch.get_num_threads()):
         training = CodeTraining(table, plan, device)
         for number in range(plan.train.rounds):
             training.run_round(number)
             report("codes", number + 1, plan.train.rounds)
     return Trained(training.codes.cpu().eval(), training.steps, time.monotonic() - started, training.losses)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with `count` threads; afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class CodeTraining:
