@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from schemas.config import Train
 from schemas.fingerprints import fingerprint
 from schemas.plans import Noise, TrainPlan, VictimPlan
 from schemas.tasks import Task
+from schemas.training import Train
 from stages.audit.victims import train_victim
 from stages.datasets.idx import Products, read_products
 from stages.datasets.multifashion import draw_pair

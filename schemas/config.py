@@ -7,9 +7,11 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from schemas.model import Model
 from schemas.tasks import Task
+from schemas.training import Audit, Train
 
 
 def parse_epsilon(value: Any) -> float:
@@ -29,20 +31,6 @@ Patterns = (
     Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 )
 """Shards: a URL, brace range, glob or prefix, or a list of them."""
-
-
-Backbone = Literal["resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain"]
-"""Networks of surrogates and victims; `stride5` and `plain` are small ones, for victims that no surrogate is like."""
-
-WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
-"""How the losses of several tasks become one step: equal weights (ls), random ones (rlw), learned variances (uw),
-aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
-
-
-class Model(BaseModel):
-    """Base of every configuration model: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Storage(Model):
@@ -113,75 +101,6 @@ class Protection(Model):
         return int(255 * self.epsilon + 1e-6)
 
 
-class Train(Model):
-    """How the generator is trained."""
-
-    perturber: Literal["codes", "generator", "pil"] = "codes"
-    """What makes δ: class codes, learned against fresh small networks (strongest against architectures that training
-    never saw, and quick; docs/results.md), the paper's generator, which also sees the image, or sign steps per image
-    against linear heads (pil)."""
-
-    rounds: int = Field(default=12, ge=1)
-    """Fresh networks that codes are learned against, one after the other."""
-
-    method: Literal["em", "tap", "sep"] = "em"
-    """Base method of a generator: error-minimising (em), adversarial poisoning (tap), or the same against the snapshots
-    of one training (sep)."""
-
-    targeted: bool = True
-    """Whether `tap` and `sep` pull each image to another class (y' = y + ⌊C/2⌋), or only push it away from its own."""
-
-    backbones: list[Backbone] = Field(default=["resnet18"], min_length=1)
-    """Surrogates of a generator; of several, each step uses the next one."""
-
-    width: int = Field(default=64, ge=4, le=256)
-    """Channels of the surrogate's first stage; 64 is the standard ResNet, 8–16 trains on a CPU."""
-
-    generator: Literal["tiny", "small", "large"] = "small"
-    """Preset of encoder, embeddings and decoder; `tiny` is for CPUs, `large` for images from about 128 px."""
-
-    resolution: int = Field(default=64, ge=16, le=1024)
-    """R, the side in pixels at which the generator works; a multiple of 4 (tiny, small) or 8 (large)."""
-
-    epochs: int = Field(default=60, ge=1)
-    """Passes of the generator over the training cache."""
-
-    batch_size: int = Field(default=128, ge=2)
-    """Images in a batch."""
-
-    surrogate_epochs: int = Field(default=60, ge=1)
-    """Passes over the clean data of the surrogates before the generator starts (tap, sep), or of linear heads (pil)."""
-
-    weighting: WeightingName = "ls"
-    """Task weighting of the surrogates."""
-
-    augment: list[Literal["crop", "flip"]] = ["crop", "flip"]
-    """Augmentation of surrogates and victims; leave `flip` out where a task speaks of left and right."""
-
-    lambda_intra: float = Field(default=10.0, ge=0, allow_inf_nan=False)
-    """λ1, weight of the intra-task embedding regularisation."""
-
-    lambda_inter: float = Field(default=200.0, ge=0, allow_inf_nan=False)
-    """λ2, weight of the inter-task embedding regularisation."""
-
-    max_samples: int = Field(default=200_000, ge=1)
-    """Images in the training cache at most; larger datasets are sampled by key hash."""
-
-    seed: int = Field(default=0, ge=0)
-    """Seed of the whole run; every other seed derives from it."""
-
-    @model_validator(mode="after")
-    def _resolution_fits_generator(self) -> Train:
-        step = 8 if self.generator == "large" else 4
-        if self.resolution % step:
-            near = max(16, round(self.resolution / step) * step)
-            raise ValueError(
-                f"resolution must be a multiple of {step} for generator {self.generator!r}; "
-                f"found {self.resolution}, the nearest is {near}"
-            )
-        return self
-
-
 class Protect(Model):
     """How protected images are written."""
 
@@ -193,55 +112,6 @@ class Protect(Model):
 
     max_quarantined: float = Field(default=0.001, ge=0, le=1)
     """Share of all samples that may be quarantined before the run ends with exit code 3."""
-
-
-class Requirement(Model):
-    """What the evidence must show before anything is published."""
-
-    metric: Literal["accuracy", "balanced_accuracy"] = "balanced_accuracy"
-    """Figure of the strongest victim on clean held-out data."""
-
-    max_over_chance: float = Field(default=0.15, gt=0, lt=1)
-    """Furthest that a victim trained on protected images may get above chance, in every task that is to be protected;
-    a share in 0..1."""
-
-    epoch: Literal["best", "last"] = "best"
-    """Epoch that counts; `best`: the one that suits an attacker most, who can stop early."""
-
-
-class Audit(Model):
-    """How protection is measured."""
-
-    victims: Literal["auto"] | Annotated[list[Backbone], Field(min_length=1)] = "auto"
-    """Models that an unauthorised user might train. `auto`: three whose architecture no surrogate has, and one that a
-    surrogate has: a victim that is like the surrogate flatters the protection."""
-
-    learning_rates: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[1e-3, 3e-3], min_length=1)
-    """Of the victims on protected data, one training each: the strongest counts. Clean and noise use the first one."""
-
-    width: int = Field(default=64, ge=4, le=256)
-    """Channels of the victim's first stage."""
-
-    epochs: int = Field(default=12, ge=1)
-    """Passes of each victim over its training data."""
-
-    batch_size: int = Field(default=128, ge=2)
-    """Images in a victim's batch."""
-
-    weighting: WeightingName = "ls"
-    """Task weighting of the multi-task victims."""
-
-    stl: bool = False
-    """Also train a single-task victim for each task, which sees no other task's labels; K times the cost."""
-
-    resolution: int | None = Field(default=None, ge=16, le=1024)
-    """Side in pixels at which victims train; None: `train.resolution`."""
-
-    max_samples: int = Field(default=50_000, ge=1)
-    """Training images that a victim sees at most."""
-
-    require: Requirement | None = None
-    """A bound that gates publishing: when it does not hold, the run ends with exit code 1 and nothing new is public."""
 
 
 class Compute(Model):

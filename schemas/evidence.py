@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.config import Requirement
 from schemas.records import Record
+from schemas.training import Requirement
 
 VERSIONS = ("clean", "noise", "protected")
 """Versions of the training data, in the order of every table."""

@@ -10,9 +10,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.config import Layout, Model, Train, WeightingName
+from schemas.config import Layout
 from schemas.fingerprints import fingerprint
+from schemas.model import Model
 from schemas.tasks import Task
+from schemas.training import Train, WeightingName
 
 
 class Plan(Model):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.config import Audit, Backbone, Config
+from schemas.config import Config
 from schemas.plans import IngestPlan, ProtectPlan, TrainPlan, VictimPlan
+from schemas.training import Audit, Backbone
 
 
 def ingest_plan(config: Config, *, shards: int) -> IngestPlan:

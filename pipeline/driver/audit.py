@@ -11,12 +11,13 @@ from pipeline.configuration.plans import audit_plan, victim_plans
 from pipeline.driver.ingest import ingest_all
 from pipeline.state.places import Places
 from pipeline.steps.victim import victim_step
-from schemas.config import Audit, Config
+from schemas.config import Config
 from schemas.errors import ValidationError
 from schemas.evidence import Evidence, VictimResult
 from schemas.fingerprints import fingerprint
 from schemas.plans import IngestPlan, Noise
 from schemas.records import ShardProfile, ShardRef
+from schemas.training import Audit
 from stages.audit.verdict import reach_verdict
 from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from schemas.config import Requirement
 from schemas.evidence import VERSIONS, Evidence, Score, TaskEvidence, VictimResult, Word
 from schemas.tasks import Task
+from schemas.training import Requirement
 from stages.audit.curves import strongest
 from stages.report.wording import percent
 from stages.tasks.registry import kinds_of

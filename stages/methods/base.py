@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from schemas.config import Train
+from schemas.training import Train
 from stages.learning.augment import augment
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable

@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from schemas.config import Train
 from schemas.plans import TrainPlan
+from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.methods.base import Phase
 from stages.methods.registry import METHODS

@@ -6,8 +6,8 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from schemas.config import Train
 from schemas.secrets import scrub
+from schemas.training import Train
 from stages.report.sections.base import Material
 
 

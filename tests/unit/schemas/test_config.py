@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from schemas.config import Config, Protection, Train
+from schemas.config import Config, Protection
+from schemas.training import Train
 
 SMALL = {
     "dataset": {"shards": "raw/{000..009}.tar"},

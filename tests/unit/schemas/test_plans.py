@@ -18,8 +18,9 @@ from pydantic_core import to_jsonable_python
 
 from pipeline.configuration.loading import load_config
 from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan, victim_plans
-from schemas.config import Audit, Config, Train
+from schemas.config import Config
 from schemas.plans import GeneratorSpec, IngestPlan, Noise, Plan, TrainPlan
+from schemas.training import Audit, Train
 
 ROOT = Path(__file__).parents[3]
 

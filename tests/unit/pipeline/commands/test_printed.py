@@ -14,10 +14,10 @@ from pipeline.commands.verify import verify_lines
 from pipeline.driver.plan import Plan
 from pipeline.driver.run import RunResult, exit_code
 from pipeline.driver.verify import Verified
-from schemas.config import Requirement
 from schemas.evidence import Evidence
 from schemas.records import Manifest, ManifestShard, Quarantined, ShardFailure, ShardRecord
 from schemas.stats import Moments
+from schemas.training import Requirement
 from stages.audit.verdict import NOT_MEASURED, held_against, reach_verdict
 from stages.report.wording import size_text
 from tests.evidence import TASKS, Curves, victims

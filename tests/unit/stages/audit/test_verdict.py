@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from schemas.config import Requirement
 from schemas.evidence import Evidence
+from schemas.training import Requirement
 from stages.audit.verdict import NOT_MEASURED, held_against, judge, reach_verdict
 from stages.report.wording import percent
 from tests.evidence import GOOD, TASKS, Curves, make_victim, victims

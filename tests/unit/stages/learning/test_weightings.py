@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.config import WeightingName
 from schemas.tasks import MISSING, Task
+from schemas.training import WeightingName
 from stages.learning.optimise import Optimisation
 from stages.learning.weightings.aligned import AlignedWeighting
 from stages.learning.weightings.base import Weighting

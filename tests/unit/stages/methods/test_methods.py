@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.config import Train
 from schemas.plans import TrainPlan
 from schemas.tasks import MISSING
+from schemas.training import Train
 from stages.learning.table import Batch, ImageTable
 from stages.methods.base import BaseMethod, Context
 from stages.methods.em import ErrorMinimising

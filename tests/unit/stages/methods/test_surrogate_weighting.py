@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.config import Train
 from schemas.plans import TrainPlan
 from schemas.tasks import Task
+from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
 from stages.train.generator import Training

@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from schemas.config import Config, Requirement
+from schemas.config import Config
 from schemas.evidence import Evidence
 from schemas.plans import GeneratorSpec
 from schemas.records import GeneratorRecord, Quarantined, ShardFailure, ShardProfile, ShardRecord
 from schemas.stats import Moments
+from schemas.training import Requirement
 from stages.audit.verdict import NOT_MEASURED, held_against, reach_verdict
 from stages.report.pictures import difference
 from stages.report.report import build_report

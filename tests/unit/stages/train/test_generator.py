@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.config import Train
 from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
+from schemas.training import Train
 from stages.learning.table import Batch, ImageTable
 from stages.methods.base import BaseMethod, Context
 from stages.methods.registry import METHODS

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.config import Train
 from schemas.plans import GeneratorSpec, Noise, TrainPlan, VictimPlan
 from schemas.tasks import MISSING, Task
+from schemas.training import Train
 from stages.audit.victims import train_victim
 from stages.learning.table import ImageTable
 from stages.models.codes import ClassCodes
