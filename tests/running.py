@@ -68,7 +68,7 @@ def start(
     temporary = directory / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
         cwd=directory,
         env={
             **os.environ,
