@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 import torch
 
-import schemas.config
+import schemas.training
 from schemas.errors import ConfigError
 from stages.learning.optimise import Optimisation, to_device
 from stages.models.backbones.base import Backbone
@@ -41,7 +41,7 @@ def built(name: str, *, width: int = 4, resolution: int = 16) -> Backbone:
 
 
 def test_the_configuration_offers_every_backbone() -> None:
-    assert get_args(schemas.config.Backbone) == tuple(BACKBONES)
+    assert get_args(schemas.training.Backbone) == tuple(BACKBONES)
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 40, 64])
