@@ -24,6 +24,14 @@ from stages.io.store.store import Store
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 600  # a net for what hangs; a busy machine may take minutes
 
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background of a script would ignore it
+from pipeline.cli import main
+main()
+"""
+"""The command line, for a process of its own."""
+
 
 @dataclass(frozen=True)
 class Ended:
