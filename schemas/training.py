@@ -94,7 +94,7 @@ class Requirement(Model):
 
     max_over_chance: float = Field(default=0.15, gt=0, lt=1)
     """Furthest that a victim trained on protected images may get above chance, in every task that is to be protected;
-    a share in 0..1."""
+    a share in 0..1. Clean training must get further than that, or nothing is proven: keep it well below 1 - chance."""
 
     epoch: Literal["best", "last"] = "best"
     """Epoch that counts; `best`: the one that suits an attacker most, who can stop early."""
