@@ -126,3 +126,25 @@ class VictimPlan(Plan):
     """Task weighting."""
     only: str | None = None
     """Name of the one task that a single-task victim learns; None: all of them."""
+
+
+class PublishPlan(Plan):
+    """What the public artefacts say of a dataset, besides what was published; nothing private is in it."""
+
+    name: str
+    layout: Layout
+    tasks: list[Task]
+    encoding: Literal["png", "webp"]
+    bound: int
+    """B in levels of 255."""
+
+
+class ReportPlan(Plan):
+    """What the private report says of a run's configuration."""
+
+    published: PublishPlan
+    train: Train
+    source: list[str]
+    """Patterns of the input shards."""
+    output: str
+    work: str

@@ -30,6 +30,7 @@ def write_preview(config: Config, path: Path, samples: int) -> Path:
     Raises:
         ConfigError: nothing is published yet, or the file cannot be written.
     """
+    from pipeline.configuration.plans import publish_plan
     from pipeline.state.places import Places
     from stages.report.before_after import sample_pairs
     from stages.report.pictures import preview_sheet
@@ -39,7 +40,7 @@ def write_preview(config: Config, path: Path, samples: int) -> Path:
     first = next((ref for ref in places.shards if ref.output_name in published), None)
     if first is None:
         raise ConfigError(f"{places.output.url}: nothing is published yet; run `mtlue run` first")
-    sheet = preview_sheet(sample_pairs(places.source, first, places.output, config, samples))
+    sheet = preview_sheet(sample_pairs(places.source, first, places.output, publish_plan(config), samples))
     try:
         sheet.save(path, "PNG")
     except OSError as error:

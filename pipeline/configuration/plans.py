@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.config import Config
-from schemas.plans import IngestPlan, ProtectPlan, TrainPlan, VictimPlan
+from schemas.plans import IngestPlan, ProtectPlan, PublishPlan, ReportPlan, TrainPlan, VictimPlan
 from schemas.training import Audit, Backbone
 
 
@@ -96,4 +96,27 @@ def victim_plan(
         learning_rate=learning_rate,
         weighting=audit.weighting if only is None else "ls",
         only=only,
+    )
+
+
+def publish_plan(config: Config) -> PublishPlan:
+    """Of the public artefacts."""
+    return PublishPlan(
+        name=config.name,
+        layout=config.dataset.layout,
+        tasks=config.tasks,
+        encoding=config.protect.encoding,
+        bound=config.protection.bound,
+    )
+
+
+def report_plan(config: Config) -> ReportPlan:
+    """Of the private report."""
+    shards = config.dataset.shards
+    return ReportPlan(
+        published=publish_plan(config),
+        train=config.train,
+        source=[shards] if isinstance(shards, str) else shards,
+        output=config.output,
+        work=config.work,
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.state.places import REPORT, Places
-from schemas.config import Config
 from schemas.fingerprints import fingerprint
 from schemas.records import Manifest, ShardRecord
 from stages.io.store.store import Store
@@ -23,7 +22,7 @@ from stages.report.sections.base import Material
 from stages.verify.reading import check_as_user_reads
 
 
-def publish(config: Config, places: Places, told: Material, *, changed: bool) -> Manifest:
+def publish(places: Places, told: Material, *, changed: bool) -> Manifest:
     """Write what is not written yet; the manifest comes last, when everything that it lists is there.
 
     Args:
@@ -32,17 +31,18 @@ def publish(config: Config, places: Places, told: Material, *, changed: bool) ->
     Raises:
         ValidationError: a user could not read what was published; no manifest lists it then.
     """
-    manifest = build_manifest(config.name, told.records)
+    plan = told.plan.published
+    manifest = build_manifest(plan.name, told.records)
     published = {
-        "README.md": dataset_card(config, manifest, told.profiles).encode(),
-        "croissant.json": json.dumps(croissant(config, manifest, told.profiles), indent=1, ensure_ascii=False).encode(),
+        "README.md": dataset_card(plan, manifest, told.profiles).encode(),
+        "croissant.json": json.dumps(croissant(plan, manifest, told.profiles), indent=1, ensure_ascii=False).encode(),
         "wids.json": wids_index(manifest).encode(),
         MANIFEST: manifest.model_dump_json(indent=1).encode(),
     }
     stale = changed or bool(told.failures) or places.work.stat(_written(told)) is None
     if stale or places.work.stat(REPORT) is None:
         first = next(ref for ref in places.shards if ref.output_name == told.records[0].name)
-        write_report(places, told, sample_pairs(places.source, first, places.output, config))
+        write_report(places, told, sample_pairs(places.source, first, places.output, plan))
     pending = {
         name: data
         for name, data in published.items()

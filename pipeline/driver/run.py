@@ -11,7 +11,7 @@ from typing import TypeVar
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
-from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan
+from pipeline.configuration.plans import ingest_plan, protect_plan, report_plan, train_plan
 from pipeline.driver.audit import Auditor
 from pipeline.driver.ingest import check_profiles, check_quarantined, ingest_all
 from pipeline.driver.protect import protect_all
@@ -91,12 +91,21 @@ class Run:
             records, before = self._timed("protect", lambda: self._protect(profiles, generator))
             quarantined = self._left_out(profiles, records)
             check_quarantined(self.config, quarantined, profiles)
-            told = Material(self.config, profiles, generator, records, self.failures, evidence, self.seconds)
-            manifest = self._timed(
-                "publish", lambda: publish(self.config, self.places, told, changed=before < len(records))
-            )
+            told = self._told(profiles, generator, records, evidence)
+            manifest = self._timed("publish", lambda: publish(self.places, told, changed=before < len(records)))
         report = self.places.work.join(REPORT)
         return RunResult(manifest, records, self.failures, quarantined, evidence, report, before, self.seconds)
+
+    def _told(
+        self,
+        profiles: Sequence[ShardProfile],
+        generator: GeneratorRecord,
+        records: Sequence[ShardRecord],
+        evidence: Evidence,
+    ) -> Material:
+        """What the report is made of."""
+        plan = report_plan(self.config)
+        return Material(plan, profiles, generator, records, self.failures, evidence, self.seconds)
 
     def _timed(self, step: str, action: Callable[[], T]) -> T:
         started = time.monotonic()
@@ -150,8 +159,9 @@ class Run:
         proof = prove(Auditor(self.executor, self.reporter, places, config, config.audit), profiles, generator)
         if not proof.evidence.passed:
             first = proof.shards[0]
-            pictures = sample_pairs(places.source, first, proof.place, config) if proof.place.list() else []
-            told = Material(config, profiles, generator, [], self.failures, proof.evidence, self.seconds)
+            told = self._told(profiles, generator, [], proof.evidence)
+            there = bool(proof.place.list())
+            pictures = sample_pairs(places.source, first, proof.place, told.plan.published) if there else []
             write_report(places, told, pictures)
             reasons = "\n".join(f"  {shortfall}" for shortfall in proof.evidence.shortfalls)
             raise EvidenceError(

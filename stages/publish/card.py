@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from schemas.config import Config
+from schemas.plans import PublishPlan
 from schemas.records import Manifest, ShardProfile, output_name
 from schemas.tasks import Task
 from stages.publish.layout import image_fields, label_place
@@ -35,20 +35,20 @@ SIZE_CATEGORIES = (
 )  # Hugging Face Hub, dataset card metadata
 
 
-def dataset_card(config: Config, manifest: Manifest, profiles: Sequence[ShardProfile]) -> str:
+def dataset_card(plan: PublishPlan, manifest: Manifest, profiles: Sequence[ShardProfile]) -> str:
     """Write README.md: Markdown under the YAML front matter that the Hugging Face Hub reads.
 
     Args:
-        config: for the dataset's name, its tasks, the encoding and the bound.
+        plan: the dataset's name, its tasks, the encoding and the bound.
         manifest: what was published.
         profiles: ingest's label counts; those of shards that were not published are passed by.
     """
     published = {shard.name for shard in manifest.shards}
     counted = [profile for profile in profiles if output_name(profile.name) in published]
     front = {
-        "pretty_name": config.name,
+        "pretty_name": plan.name,
         "task_categories": ["image-classification"],
-        "tags": ["webdataset", "croissant", "protected-images", *(["multi-task"] if len(config.tasks) > 1 else [])],
+        "tags": ["webdataset", "croissant", "protected-images", *(["multi-task"] if len(plan.tasks) > 1 else [])],
         "size_categories": [size_category(manifest.samples)],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": _shard_glob(manifest)}]}],
     }
@@ -63,15 +63,15 @@ def dataset_card(config: Config, manifest: Manifest, profiles: Sequence[ShardPro
     environment.filters["cell"] = markdown_text
     return environment.get_template("card.md.j2").render(
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True).rstrip(),
-        name=config.name,
+        name=plan.name,
         samples=manifest.samples,
         shards=len(manifest.shards),
         gigabytes=manifest.bytes / 1e9,
         first_shard=manifest.shards[0].name if manifest.shards else "",
-        encoding=config.protect.encoding,
-        image_fields=image_fields(config, counted),
-        bound=config.protection.bound,
-        tasks=[_card_task(task, counted) for task in config.tasks],
+        encoding=plan.encoding,
+        image_fields=image_fields(plan, counted),
+        bound=plan.bound,
+        tasks=[_card_task(task, counted) for task in plan.tasks],
         uncounted=max(0, sum(profile.samples for profile in counted) - manifest.samples),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from schemas.config import Config
+from schemas.plans import PublishPlan
 from schemas.records import Manifest, ShardProfile
 from schemas.tasks import Task
 from stages.publish.layout import image_fields, label_place
@@ -54,17 +54,17 @@ CROISSANT_CONTEXT: dict[str, Any] = {
 """The JSON-LD context that the specification asks for."""
 
 
-def croissant(config: Config, manifest: Manifest, profiles: Sequence[ShardProfile] = ()) -> dict[str, Any]:
+def croissant(plan: PublishPlan, manifest: Manifest, profiles: Sequence[ShardProfile] = ()) -> dict[str, Any]:
     """Describe the dataset in Croissant 1.0 (JSON-LD); lie it beside the shards as `croissant.json`.
 
     Args:
-        config: for the dataset's name, its tasks and the bound.
+        plan: the dataset's name, its tasks and the bound.
         manifest: what was published; URLs in the result are relative to the file.
         profiles: tells whether the input was Parquet, whose labels are published in a `json` member.
     """
     shard_ids = [{"@id": shard.name} for shard in manifest.shards]
-    suffixes = image_fields(config, profiles)
-    mime = f"image/{config.protect.encoding}"
+    suffixes = image_fields(plan, profiles)
+    mime = f"image/{plan.encoding}"
     distribution: list[dict[str, Any]] = [
         {
             "@type": "cr:FileObject",
@@ -87,10 +87,10 @@ def croissant(config: Config, manifest: Manifest, profiles: Sequence[ShardProfil
         "source": {"fileSet": {"@id": "image-files"}, "extract": {"fileProperty": "content"}},
     }
     records = [_record_set("images", "One record per image.", [_key_field("images", "image-files"), image])]
-    places = {task.name: label_place(task, profiles) for task in config.tasks}
+    places = {task.name: label_place(task, profiles) for task in plan.tasks}
     for member in sorted({member for member, _ in places.values()}):
         files, name = f"{member}-files", f"labels-{member}"
-        held = [(task, places[task.name][1]) for task in config.tasks if places[task.name][0] == member]
+        held = [(task, places[task.name][1]) for task in plan.tasks if places[task.name][0] == member]
         mime = "application/json" if any(path for _, path in held) else "text/plain"
         distribution.append(_file_set(files, [f"*.{member}"], mime, shard_ids))
         fields = [_key_field(name, files), _label_field(name, files, held)]
@@ -99,12 +99,12 @@ def croissant(config: Config, manifest: Manifest, profiles: Sequence[ShardProfil
         "@context": CROISSANT_CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": config.name,
+        "name": plan.name,
         "description": (
             f"{manifest.samples:,} labelled images in WebDataset shards. The images carry a protective perturbation of "
-            f"at most {config.protection.bound}/255 per channel; keep them lossless."
+            f"at most {plan.bound}/255 per channel; keep them lossless."
         ),
-        "keywords": ["webdataset", "protected images", *(task.name for task in config.tasks)],
+        "keywords": ["webdataset", "protected images", *(task.name for task in plan.tasks)],
         "distribution": distribution,
         "recordSet": records,
     }

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.config import Config
+from schemas.plans import PublishPlan
 from schemas.records import ShardProfile
 from schemas.tasks import Task
 from stages.io.shards.layout import published_field
 
 
-def image_fields(config: Config, profiles: Sequence[ShardProfile]) -> list[str]:
+def image_fields(plan: PublishPlan, profiles: Sequence[ShardProfile]) -> list[str]:
     """Member fields under which published images are found, each once."""
     if _from_parquet(profiles):
-        return [config.protect.encoding]
-    encoding = config.protect.encoding
-    return list(dict.fromkeys(published_field(field, encoding) for field in config.dataset.image_fields))
+        return [plan.encoding]
+    encoding = plan.encoding
+    return list(dict.fromkeys(published_field(field, encoding) for field in plan.layout.image_fields))
 
 
 def label_place(task: Task, profiles: Sequence[ShardProfile]) -> tuple[str, tuple[str, ...]]:

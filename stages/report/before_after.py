@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from schemas.config import Config
+from schemas.plans import PublishPlan
 from schemas.records import Quarantined, ShardRef
 from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.images.codecs import Pixels, same_layout
@@ -19,7 +19,7 @@ PICTURES = 6
 """Samples that the report shows."""
 
 
-def sample_pairs(source: Store, ref: ShardRef, output: Store, config: Config, count: int = PICTURES) -> list[Pair]:
+def sample_pairs(source: Store, ref: ShardRef, output: Store, plan: PublishPlan, count: int = PICTURES) -> list[Pair]:
     """The first samples of a published shard beside their originals.
 
     Returns:
@@ -30,15 +30,13 @@ def sample_pairs(source: Store, ref: ShardRef, output: Store, config: Config, co
         source.get(ref.name, clean_path)
         output.get(ref.output_name, protected_path)
         protected: dict[str, Pixels] = {}
-        for _, found in read_decoded(
-            protected_path, ref.output_name, published_layout(config.dataset.layout, config.protect.encoding), []
-        ):
+        for _, found in read_decoded(protected_path, ref.output_name, published_layout(plan.layout, plan.encoding), []):
             if isinstance(found, ReadSample):
                 protected[found.sample.key] = found.image.pixels
             if len(protected) == count:
                 break
         pairs: list[Pair] = []
-        for _, found in read_decoded(clean_path, ref.name, config.dataset, []):
+        for _, found in read_decoded(clean_path, ref.name, plan.layout, []):
             if isinstance(found, Quarantined) or found.sample.key not in protected:
                 continue
             clean = found.image.pixels

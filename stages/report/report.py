@@ -57,7 +57,7 @@ def build_report(material: Material) -> str:
         return Markup(templates.get_template(f"{name}.html.j2").render(facts(material)))  # noqa: S704 - it escapes
 
     return templates.get_template("page.html.j2").render(
-        name=material.config.name,
+        name=material.plan.published.name,
         style=Markup(templates.get_template("report.css").render()),  # noqa: S704 - our own style sheet
         verdict=rendered("verdict", verdict.facts),
         sections=[rendered(name, facts) for name, facts in SECTIONS.items()],

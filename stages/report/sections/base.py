@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from schemas.config import Config
 from schemas.evidence import Evidence
+from schemas.plans import ReportPlan
 from schemas.records import GeneratorRecord, Quarantined, ShardFailure, ShardProfile, ShardRecord, once_each
 from schemas.stats import Moments
 from stages.report.before_after import Pair
@@ -22,7 +22,7 @@ from stages.report.before_after import Pair
 class Material:
     """What a run has found."""
 
-    config: Config
+    plan: ReportPlan
     """Of its addresses only the part without credentials is shown."""
     profiles: Sequence[ShardProfile]
     """Of every input shard."""

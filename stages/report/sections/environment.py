@@ -13,7 +13,7 @@ from stages.report.sections.base import Material
 
 def facts(material: Material) -> dict[str, Any]:
     """Versions, settings and times."""
-    config, generator, train = material.config, material.generator, material.config.train
+    plan, generator, train = material.plan, material.generator, material.plan.train
     rows = [
         ("mtlue", _version("mtlue")),
         ("PyTorch", _version("torch")),
@@ -23,15 +23,11 @@ def facts(material: Material) -> dict[str, Any]:
         ("Training", f"{train.epochs} epochs, {generator.steps:,} steps on {generator.samples:,} samples"),
         ("Seed", str(train.seed)),
         ("Epsilon", f"{generator.spec.epsilon * 255:.4g}/255"),
-        ("Input", ", ".join(_shown(config.dataset.shards))),
-        ("Output (public)", scrub(config.output)),
-        ("Work (private)", scrub(config.work)),
+        ("Input", ", ".join(map(scrub, plan.source))),
+        ("Output (public)", scrub(plan.output)),
+        ("Work (private)", scrub(plan.work)),
     ]
     return {"environment": rows, "seconds": material.seconds}
-
-
-def _shown(patterns: str | list[str]) -> list[str]:
-    return [scrub(pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns)]
 
 
 def _version(package: str) -> str:

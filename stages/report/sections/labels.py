@@ -15,7 +15,7 @@ CLASSES_SHOWN = 24
 
 def facts(material: Material) -> dict[str, Any]:
     """One histogram a task."""
-    return {"histograms": [_histogram(task, material.profiles) for task in material.config.tasks]}
+    return {"histograms": [_histogram(task, material.profiles) for task in material.plan.published.tasks]}
 
 
 def _histogram(task: Task, profiles: Sequence[ShardProfile]) -> dict[str, Any]:

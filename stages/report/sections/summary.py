@@ -10,11 +10,11 @@ from stages.report.wording import number
 
 def facts(material: Material) -> dict[str, Any]:
     """Counts, bytes, bound and distances."""
-    records, bound = material.records, material.config.protection.bound
+    records, bound = material.records, material.plan.published.bound
     psnr, delta = merged([record.psnr for record in records]), merged([record.delta for record in records])
     largest = max((record.max_delta for record in records), default=0)
     return {
-        "encoding": material.config.protect.encoding,
+        "encoding": material.plan.published.encoding,
         "summary": {
             "shards": len(records),
             "planned": len(material.profiles) + sum(failure.stage == "ingest" for failure in material.failures),

@@ -55,6 +55,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Layout": {"image": "jpg;jpeg;png;webp", "members": {}, "max_pixels": 67108864},
     "Noise": {"kind": "noise", "seed": 0},
     "ProtectPlan": {},
+    "PublishPlan": {},
+    "ReportPlan": {},
     "Task": {"name": "", "kind": "classification"},
     "Train": {
         "perturber": "codes",
@@ -80,7 +82,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """Model that a plan is made of → its defaults as plain JSON."""
 
-VERSIONS = {"GeneratorSpec": 1, "IngestPlan": 1, "ProtectPlan": 1, "TrainPlan": 2, "VictimPlan": 1}
+VERSIONS = {
+    "GeneratorSpec": 1,
+    "IngestPlan": 1,
+    "ProtectPlan": 1,
+    "PublishPlan": 1,
+    "ReportPlan": 1,
+    "TrainPlan": 2,
+    "VictimPlan": 1,
+}
 """Plan → its version."""
 
 

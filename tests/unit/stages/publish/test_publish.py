@@ -11,8 +11,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipeline.configuration.plans import publish_plan
 from schemas.config import Config
 from schemas.errors import ValidationError
+from schemas.plans import PublishPlan
 from schemas.records import Manifest, Quarantined, ShardProfile, ShardRecord
 from schemas.stats import Moments
 from stages.publish.card import dataset_card, size_category
@@ -39,7 +41,7 @@ SECRETS = {
 }
 
 
-def make_config(**changes) -> Config:
+def whole_config(**changes) -> Config:
     return Config.model_validate(
         {
             "name": "street-scenes",
@@ -60,6 +62,11 @@ def make_config(**changes) -> Config:
             **changes,
         }
     )
+
+
+def make_config(**changes) -> PublishPlan:
+    """What the public artefacts are given of a configuration."""
+    return publish_plan(whole_config(**changes))
 
 
 def make_record(name: str, data: bytes = b"", samples: int = 3) -> ShardRecord:
@@ -156,7 +163,7 @@ def test_nothing_private_reaches_a_public_file():
         "README.md": dataset_card(config, manifest, profiles),
         "croissant.json": json.dumps(croissant(config, manifest, profiles)),
     }
-    held = config.model_dump_json() + make_record("00000.tar").model_dump_json()
+    held = whole_config().model_dump_json() + make_record("00000.tar").model_dump_json()
     for what, secret in SECRETS.items():
         assert secret in held, f"{what} is no longer planted"
         for name, text in public.items():

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.configuration.plans import protect_plan
+from pipeline.configuration.plans import protect_plan, publish_plan
 from schemas.config import Config
 from stages.io.images.codecs import Pixels, decode_image
 from stages.io.shards.layout import published_layout
@@ -28,7 +28,7 @@ def pairs(root: Path, path: Path, settings: Config, count: int) -> list[tuple[st
     source, ref = builders.shard_ref(path)
     output = Store(str(root / "public"))
     protect_shard(source, ref, output, protect_plan(settings), builders.perturber(), "identity")
-    return sample_pairs(source, ref, output, settings, count)
+    return sample_pairs(source, ref, output, publish_plan(settings), count)
 
 
 @pytest.mark.parametrize(

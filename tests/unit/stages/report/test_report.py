@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
+from pipeline.configuration.plans import report_plan
 from schemas.config import Config
 from schemas.evidence import Evidence
 from schemas.plans import GeneratorSpec
@@ -53,7 +54,7 @@ def make_report(**changes) -> str:
     rng = np.random.default_rng(0)
     clean = rng.integers(20, 200, (8, 8, 3)).astype(np.uint8)
     given = {
-        "config": make_config(),
+        "plan": report_plan(make_config()),
         "profiles": [
             ShardProfile(
                 name="0.tar", samples=100, bytes=1000, sha256="a", modes={"RGB": 100}, height=moments, width=moments,
