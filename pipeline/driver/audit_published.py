@@ -48,9 +48,10 @@ def audit_published(config: Config, reporter: Reporter, url: str | None) -> Evid
             ShardRef(name=name, url=output.join(name), size=there[name].size, etag=there[name].etag)
             for name in (ref.output_name for ref in sample)
         ]
-        checksums = [manifest[ref.name].sha256 for ref in published]
+        # As the store shows them now, not as the manifest says: bytes that were exchanged are judged anew.
+        found = [[ref.name, ref.size, ref.etag] for ref in published]
         plan = audit_plan(config, config.audit, shards=len(sample))
-        state = auditor.fingerprint(fingerprint([checksums, plan.fingerprint]))
+        state = auditor.fingerprint(fingerprint([found, plan.fingerprint]))
         evidence = auditor.find(state)
         if evidence is None:
             samples = sum(manifest[ref.name].samples for ref in published)

@@ -1,4 +1,4 @@
-"""Shards that a run left out: the record of a failure, and its words."""
+"""Shards that a run left out: the record of a failure."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -64,7 +65,7 @@ def stem(channels: int, *, small: bool) -> nn.Sequential:
     return nn.Sequential(*convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True), *pool)
 
 
-class ResNet(Backbone):
+class ResNet(Backbone, ABC):
     """A stem and four stages, for both depths.
 
     Args:
@@ -84,9 +85,9 @@ class ResNet(Backbone):
         self.stem = stem(width, small=resolution <= SMALL_SIDE)
         self.stages = self.four_stages(width)
 
+    @abstractmethod
     def four_stages(self, width: int) -> nn.Sequential:
         """B×width×h×w to B×features×⌈h/8⌉×⌈w/8⌉; sets `features`."""
-        raise NotImplementedError
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """B×3×H×W, normalised, to B×features×h×w."""
