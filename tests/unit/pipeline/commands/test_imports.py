@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from pipeline.commands.import_data import scenes
+from pipeline.commands.imports.scenes import scenes
 from stages.datasets.scenes import CONTRAST
 
 

@@ -1,0 +1,13 @@
+"""The datasets that `mtlue import` knows."""
+
+from __future__ import annotations
+
+import typer
+
+from pipeline.commands.imports.multifashion import multifashion
+from pipeline.commands.imports.scenes import scenes
+
+importer = typer.Typer(help="Turn a dataset into shards: one command per dataset.", no_args_is_help=True)
+
+for command in (scenes, multifashion):
+    importer.command()(command)
