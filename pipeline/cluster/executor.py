@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -141,24 +141,27 @@ class Executor:
             return self.compute.cpus
         return max(1, int(_resources().get("CPU", 1)))
 
-    def map(self, function: Callable[..., T], jobs: Sequence[Job], *, gpu: bool = False) -> Iterator[Outcome[T]]:
+    def map(self, function: Callable[..., T], jobs: Iterable[Job], *, gpu: bool = False) -> Iterator[Outcome[T]]:
         """Run `function(*job.arguments)` for each job; outcomes come as they are ready, each job exactly once.
+
+        Jobs are taken one by one as workers become free, so that a long list of them need never be in memory.
 
         When the caller stops early no job is begun any more; those that run end with a Ray that this executor started.
         Another's Ray gets a while to end them: `ray.cancel` may abort this process (Ray 2.60, "Tried to complete task
         that was not pending").
         """
-        if not jobs:
+        waiting = iter(jobs)
+        job = next(waiting, None)
+        if job is None:
             return
         self._start()
         options = {"num_cpus": 1, "num_gpus": self._gpu_share() if gpu else 0}
-        waiting = list(reversed(jobs))
         running: dict[Any, Job] = {}
         try:
-            while waiting or running:
-                while waiting and len(running) < self._window:
-                    job = waiting.pop()
+            while job is not None or running:
+                while job is not None and len(running) < self._window:
                     running[_remote_call.options(**options).remote(function, job.arguments, self.directory)] = job
+                    job = next(waiting, None)
                 ready, _ = ray.wait(list(running), num_returns=1)
                 for reference in ready:
                     yield _outcome(running.pop(reference), reference)

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,23 @@ def test_every_job_is_run_once_and_its_result_comes_back_under_its_name(tmp_path
 def test_without_jobs_nothing_comes_out() -> None:
     with Executor(Compute()) as executor:
         assert list(executor.map(note, [])) == []
+
+
+def test_jobs_are_taken_from_their_list_only_as_workers_become_free() -> None:
+    taken = 0
+
+    def jobs() -> Iterator[Job]:
+        nonlocal taken
+        for number in range(40):
+            taken += 1
+            yield Job(str(number), (number,))
+
+    ahead = []
+    with Executor(Compute(cpus=2)) as executor:
+        for done, _ in enumerate(executor.map(abs, jobs())):
+            ahead.append(taken - done)
+    assert taken == 40
+    assert max(ahead) <= 2 * 2 + 1
 
 
 def test_errors_keep_their_class_text_and_fields_and_the_other_jobs_go_on() -> None:
