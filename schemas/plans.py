@@ -81,6 +81,13 @@ class TrainPlan(Plan):
     epsilon: float
     """ε in [0, 1] units."""
 
+    def reseeded(self, nonce: str) -> TrainPlan:
+        """The same training from another seed, which follows from this one and a nonce; without a nonce this plan."""
+        if not nonce:
+            return self
+        seed = int(fingerprint([self.train.seed, nonce]), 16) >> 1  # torch takes 63 bits
+        return self.model_copy(update={"train": self.train.model_copy(update={"seed": seed})})
+
     @property
     def spec(self) -> GeneratorSpec:
         """The network that is trained."""

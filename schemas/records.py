@@ -113,8 +113,10 @@ class GeneratorRecord(Record):
     """Fingerprint of the plan alone: another plan means another generator."""
     spec: GeneratorSpec
     """The network."""
+    nonce: str = ""
+    """What a retraining adds to the seed; empty for the first training of a plan."""
     sha256: str
-    """Of the safetensors file."""
+    """Of the safetensors file, whose name it is."""
     samples: int
     steps: int
     seconds: float

@@ -18,7 +18,7 @@ def run(
     config: ConfigPath = None,
     overrides: Overrides = None,
     address: Address = None,
-    retrain: Annotated[bool, typer.Option(help="Train a new generator and protect every shard again.")] = False,
+    retrain: Annotated[bool, typer.Option(help="Train another generator and protect every shard again.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Do everything that is not done yet: ingest, train, prove, protect, publish. Resumes; incremental."""

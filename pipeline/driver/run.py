@@ -17,7 +17,7 @@ from pipeline.driver.ingest import check_profiles, check_quarantined, ingest_all
 from pipeline.driver.protect import protect_all
 from pipeline.driver.prove import prove
 from pipeline.driver.publish import publish, write_report
-from pipeline.driver.train import train_or_find
+from pipeline.driver.train import refuse_lost_work, train_or_find
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
 from pipeline.state.places import LEFT_OUT, REPORT, Places
@@ -85,6 +85,8 @@ class Run:
         self.places = Places(self.config)
         self.places.check_writable()
         with Lease(self.places.work) as self.lease, Executor(self.config.compute) as self.executor:
+            if not self.retrain:
+                refuse_lost_work(self.places)
             profiles = self._timed("ingest", self._ingest)
             generator = self._timed("train", lambda: self._train(profiles))
             evidence = self._timed("prove", lambda: self._prove(profiles, generator))

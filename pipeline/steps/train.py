@@ -17,24 +17,34 @@ from stages.train.registry import MAKINGS
 
 
 def train_step(
-    work: Store, tables: list[str], plan: TrainPlan, fingerprint: str, report: Callable[[str, int, int], None]
+    work: Store,
+    tables: list[str],
+    plan: TrainPlan,
+    fingerprint: str,
+    nonce: str,
+    report: Callable[[str, int, int], None],
 ) -> GeneratorRecord:
     """Train the generator on the cached tables and store its weights; the caller stores the record.
+
+    Args:
+        nonce: of a retraining: another seed, and so other weights; else empty.
 
     Raises:
         GeneratorError: the training diverged, or its δ protects nothing; nothing was stored.
     """
     with TemporaryDirectory(prefix="mtlue-train-") as directory:
         table = fetch_table(work, tables, Path(directory, "train"), plan.tasks)
-        trained = MAKINGS[plan.train.perturber].train(table, plan, device(), report)
+        trained = MAKINGS[plan.train.perturber].train(table, plan.reseeded(nonce), device(), report)
     data = serialise(trained.generator)
     GeneratorPerturber(trained.generator, "new")  # tries it
-    work.write(weights_name(fingerprint), data)
+    digest = hashlib.sha256(data).hexdigest()
+    work.write(weights_name(digest), data)
     return GeneratorRecord(
         fingerprint=fingerprint,
         plan=plan.fingerprint,
         spec=plan.spec,
-        sha256=hashlib.sha256(data).hexdigest(),
+        nonce=nonce,
+        sha256=digest,
         samples=len(table),
         steps=trained.steps,
         seconds=trained.seconds,

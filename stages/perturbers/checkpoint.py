@@ -16,9 +16,9 @@ from stages.perturbers.generator import GeneratorPerturber
 from stages.perturbers.registry import network_of
 
 
-def weights_name(fingerprint: str) -> str:
-    """Object name of a generator's weights below `work`."""
-    return f"generators/{fingerprint}.safetensors"
+def weights_name(sha256: str) -> str:
+    """Object name of a generator's weights below `work`: no training overwrites those of another."""
+    return f"generators/{sha256}.safetensors"
 
 
 def serialise(generator: nn.Module) -> bytes:
@@ -32,10 +32,13 @@ def load_generator(store: Store, record: GeneratorRecord, device: torch.device) 
     Raises:
         ValidationError: the weights are not those of the record.
     """
-    data = store.read(weights_name(record.fingerprint))
+    name, older = weights_name(record.sha256), weights_name(record.fingerprint)
+    if store.stat(name) is None and store.stat(older) is not None:  # named as earlier versions did
+        name = older
+    data = store.read(name)
     if hashlib.sha256(data).hexdigest() != record.sha256:
         raise ValidationError(
-            f"{store.join(weights_name(record.fingerprint))}: the weights are not those that were trained "
+            f"{store.join(name)}: the weights are not those that were trained "
             "(sha256 differs); restore the file, or train again with --retrain"
         )
     generator = network_of(record.spec)
@@ -43,8 +46,7 @@ def load_generator(store: Store, record: GeneratorRecord, device: torch.device) 
         generator.load_state_dict(load(data), strict=True)
     except RuntimeError as error:
         raise ValidationError(
-            f"{store.join(weights_name(record.fingerprint))}: the weights do not fit their record ({error}); train "
-            "again with --retrain"
+            f"{store.join(name)}: the weights do not fit their record ({error}); train again with --retrain"
         ) from None
     return to_device(generator, device).eval().requires_grad_(False)
 

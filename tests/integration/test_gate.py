@@ -363,8 +363,9 @@ def stored_generator(made: Config, data: bytes) -> None:
     """Put other weights in the place of the trained ones, with a record that vouches for them."""
     path = Path(made.work, "generator.json")
     record = GeneratorRecord.model_validate_json(path.read_text())
-    Path(made.work, f"generators/{record.fingerprint}.safetensors").write_bytes(data)
-    path.write_text(record.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()}).model_dump_json())
+    digest = hashlib.sha256(data).hexdigest()
+    Path(made.work, f"generators/{digest}.safetensors").write_bytes(data)
+    path.write_text(record.model_copy(update={"sha256": digest}).model_dump_json())
 
 
 def test_a_stored_generator_whose_delta_is_none_ends_the_run_and_changes_nothing_public(tmp_path: Path) -> None:

@@ -19,12 +19,13 @@ CPU = torch.device("cpu")
 
 
 def stored(store: Store, data: bytes, fingerprint: str = "f00d", **changes: Any) -> GeneratorRecord:
-    store.write(weights_name(fingerprint), data)
+    digest = hashlib.sha256(data).hexdigest()
+    store.write(weights_name(digest), data)
     values: dict[str, Any] = {
         "fingerprint": fingerprint,
         "plan": "p",
         "spec": generator().spec,
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": digest,
         "samples": 1,
         "steps": 1,
         "seconds": 1.0,
@@ -67,8 +68,8 @@ def test_one_changed_bit_is_refused(position: float, tmp_path: Path) -> None:
     record = stored(store, data)
     changed = bytearray(data)
     changed[int(position * len(data))] ^= 1
-    store.write(weights_name("f00d"), bytes(changed))
-    with pytest.raises(ValidationError, match=r"f00d\.safetensors.*not those that were trained.*--retrain"):
+    store.write(weights_name(record.sha256), bytes(changed))
+    with pytest.raises(ValidationError, match=r"\.safetensors.*not those that were trained.*--retrain"):
         load_generator(store, record, CPU)
 
 
@@ -76,7 +77,7 @@ def test_a_cut_file_and_another_generators_weights_are_refused(tmp_path: Path) -
     store, data = Store(str(tmp_path)), serialise(generator())
     record = stored(store, data)
     for other in (data[:-100], b"", serialise(generator(seed=1))):
-        store.write(weights_name("f00d"), other)
+        store.write(weights_name(record.sha256), other)
         with pytest.raises(ValidationError, match="not those that were trained"):
             load_generator(store, record, CPU)
 
@@ -84,9 +85,17 @@ def test_a_cut_file_and_another_generators_weights_are_refused(tmp_path: Path) -
 def test_missing_weights_are_a_stores_error(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     record = stored(store, serialise(generator()))
-    store.delete(weights_name("f00d"))
-    with pytest.raises(StoreError, match="f00d"):
+    store.delete(weights_name(record.sha256))
+    with pytest.raises(StoreError, match=record.sha256):
         load_generator(store, record, CPU)
+
+
+def test_weights_that_an_earlier_version_named_by_their_record_are_found(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    record = stored(store, serialise(generator()))
+    store.write(weights_name(record.fingerprint), store.read(weights_name(record.sha256)))
+    store.delete(weights_name(record.sha256))
+    assert isinstance(load_generator(store, record, CPU), Generator)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +132,7 @@ def test_a_worker_reads_a_generator_once_and_never_hands_out_the_one_before(tmp_
     second = stored(store, serialise(generator(seed=2)), "second")
     one = cached_perturber(store, first, CPU)
     assert one.fingerprint == first.content
-    store.delete(weights_name("first"))
+    store.delete(weights_name(first.sha256))
     assert cached_perturber(store, first, CPU) is one
     other = cached_perturber(store, second, CPU)
     assert other.fingerprint == second.content != first.content

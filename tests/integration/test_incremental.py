@@ -1,0 +1,95 @@
+"""Runs night after night over data that grows and shrinks: what is kept, what is done again, what is never mixed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.driver import train as training
+from schemas.config import Config
+from schemas.errors import ConfigError, GeneratorError
+from tests.builders import config, labelled_samples, write_shard
+from tests.running import contents, run, shards_in
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+PER_SHARD = 12
+
+
+def write_shards(root: Path, *numbers: int) -> None:
+    for number in numbers:
+        write_shard(root / f"raw/train-{number:05d}.tar", labelled_samples(PER_SHARD, seed=number))
+
+
+def generator_of(made: Config) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(made.work, "generator.json").read_text())
+    return found
+
+
+# --- one generator, unless another is asked for -----------------------------------------------------------------------
+
+
+def test_a_retraining_on_unchanged_data_gives_other_weights_and_protects_every_shard_again(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0, 1)
+    made = config(tmp_path)
+    run(made)
+    before, old = shards_in(made.output), generator_of(made)
+    again = run(made, retrain=True)
+    after, new = shards_in(made.output), generator_of(made)
+    assert again.done_before == 0
+    assert not set(before.values()) & set(after.values()), "the leaked generator still tells δ"
+    assert new["sha256"] != old["sha256"]
+    assert new["fingerprint"] != old["fingerprint"]
+    for record in (old, new):  # whoever must look into what was published once still can
+        assert Path(made.work, f"generators/{record['sha256']}.safetensors").exists()
+        assert json.loads(Path(made.work, f"generators/{record['fingerprint']}.json").read_text()) == record
+    assert run(made).done_before == 2, "a retraining is asked for once"
+
+
+def test_a_retraining_that_broke_off_is_ended_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards(tmp_path, 0, 1)
+    made = config(tmp_path)
+    run(made)
+    old = generator_of(made)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise GeneratorError("the machine went down")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(training, "train_step", killed)
+        with pytest.raises(GeneratorError):
+            run(made, retrain=True)
+    resumed = run(made)
+    assert resumed.done_before == 0, "the night after, the leaked generator was believed again"
+    assert generator_of(made)["sha256"] != old["sha256"]
+
+
+def test_the_generator_of_an_earlier_configuration_is_found_again(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0, 1)
+    made, other = config(tmp_path), config(tmp_path, train={"seed": 1})
+    run(made)
+    before, first = shards_in(made.output), generator_of(made)
+    write_shards(tmp_path, 2)
+    run(other)
+    run(made)
+    after = shards_in(made.output)
+    assert {name: after[name] for name in before} == before, "one image was given a third δ"
+    assert first["samples"] == 2 * PER_SHARD
+
+
+def test_a_lost_work_trains_no_second_generator_over_what_is_public_unless_it_is_asked_to(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0, 1)
+    made = config(tmp_path)
+    run(made)
+    before = contents(made.output)
+    shutil.rmtree(made.work)
+    with pytest.raises(ConfigError, match=r"2 protected shards.*has no generator.*Restore `work`.*--retrain"):
+        run(made)
+    assert contents(made.output) == before
+    assert not list(Path(made.work).glob("profiles/*")), "it took a whole reading of the data to say so"
+    assert run(made, retrain=True).done_before == 0
+    assert not set(shards_in(made.output).values()) & set(before.values())
