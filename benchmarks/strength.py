@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from schemas.plans import Noise, TrainPlan, VictimPlan
 from schemas.tasks import Task
 from schemas.training import Train
 from stages.audit.victims import train_victim
+from stages.countermeasures.registry import COUNTERMEASURES
 from stages.datasets.idx import Products, read_products
 from stages.datasets.multifashion import draw_pair
 from stages.learning.table import ImageTable
@@ -85,6 +87,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=["clean", "noise", *MADE])
     parser.add_argument("--victims", nargs="+", default=list(VICTIMS))
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
+    parser.add_argument("--countermeasures", nargs="+", default=["none"], choices=list(COUNTERMEASURES))
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -94,26 +97,26 @@ def main() -> None:
     train, test = (
         table_of(read_products(chosen.source, split), n, split) for split, n in (("train", 6000), ("test", 2000))
     )
-    print("| what makes δ | seconds | victim | learning rate | last | best |\n|---|---|---|---|---|---|", flush=True)
+    print("| what makes δ | seconds | victim | learning rate | countermeasure | last | best |", flush=True)
+    print("|---|---|---|---|---|---|---|", flush=True)
     for row in chosen.rows:
         made: tuple[ImageTable, float] | None = None
-        for backbone in chosen.victims:
-            for rate in chosen.rates:
-                plan = VictimPlan(
-                    tasks=TASKS, data=row, backbone=backbone, width=12, epochs=chosen.epochs, batch_size=128,
-                    augment=["crop"], seed=1, learning_rate=rate,
-                )  # fmt: skip
-                state = fingerprint([plan.fingerprint, MADE.get(row, {}), chosen.seed, Train().model_dump(mode="json")])
-                file = chosen.cache / f"{row}-{backbone}-{rate:g}-{chosen.seed}.{state}.json"
-                if not file.exists():
-                    made = made or version(row, chosen.seed, train)
-                    figures = train_victim(made[0], test, plan, CPU).figures
-                    curve = [float(np.mean([e[task.name]["balanced_accuracy"] for task in TASKS])) for e in figures]
-                    file.write_text(json.dumps({"seconds": made[1], "curve": curve}))
-                cell = json.loads(file.read_text())
-                curve = cell["curve"]
-                shown = f"{100 * curve[-1]:.0f} | {100 * max(curve):.0f}"
-                print(f"| {row} | {cell['seconds']:.0f} | {backbone} | {rate:g} | {shown} |", flush=True)
+        for backbone, rate, against in product(chosen.victims, chosen.rates, chosen.countermeasures):
+            plan = VictimPlan(
+                tasks=TASKS, data=row, backbone=backbone, width=12, epochs=chosen.epochs, batch_size=128,
+                augment=["crop"], seed=1, learning_rate=rate, countermeasure=against,
+            )  # fmt: skip
+            state = fingerprint([plan.fingerprint, MADE.get(row, {}), chosen.seed, Train().model_dump(mode="json")])
+            file = chosen.cache / f"{row}-{backbone}-{rate:g}-{chosen.seed}.{state}.json"
+            if not file.exists():
+                made = made or version(row, chosen.seed, train)
+                figures = train_victim(made[0], test, plan, CPU).figures
+                curve = [float(np.mean([e[task.name]["balanced_accuracy"] for task in TASKS])) for e in figures]
+                file.write_text(json.dumps({"seconds": made[1], "curve": curve}))
+            cell = json.loads(file.read_text())
+            curve = cell["curve"]
+            shown = f"{100 * curve[-1]:.0f} | {100 * max(curve):.0f}"
+            print(f"| {row} | {cell['seconds']:.0f} | {backbone} | {rate:g} | {against} | {shown} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ class VictimResult(Record):
     """Its task weighting."""
     only: str | None = None
     """Name of a single-task victim's task; its `chance` and `figures` hold that task alone."""
+    countermeasure: str = "none"
+    """What the attacker did against a protection."""
     samples: int
     """Images that it was trained on."""
     test_samples: int
@@ -71,6 +73,17 @@ class TaskEvidence(Record):
         return self.scores[self.metric][data]
 
 
+class AttackEvidence(Record):
+    """What one countermeasure wins back."""
+
+    name: str
+    """Its name in a configuration; `none`: the plain victims."""
+    means: dict[str, Score]
+    """Version of the data → mean of the metrics that decide, over the tasks that were to be protected."""
+    tasks: dict[str, Score]
+    """Task that was to be protected → its score on protected data."""
+
+
 class Evidence(Record):
     """An audit in figures and in words; tasks to be protected come first, the least protected first of all."""
 
@@ -85,6 +98,8 @@ class Evidence(Record):
     """Mean over the tasks that were to be protected, of the metric that decides."""
     means: dict[str, Score] = Field(default_factory=dict)
     """Version of the data → mean of the metric that decides, over the tasks that were to be protected."""
+    attacks: list[AttackEvidence] = Field(default_factory=list)
+    """Countermeasures, the one that wins back most first; the plain victims among them."""
     word: Word
     sentence: str
     """The whole in one sentence."""

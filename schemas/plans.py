@@ -14,7 +14,7 @@ from schemas.config import Layout
 from schemas.fingerprints import fingerprint
 from schemas.model import Model
 from schemas.tasks import Task
-from schemas.training import Train, WeightingName
+from schemas.training import CountermeasureName, Train, WeightingName
 
 
 class Plan(Model):
@@ -133,6 +133,8 @@ class VictimPlan(Plan):
     """Task weighting."""
     only: str | None = None
     """Name of the one task that a single-task victim learns; None: all of them."""
+    countermeasure: CountermeasureName = "none"
+    """What the attacker does against a protection."""
 
 
 class PublishPlan(Plan):

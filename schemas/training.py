@@ -17,6 +17,10 @@ WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
 aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
 
 
+CountermeasureName = Literal["none", "gray", "projection", "mean_projection", "class_means", "class_means_8"]
+"""What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
+
+
 class Train(Model):
     """How the generator is trained."""
 
@@ -121,6 +125,9 @@ class Audit(Model):
 
     weighting: WeightingName = "ls"
     """Task weighting of the multi-task victims."""
+
+    countermeasures: list[CountermeasureName] = Field(default_factory=list)
+    """What the strongest victim also tries, on clean and on protected data: the verdict counts the strongest of all."""
 
     stl: bool = False
     """Also train a single-task victim for each task, which sees no other task's labels; K times the cost."""

@@ -54,6 +54,14 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
             }
             for task in evidence.tasks
         ],
+        "attacks": [
+            {
+                "name": attack.name,
+                "means": {data: _rounded(score) for data, score in attack.means.items()},
+                "tasks": {task: _rounded(score) for task, score in attack.tasks.items()},
+            }
+            for attack in evidence.attacks
+        ],
         "victims": sorted({victim.backbone for victim in evidence.victims}),
         "requirement": evidence.requirement.model_dump() if evidence.requirement else None,
         "shortfalls": evidence.shortfalls,
@@ -76,6 +84,12 @@ def evidence_lines(evidence: Evidence) -> list[str]:
     lines += [
         f"  trained on {data:<10}{score.last:>7.1%} at the last epoch, {score.best:.1%} at the best"
         for data, score in evidence.means.items()
+    ]
+    lines += [
+        f"  {attack.name:<17}{attack.means['protected'].best:>7.1%} at the best epoch"
+        + (f"; on clean data {attack.means['clean'].best:.1%}" if "clean" in attack.means else "")
+        for attack in evidence.attacks
+        if attack.name != "none"
     ]
     open_tasks = [task for task in evidence.tasks if task.wanted and task.word != "protected"]
     lines += [

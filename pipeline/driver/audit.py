@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
-from pipeline.configuration.plans import audit_plan, victim_plans
+from pipeline.configuration.plans import attack_plans, audit_plan, victim_plans
 from pipeline.driver.ingest import ingest_all
 from pipeline.state.places import Places
 from pipeline.steps.victim import victim_step
@@ -15,13 +15,15 @@ from schemas.config import Config
 from schemas.errors import ValidationError
 from schemas.evidence import Evidence, VictimResult
 from schemas.fingerprints import fingerprint
-from schemas.plans import IngestPlan, Noise
+from schemas.plans import IngestPlan, Noise, VictimPlan
 from schemas.records import ShardProfile, ShardRef
 from schemas.training import Audit
+from stages.audit.curves import strongest
 from stages.audit.verdict import reach_verdict
 from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash
 from stages.io.store.store import Store
+from stages.tasks.registry import kinds_of
 
 FOLDER = "evidence/"
 
@@ -56,7 +58,9 @@ class Auditor:
         held_out = [[ref.name, ref.size, ref.etag] for ref in self.places.test_shards]
         victims = [plan.fingerprint for plan in victim_plans(self.config, self.audit, "protected")]
         limits = [self.audit.max_samples, audit_plan(self.config, self.audit, shards=1).fingerprint]
-        return fingerprint([subject, held_out, victims, limits, self.config.protected_tasks])
+        parts = [subject, held_out, victims, limits, self.config.protected_tasks]
+        # Only where there are some: the evidence of audits without them stays found.
+        return fingerprint([*parts, self.audit.countermeasures] if self.audit.countermeasures else parts)
 
     def find(self, state: str) -> Evidence | None:
         """The evidence of an earlier audit under this fingerprint."""
@@ -105,7 +109,13 @@ class Auditor:
         assert places.test_source is not None  # noqa: S101 - the configuration was checked
         held_out_plan = audit_plan(config, self.audit, shards=len(places.test_shards))
         test = self._tables(Version("held-out", places.test_source, places.test_shards, held_out_plan))
-        victims = self._victims({version.name: self._tables(version) for version in versions}, test)
+        tables = {version.name: self._tables(version) for version in versions}
+        plans = [plan for data in tables for plan in victim_plans(config, self.audit, data)]
+        victims = self._victims(plans, tables, test)
+        if self.audit.countermeasures:
+            chosen = self._strongest(plans, victims)
+            attacks = [plan for data in ("clean", "protected") for plan in attack_plans(self.audit, data, chosen)]
+            victims += self._victims(attacks, tables, test)
         evidence = reach_verdict(config.tasks, config.protected_tasks, victims, **told)
         places.work.write(f"{FOLDER}{evidence.fingerprint}.json", evidence.model_dump_json().encode())
         return evidence
@@ -119,22 +129,37 @@ class Auditor:
             raise ValidationError(f"{what}: {failures[0].message}")
         return _cached(profiles)
 
-    def _victims(self, tables: dict[str, list[str]], test: list[str]) -> list[VictimResult]:
+    def _strongest(self, plans: Sequence[VictimPlan], victims: Sequence[VictimResult]) -> VictimPlan:
+        """The multi-task victim that learns most of protected data, at its best epoch, in what is to be protected."""
+        kinds = zip(self.config.tasks, kinds_of(self.config.tasks), self.config.protected_tasks, strict=True)
+        places = [(task.name, kind.metrics[0]) for task, kind, wanted in kinds if wanted]
+        found = [
+            (strongest([victim], "protected", places).best, plan)
+            for plan, victim in zip(plans, victims, strict=True)
+            if plan.data == "protected" and plan.only is None
+        ]
+        return max(found, key=lambda each: each[0])[1]
+
+    def _victims(
+        self, plans: Sequence[VictimPlan], tables: dict[str, list[str]], test: list[str]
+    ) -> list[VictimResult]:
+        """Of each plan its victim, in that order; those that an earlier audit has trained are read."""
         work = self.places.work
         stored = {entry.name for entry in work.list("victims/")}
         results: dict[str, VictimResult] = {}
         names: list[str] = []
         jobs = []
-        for data, train in tables.items():
-            for plan in victim_plans(self.config, self.audit, data):
-                state = fingerprint([plan.fingerprint, train, test])
-                kind = f"{data}-{plan.backbone}-{plan.learning_rate:g}"
-                name = f"victims/{kind}{'-stl' if plan.only else ''}.{state}.json"
-                names.append(name)
-                if name in stored:
-                    results[name] = VictimResult.model_validate_json(work.read(name))
-                else:
-                    jobs.append(Job(name, (work, train, test, plan)))
+        for plan in plans:
+            train = tables[plan.data]
+            state = fingerprint([plan.fingerprint, train, test])
+            parts = [plan.data, plan.backbone, f"{plan.learning_rate:g}", "stl" if plan.only else ""]
+            parts.append("" if plan.countermeasure == "none" else plan.countermeasure)
+            name = f"victims/{'-'.join(filter(None, parts))}.{state}.json"
+            names.append(name)
+            if name in stored:
+                results[name] = VictimResult.model_validate_json(work.read(name))
+            else:
+                jobs.append(Job(name, (work, train, test, plan)))
         with self.reporter.step("victims", len(jobs), "models") as step:
             for outcome in self.executor.map(victim_step, jobs, gpu=True):
                 if outcome.result is None:

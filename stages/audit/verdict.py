@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from schemas.evidence import VERSIONS, Evidence, Score, TaskEvidence, VictimResult, Word
+from schemas.evidence import VERSIONS, AttackEvidence, Evidence, Score, TaskEvidence, VictimResult, Word
 from schemas.tasks import Task
 from schemas.training import Requirement
+from stages.audit.attacks import attacks_of
 from stages.audit.curves import strongest
 from stages.report.wording import percent
 from stages.tasks.registry import kinds_of
@@ -93,15 +94,17 @@ def reach_verdict(
         return measured
     line = sum(task.chance[task.metric] for task in judged) / len(judged)
     means = {data: strongest(victims, data, [(task.name, task.metric) for task in judged]) for data in versions}
+    attacks = attacks_of(victims, [(task.name, task.metric) for task in judged])
     overall = judge(protected=means["protected"].best, clean=means["clean"].best, chance=line)
     leaking = [task.name for task in judged if task.word in ("weakened", "not protected")]
     return measured.model_copy(
         update={
             "word": "weakened" if overall == "protected" and leaking else overall,
             "sentence": _sentence(overall, leaking, means, line),
-            "details": _details(victims, judged, means),
+            "details": _details(victims, judged, means, attacks),
             "chance": line,
             "means": means,
+            "attacks": attacks,
         }
     )
 
@@ -167,7 +170,12 @@ def _sentence(word: Word, leaking: Sequence[str], means: dict[str, Score], chanc
     return f"Victims trained on the protected images {figures}"
 
 
-def _details(victims: Sequence[VictimResult], judged: Sequence[TaskEvidence], means: dict[str, Score]) -> list[str]:
+def _details(
+    victims: Sequence[VictimResult],
+    judged: Sequence[TaskEvidence],
+    means: dict[str, Score],
+    attacks: Sequence[AttackEvidence],
+) -> list[str]:
     worst = judged[0]
     details = [
         "Accuracies in this verdict are balanced over classes and taken at the best epoch: an attacker can stop early. "
@@ -176,6 +184,9 @@ def _details(victims: Sequence[VictimResult], judged: Sequence[TaskEvidence], me
     if len(judged) > 1:
         reached, line = percent(worst.judged("protected").best), percent(worst.chance[worst.metric])
         details.append(f"Weakest task: {worst.name}, {reached} with chance at {line}.")
+    if attacks and attacks[0].name != "none":
+        reached = percent(attacks[0].means["protected"].best)
+        details.append(f"Strongest countermeasure: {attacks[0].name}, which wins back {reached}.")
     if "noise" in means:
         left = percent(means["noise"].best)
         details.append(f"For comparison, random noise of the same strength leaves {left}.")

@@ -14,6 +14,8 @@ import torch
 
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
+from stages.countermeasures.base import Data
+from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.augment import augment
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
@@ -48,7 +50,9 @@ def train_victim(
         raise ValueError(f"only names {plan.only!r}; the tasks are {', '.join(task.name for task in plan.tasks)}")
     tasks = [plan.tasks[number] for number in numbers]
     train, test = (replace(table, labels=tuple(table.labels[number] for number in numbers)) for table in (train, test))
-    kinds, rng = kinds_of(tasks), torch.Generator().manual_seed(plan.seed)
+    kinds = kinds_of(tasks)
+    data = COUNTERMEASURES[plan.countermeasure].changed(Data(train, test, kinds, plan.seed))
+    train, test, rng = data.train, data.test, torch.Generator().manual_seed(plan.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         model = MultiTaskModel(
@@ -83,6 +87,7 @@ def train_victim(
         seed=plan.seed,
         weighting=plan.weighting,
         only=plan.only,
+        countermeasure=plan.countermeasure,
         samples=len(train),
         test_samples=len(test),
         chance={task.name: kind.chance(labels) for task, kind, labels in zip(tasks, kinds, test.labels, strict=True)},

@@ -31,7 +31,7 @@ class ImageTable:
     """Images (list of R×R×3 uint8 arrays in chunks), labels and gray flags of N samples."""
 
     chunks: tuple[np.ndarray, ...]
-    """Each n×R×R×3 uint8, mapped from disk."""
+    """Each n×R×R×3 uint8, mapped from disk; float16 in the same units where a countermeasure has changed them."""
     labels: tuple[np.ndarray, ...]
     """Of each task, first axis N."""
     gray_N: np.ndarray
@@ -41,10 +41,10 @@ class ImageTable:
         return len(self.gray_N)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
-        """The images of some rows, in that order: len(rows)×R×R×3 uint8."""
+        """The images of some rows, in that order: len(rows)×R×R×3, of the type that they are stored in."""
         starts = np.cumsum([0, *(len(chunk) for chunk in self.chunks)])
         where = np.searchsorted(starts, rows, side="right") - 1
-        out = np.empty((len(rows), *self.chunks[0].shape[1:]), dtype=np.uint8)
+        out = np.empty((len(rows), *self.chunks[0].shape[1:]), dtype=self.chunks[0].dtype)
         for number in np.unique(where):
             inside = where == number
             out[inside] = self.chunks[number][rows[inside] - starts[number]]

@@ -78,7 +78,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "seed": 0,
     },
     "TrainPlan": {},
-    "VictimPlan": {"learning_rate": 1e-3, "weighting": "ls", "only": None},
+    "VictimPlan": {"learning_rate": 1e-3, "weighting": "ls", "only": None, "countermeasure": "none"},
 }
 """Model that a plan is made of → its defaults as plain JSON."""
 

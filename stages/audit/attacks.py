@@ -1,0 +1,31 @@
+"""What each countermeasure wins back, the strongest first; clean data under the same countermeasure beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.evidence import VERSIONS, AttackEvidence, VictimResult
+from stages.audit.curves import strongest
+
+
+def attacks_of(victims: Sequence[VictimResult], places: Sequence[tuple[str, str]]) -> list[AttackEvidence]:
+    """A row for each countermeasure that some victim used; none when there are only plain victims.
+
+    Args:
+        victims: on every version of the data.
+        places: (task, metric that decides) of each task that was to be protected.
+    """
+    names = list(dict.fromkeys(victim.countermeasure for victim in victims))
+    if names == ["none"]:
+        return []
+    rows = [_row(name, [victim for victim in victims if victim.countermeasure == name], places) for name in names]
+    return sorted(rows, key=lambda row: -row.means["protected"].best if "protected" in row.means else 0.0)
+
+
+def _row(name: str, victims: Sequence[VictimResult], places: Sequence[tuple[str, str]]) -> AttackEvidence:
+    versions = [data for data in VERSIONS if any(victim.data == data for victim in victims)]
+    return AttackEvidence(
+        name=name,
+        means={data: strongest(victims, data, places) for data in versions},
+        tasks={task: strongest(victims, "protected", [(task, metric)]) for task, metric in places},
+    )

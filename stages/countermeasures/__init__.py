@@ -1,0 +1,1 @@
+"""Countermeasures: what an attacker does so that a model learns from protected images all the same; one file each."""
