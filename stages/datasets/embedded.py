@@ -1,13 +1,22 @@
-"""The dataset that comes with the package: scenes, drawn here and packed into shards."""
+"""The datasets that come with the package, drawn here and packed into shards: scenes, and rooms for dense tasks."""
 
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from PIL import Image
 
 from schemas.errors import ConfigError
 from schemas.records import ManifestShard
-from stages.datasets.packing import pack_shards
+from stages.datasets.packing import PackedSample, pack_shards
+from stages.datasets.rooms import CONTRAST as ROOMS_CONTRAST
+from stages.datasets.rooms import PALETTE, Room, render_room
 from stages.datasets.scenes import CONTRAST, scene_samples
 from stages.io.store.store import Store
+
+MILLIMETRES = 1000
+"""A depth of 1 m in `depth.png`."""
 
 
 def import_scenes(
@@ -42,6 +51,74 @@ def import_scenes(
     Raises:
         ConfigError: an argument is out of range, or the place holds something else.
     """
+
+    def draw(split: str, count: int) -> Iterator[PackedSample]:
+        for key, image, labels in scene_samples(count, split=split, seed=seed, size=size, contrast=contrast):
+            yield key, [("jpg", image), ("json", json.dumps(labels).encode())]
+
+    return _packed(store, "scenes", draw, (train, test), size, seed, contrast, shard_samples, on_shard)
+
+
+def import_rooms(
+    store: Store,
+    *,
+    train: int,
+    test: int,
+    size: int = 64,
+    seed: int = 0,
+    contrast: float = ROOMS_CONTRAST,
+    shard_samples: int = 500,
+    on_shard: Callable[[ManifestShard], None] | None = None,
+) -> list[ManifestShard]:
+    """Render rooms and write them as shards; arguments, result and errors are those of `import_scenes`.
+
+    Members of a sample: `png`, RGB, size×size pixels; `mask.png`, 8-bit palette, an index of `rooms.CLASSES` or 255;
+    `depth.png`, 16 bit, millimetres, 0 where there is none; `normals.npy`, float16, H×W×3 in camera axes (x to the
+    right, y down, z forward), 0 where there is none.
+    """
+
+    def draw(split: str, count: int) -> Iterator[PackedSample]:
+        for index in range(count):
+            room = render_room(index, split=split, seed=seed, size=size, contrast=contrast)
+            yield f"{split}-{index:06d}", room_members(room)
+
+    return _packed(store, "rooms", draw, (train, test), size, seed, contrast, shard_samples, on_shard)
+
+
+def room_members(room: Room) -> list[tuple[str, bytes]]:
+    """A room's members, (field, bytes) each, in the order stored."""
+    mask = Image.fromarray(room.mask)
+    mask.putpalette(PALETTE)
+    depth = Image.fromarray(np.rint(room.depth * MILLIMETRES).astype(np.uint16))
+    normals = io.BytesIO()
+    np.save(normals, room.normals.astype(np.float16), allow_pickle=False)
+    return [
+        ("png", _png(Image.fromarray(room.image))),
+        ("mask.png", _png(mask)),
+        ("depth.png", _png(depth)),
+        ("normals.npy", normals.getvalue()),
+    ]
+
+
+def _png(picture: Image.Image) -> bytes:
+    encoded = io.BytesIO()
+    picture.save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def _packed(
+    store: Store,
+    dataset: str,
+    draw: Callable[[str, int], Iterator[PackedSample]],
+    counts: tuple[int, int],
+    size: int,
+    seed: int,
+    contrast: float,
+    shard_samples: int,
+    on_shard: Callable[[ManifestShard], None] | None,
+) -> list[ManifestShard]:
+    """Both splits, drawn by `draw(split, count)`, in shards."""
+    train, test = counts
     for name, value, least in (("train", train, 1), ("test", test, 1), ("size", size, 16), ("seed", seed, 0)):
         if value < least:
             raise ConfigError(f"{name} must be at least {least}; found {value}")
@@ -49,17 +126,13 @@ def import_scenes(
         raise ConfigError(f"contrast must lie in 0..1, above 0; found {contrast}")
     shards: list[ManifestShard] = []
     for split, count in (("train", train), ("test", test)):
-        samples = (
-            (key, [("jpg", image), ("json", json.dumps(labels).encode())])
-            for key, image, labels in scene_samples(count, split=split, seed=seed, size=size, contrast=contrast)
-        )
         shards += pack_shards(
-            samples,
+            draw(split, count),
             store,
             split,
             shard_samples=shard_samples,
             parameters={
-                "dataset": "scenes",
+                "dataset": dataset,
                 "split": split,
                 "samples": count,
                 "size": size,
