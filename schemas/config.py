@@ -113,6 +113,10 @@ class Protect(Model):
     max_quarantined: float = Field(default=0.001, ge=0, le=1)
     """Share of all samples that may be quarantined before the run ends with exit code 3."""
 
+    max_failed: float = Field(default=0.1, ge=0, le=1)
+    """Share of all shards that may fail before the run ends with exit code 3: a generator that has seen only part of
+    the data would decide for good, so nothing is trained, and no manifest is written."""
+
 
 class Compute(Model):
     """Where the stages run."""

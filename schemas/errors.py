@@ -9,7 +9,7 @@ MtlueError                 1
 ├── ValidationError        1   what was written does not pass its checks; it is not published
 ├── GeneratorError         1   training or δ is unusable (not finite, constant); nothing is published
 ├── EvidenceError          1   the evidence does not meet `audit.require`; nothing is published
-├── QuarantineError        3   more samples were left out than `protect.max_quarantined` allows
+├── QuarantineError        3   more samples or shards were left out than `protect` allows
 └── LeaseError             4   another run holds the lease of this `work` prefix
 """
 
@@ -107,7 +107,7 @@ class EvidenceError(MtlueError):
 
 
 class QuarantineError(MtlueError):
-    """More samples were left out than `protect.max_quarantined` allows."""
+    """More samples were left out than `protect.max_quarantined` allows, or more shards than `protect.max_failed`."""
 
     exit_code = 3
 

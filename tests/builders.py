@@ -127,7 +127,7 @@ def config(root: Path, **overrides: Any) -> Config:
             "augment": ["crop"],
             "max_samples": 120,
         },
-        "protect": {"max_quarantined": 1.0},
+        "protect": {"max_quarantined": 1.0, "max_failed": 1.0},
         "output": f"{root}/public",
         "work": f"{root}/private",
         "compute": {"cpus": 2, "gpus": 0},

@@ -59,16 +59,19 @@ def ingest_all(
     return [profiles[ref.name] for ref in shards if ref.name in profiles], failures
 
 
-def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: Sequence[ShardFailure]) -> None:
-    """What must hold before training starts.
+def check_profiles(
+    config: Config, profiles: Sequence[ShardProfile], failures: Sequence[ShardFailure], shards: int
+) -> None:
+    """What must hold before training starts; `shards` are planned.
 
     Raises:
         InputError: no shard could be read, or none has a sample.
         ConfigError: a task's field is in no sample, or every label of a task is missing.
-        QuarantineError: too many samples are left out.
+        QuarantineError: too many shards or samples are left out.
     """
     if not profiles:
         raise InputError(f"none of the {len(failures)} shards could be read; the first: {failures[0].message}")
+    check_failed(config, failures, shards)
     check_quarantined(config, [left_out for profile in profiles for left_out in profile.quarantined], profiles)
     if not any(profile.samples for profile in profiles):
         raise InputError(f"the {len(profiles)} shards hold no sample; check dataset.shards and dataset.image")
@@ -88,6 +91,16 @@ def check_profiles(config: Config, profiles: Sequence[ShardProfile], failures: S
         raise ConfigError(
             f"task {task.name!r}: all {missing} labels of field {task.field!r} are missing; remove the task, or add "
             "its labels"
+        )
+
+
+def check_failed(config: Config, failures: Sequence[ShardFailure], shards: int) -> None:
+    """Raise QuarantineError when more of the planned shards failed than `protect.max_failed` allows."""
+    if len(failures) > config.protect.max_failed * shards:
+        raise QuarantineError(
+            f"{len(failures)} of {shards} shards failed, more than protect.max_failed ({config.protect.max_failed:g}) "
+            f"allows; the first: {failures[0].message}. Nothing is trained on part of the data, and no manifest "
+            "lists part of it; mend them, or raise the limit"
         )
 
 

@@ -13,7 +13,7 @@ from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import ingest_plan, protect_plan, report_plan, train_plan
 from pipeline.driver.audit import Auditor
-from pipeline.driver.ingest import check_profiles, check_quarantined, ingest_all
+from pipeline.driver.ingest import check_failed, check_profiles, check_quarantined, ingest_all
 from pipeline.driver.protect import protect_all
 from pipeline.driver.prove import prove
 from pipeline.driver.publish import publish, write_report
@@ -92,6 +92,7 @@ class Run:
             evidence = self._timed("prove", lambda: self._prove(profiles, generator))
             records, before = self._timed("protect", lambda: self._protect(profiles, generator))
             quarantined = self._left_out(profiles, records)
+            check_failed(self.config, self.failures, len(self.places.shards))
             check_quarantined(self.config, quarantined, profiles)
             told = self._told(profiles, generator, records, evidence)
             manifest = self._timed("publish", lambda: publish(self.places, told, changed=before < len(records)))
@@ -123,7 +124,7 @@ class Run:
         self.failures += failures
         self._left_out(profiles, [])
         self._refuse_protected(profiles)
-        check_profiles(self.config, profiles, failures)
+        check_profiles(self.config, profiles, failures, len(places.shards))
         return profiles
 
     def _refuse_protected(self, profiles: Sequence[ShardProfile]) -> None:

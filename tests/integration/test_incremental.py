@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pipeline.driver import train as training
-from schemas.config import Config
-from schemas.errors import ConfigError, GeneratorError
+from schemas.config import Config, Protect
+from schemas.errors import ConfigError, GeneratorError, QuarantineError
 from tests.builders import config, labelled_samples, write_shard
 from tests.running import contents, run, shards_in
 
@@ -28,6 +28,42 @@ def write_shards(root: Path, *numbers: int) -> None:
 def generator_of(made: Config) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Path(made.work, "generator.json").read_text())
     return found
+
+
+# --- all of the data, or nothing --------------------------------------------------------------------------------------
+
+
+def test_no_generator_is_trained_on_what_a_broken_store_leaves_over(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0, 1, 2, 3)
+    broken = [tmp_path / f"raw/train-{number:05d}.tar" for number in (1, 2, 3)]
+    whole = {path: path.read_bytes() for path in broken}
+    for path in broken:
+        path.write_bytes(b"")
+    made = config(tmp_path, protect={"max_failed": 0.5})
+    with pytest.raises(QuarantineError, match=r"3 of 4 shards failed, more than protect\.max_failed \(0\.5\).*00001"):
+        run(made)
+    assert not Path(made.work, "generator.json").exists()
+    assert not list(Path(made.output).iterdir())
+    for path, data in whole.items():
+        path.write_bytes(data)
+    run(made)
+    assert generator_of(made)["samples"] == 4 * PER_SHARD
+
+
+def test_no_manifest_shrinks_because_shards_fail_later(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0, 1, 2)
+    made = config(tmp_path, protect={"max_failed": 0.4})
+    run(made)
+    before = Path(made.output, "manifest.json").read_bytes()
+    for number in (1, 2):
+        (tmp_path / f"raw/train-{number:05d}.tar").write_bytes(b"")
+    with pytest.raises(QuarantineError, match="2 of 3 shards failed"):
+        run(made)
+    assert Path(made.output, "manifest.json").read_bytes() == before
+
+
+def test_the_share_that_may_fail_is_small_by_default() -> None:
+    assert Protect().max_failed == 0.1
 
 
 # --- one generator, unless another is asked for -----------------------------------------------------------------------
