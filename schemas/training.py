@@ -8,8 +8,11 @@ from pydantic import Field, model_validator
 
 from schemas.model import Model
 
-Backbone = Literal["resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain"]
-"""Networks of surrogates and victims; `stride5` and `plain` are small ones, for victims that no surrogate is like."""
+Backbone = Literal[
+    "resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain", "dilated_resnet50", "unet"
+]
+"""Networks of surrogates and victims; `stride5` and `plain` are small ones, for victims that no surrogate is like;
+`dilated_resnet50` and `unet` have the fine maps that dense tasks want."""
 
 
 WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]

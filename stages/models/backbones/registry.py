@@ -5,8 +5,9 @@ from __future__ import annotations
 from schemas.errors import ConfigError
 from stages.models.backbones.base import Backbone
 from stages.models.backbones.densenet import DenseNet121
-from stages.models.backbones.resnet import ResNet18, ResNet50
+from stages.models.backbones.resnet import DilatedResNet50, ResNet18, ResNet50
 from stages.models.backbones.small import Plain, Stride5
+from stages.models.backbones.unet import UNet
 from stages.models.backbones.vgg import VGG16
 from stages.models.backbones.vit import ViTB16
 
@@ -18,6 +19,8 @@ BACKBONES: dict[str, type[Backbone]] = {
     "vit_b_16": ViTB16,
     "stride5": Stride5,
     "plain": Plain,
+    "dilated_resnet50": DilatedResNet50,
+    "unet": UNet,
 }
 
 

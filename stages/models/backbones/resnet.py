@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50: torchvision's residual blocks with a stem for small images and any width."""
+"""ResNet-18 and ResNet-50, also dilated: torchvision's residual blocks with a stem for small images and any width."""
 
 from __future__ import annotations
 
@@ -45,14 +45,17 @@ def residual_stage(channels_in: int, channels: int, stride: int) -> nn.Sequentia
     return nn.Sequential(first, BasicBlock(channels, channels))
 
 
-def bottleneck_stage(channels_in: int, channels: int, stride: int, blocks: int) -> nn.Sequential:
+def bottleneck_stage(
+    channels_in: int, channels: int, stride: int, blocks: int, dilations: tuple[int, int] = (1, 1)
+) -> nn.Sequential:
     """Bottleneck blocks, as in every stage of ResNet-50 (He et al., 2016, table 1); 4·channels come out.
 
-    The stride lies in the 3×3 convolution, as in torchvision ("v1.5"); no strided 1×1 but the shortcut's.
+    The stride lies in the 3×3 convolution, as in torchvision ("v1.5"); no strided 1×1 but the shortcut's. `dilations`:
+    of the first block's 3×3 convolution, and of the others'.
     """
-    wide = 4 * channels
-    first = Bottleneck(channels_in, channels, stride, shortcut(channels_in, wide, stride))
-    return nn.Sequential(first, *(Bottleneck(wide, channels) for _ in range(blocks - 1)))
+    wide, (one, others) = 4 * channels, dilations
+    first = Bottleneck(channels_in, channels, stride, shortcut(channels_in, wide, stride), dilation=one)
+    return nn.Sequential(first, *(Bottleneck(wide, channels, dilation=others) for _ in range(blocks - 1)))
 
 
 def stem(channels: int, *, small: bool) -> nn.Sequential:
@@ -120,4 +123,29 @@ class ResNet50(ResNet):
             bottleneck_stage(4 * width, 2 * width, 2, 4),
             bottleneck_stage(8 * width, 4 * width, 2, 6),
             bottleneck_stage(16 * width, 8 * width, 2, 3),
+        )
+
+
+class DilatedResNet50(ResNet):
+    """ResNet-50 whose last stages spread instead of shrinking (Yu et al., 2017): the usual network of dense tasks.
+
+    Maps are an eighth as fine as a large image, the last two stages dilated by 2 and 4, with the weights of ResNet-50;
+    a fourth as fine as a small image, the last stage dilated by 2. F = 32·width.
+    """
+
+    smallest_resolution = 5
+
+    def __init__(self, *, width: int, resolution: int) -> None:
+        self.small = resolution <= SMALL_SIDE
+        super().__init__(width=width, resolution=resolution)
+
+    def four_stages(self, width: int) -> nn.Sequential:
+        """B×width×h×w to B×32·width maps."""
+        self.features = 32 * width
+        third, fourth = ((2, (1, 1)), (1, (1, 2))) if self.small else ((1, (1, 2)), (1, (2, 4)))
+        return nn.Sequential(
+            bottleneck_stage(width, width, 1, 3),
+            bottleneck_stage(4 * width, 2 * width, 2, 4),
+            bottleneck_stage(8 * width, 4 * width, third[0], 6, third[1]),
+            bottleneck_stage(16 * width, 8 * width, fourth[0], 3, fourth[1]),
         )
