@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from pipeline.commands.imports.celeba import celeba
 from pipeline.commands.imports.multifashion import multifashion
 from pipeline.commands.imports.rooms import rooms
 from pipeline.commands.imports.scenes import scenes
 
 importer = typer.Typer(help="Turn a dataset into shards: one command per dataset.", no_args_is_help=True)
 
-for command in (scenes, rooms, multifashion):
+for command in (scenes, rooms, multifashion, celeba):
     importer.command()(command)

@@ -1,0 +1,105 @@
+"""Small trees on the disk in the very layouts of public datasets, and a look into the shards that come of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.cluster.progress import Reporter
+from pipeline.driver.import_data import import_dataset
+from schemas.config import Compute
+from schemas.imports import ImportSummary
+from stages.datasets.adapter import Adapter
+from stages.datasets.planning import ShardLimit
+from stages.io.store.store import Store
+from tests.builders import jpeg, picture
+
+ATTRIBUTES = ("5_o_Clock_Shadow", "Male", "Smiling")
+
+
+def imported(
+    adapter: Adapter, place: Path | Store, *, workers: int = 1, samples: int | None = 4, size: int | None = None
+) -> ImportSummary:
+    """An import into a directory or store; in this process unless there are several workers."""
+    store = Store(str(place)) if isinstance(place, Path) else place
+    limit = ShardLimit(samples=None if size else samples, bytes=size)
+    return import_dataset(adapter, store, Reporter("plain"), limit=limit, compute=Compute(cpus=workers))
+
+
+def samples_in(place: Path, pattern: str = "*.tar") -> dict[str, dict[str, bytes]]:
+    """Key → field → data of the shards in a directory."""
+    found: dict[str, dict[str, bytes]] = {}
+    for path in sorted(place.glob(pattern)):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                key, _, field = member.name.partition(".")
+                found.setdefault(key, {})[field] = tar.extractfile(member).read()  # type: ignore[union-attr]
+    return found
+
+
+def labels_in(place: Path, pattern: str = "*.tar") -> dict[str, Any]:
+    """Key → what its `json` member holds."""
+    return {key: json.loads(fields["json"]) for key, fields in samples_in(place, pattern).items()}
+
+
+def image_of(data: bytes) -> Image.Image:
+    """The picture that a member holds."""
+    return Image.open(io.BytesIO(data))
+
+
+def attributes_of(number: int) -> list[int]:
+    """The values, −1 or 1, of the picture with this number."""
+    return [1 if number >> place & 1 else -1 for place in range(len(ATTRIBUTES))]
+
+
+def split_of(number: int) -> int:
+    """0, 1 or 2: of ten pictures the last but one is for validation and the last for testing."""
+    return {9: 1, 0: 2}.get(number % 10, 0)
+
+
+def celeba_tree(root: Path, count: int = 10, *, csv: bool = False, height: int = 218, width: int = 178) -> Path:
+    """CelebA with `count` pictures, 000001.jpg and on."""
+    folder = root / "img_align_celeba"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [f"{number:06d}.jpg" for number in range(1, count + 1)]
+    for number, file in enumerate(files, 1):
+        (folder / file).write_bytes(jpeg(picture(number, height, width)))
+    rows = [(file, attributes_of(number)) for number, file in enumerate(files, 1)]
+    splits = [(file, split_of(number)) for number, file in enumerate(files, 1)]
+    if csv:
+        write_csv(root / "list_attr_celeba.csv", [["image_id", *ATTRIBUTES], *([file, *row] for file, row in rows)])
+        write_csv(root / "list_eval_partition.csv", [["image_id", "partition"], *splits])
+    else:
+        lines = [
+            str(count),
+            " ".join(ATTRIBUTES),
+            *(f"{file} " + "".join(f"{value:>3}" for value in row) for file, row in rows),
+        ]
+        (root / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
+        (root / "list_eval_partition.txt").write_text("".join(f"{file} {split}\n" for file, split in splits))
+    return root
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> Path:
+    """A CSV file without quotes."""
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    return path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text that is there once."""
+    text = path.read_text()
+    assert text.count(old) == 1, (path, old, text.count(old))
+    path.write_text(text.replace(old, new))
+
+
+def same_pixels(data: bytes, expected: np.ndarray) -> bool:
+    """Whether a picture decodes to exactly these pixels."""
+    return bool(np.array_equal(np.asarray(image_of(data)), expected))
