@@ -20,7 +20,11 @@ WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
 aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
 
 
-CountermeasureName = Literal["none", "gray", "projection", "mean_projection", "class_means", "class_means_8"]
+CountermeasureName = Literal[
+    "none", "gray", "jpeg95", "jpeg75", "jpeg50", "jpeg10", "webp75", "bits2", "bits3", "bits4", "bits5", "blur",
+    "median", "down_up", "low_pass", "high_pass", "half_size", "larger", "jitter", "cutout", "ueraser", "mixup",
+    "cutmix", "adversarial4", "adversarial8", "projection", "mean_projection", "class_means", "class_means_8",
+]  # fmt: skip
 """What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
 
 

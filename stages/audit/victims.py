@@ -16,7 +16,6 @@ from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
 from stages.countermeasures.base import Data
 from stages.countermeasures.registry import COUNTERMEASURES
-from stages.learning.augment import augment
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
@@ -51,7 +50,8 @@ def train_victim(
     tasks = [plan.tasks[number] for number in numbers]
     train, test = (replace(table, labels=tuple(table.labels[number] for number in numbers)) for table in (train, test))
     kinds = kinds_of(tasks)
-    data = COUNTERMEASURES[plan.countermeasure].changed(Data(train, test, kinds, plan.seed))
+    attack = COUNTERMEASURES[plan.countermeasure]
+    data = attack.changed(Data(train, test, kinds, plan.seed))
     train, test, rng = data.train, data.test, torch.Generator().manual_seed(plan.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
@@ -68,8 +68,9 @@ def train_victim(
     for epoch in range(plan.epochs):
         model.train()
         for batch in train.batches(plan.batch_size, rng, device):
+            lesson = attack.lesson(model, batch, kinds, plan.augment, rng)
             optimisation.clear()
-            accumulate_gradients(model, augment(batch.x_BCHW, plan.augment, rng), batch.labels, kinds)
+            accumulate_gradients(model, lesson.x_BCHW, lesson.labels, kinds, lesson.mixed)
             optimisation.step()
         optimisation.end_epoch()
         predicted = predict(model, kinds, test, plan.batch_size, device)

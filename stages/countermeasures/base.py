@@ -10,8 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from stages.learning.table import ImageTable
+import torch
+
+from stages.learning.augment import augment
+from stages.learning.table import Batch, ImageTable
+from stages.models.multitask import MultiTaskModel
 from stages.tasks.base import TaskKind
 
 
@@ -29,9 +34,43 @@ class Data:
     seed: int
 
 
+class Lesson(NamedTuple):
+    """What one step of a victim is computed on."""
+
+    x_BCHW: torch.Tensor
+    """In [0, 1]."""
+    labels: tuple[torch.Tensor, ...]
+    """Of each task, first axis B."""
+    mixed: tuple[float, tuple[torch.Tensor, ...]] | None = None
+    """Share and labels of other images that were mixed in."""
+
+
 class Countermeasure:
     """Leaves everything as it is; each countermeasure replaces the part that is its own."""
+
+    def resolution(self, side: int) -> int:
+        """The side in pixels that the victim sees instead of `side`."""
+        return side
 
     def changed(self, data: Data) -> Data:
         """The data that the victim sees, before its training begins; the same data and seed give the same result."""
         return data
+
+    def lesson(
+        self,
+        model: MultiTaskModel,
+        batch: Batch,
+        kinds: Sequence[TaskKind],
+        augments: Sequence[str],
+        rng: torch.Generator,
+    ) -> Lesson:
+        """What the victim learns from a batch at one step.
+
+        Args:
+            model: the victim, in train mode; its gradients are cleared after this call.
+            batch: as `changed` left it.
+            kinds: K tasks.
+            augments: the usual augmentation, of `crop` and `flip`.
+            rng: CPU generator of the training; the only source of randomness.
+        """
+        return Lesson(augment(batch.x_BCHW, augments, rng), batch.labels)

@@ -93,7 +93,11 @@ def mean_loss(
 
 
 def accumulate_gradients(
-    model: MultiTaskModel, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor], kinds: Sequence[TaskKind]
+    model: MultiTaskModel,
+    x_BCHW: torch.Tensor,
+    labels: Sequence[torch.Tensor],
+    kinds: Sequence[TaskKind],
+    mixed: tuple[float, Sequence[torch.Tensor]] | None = None,
 ) -> None:
     """Add the gradients of one step on a batch to the model's parameters, as its weighting has them.
 
@@ -102,10 +106,15 @@ def accumulate_gradients(
         x_BCHW: images in [0, 1], B×3×H×W.
         labels: of each task, first axis B.
         kinds: K tasks.
+        mixed: share in 0..1 and labels of images that were mixed into these; their losses count by that share.
     """
     features = model.shared_features(x_BCHW)
     outputs = model.heads_of(features)
     losses = task_losses(outputs, labels, kinds)
+    if mixed is not None:
+        share, others = mixed[0], task_losses(outputs, mixed[1], kinds)
+        losses = {number: (1 - share) * loss for number, loss in losses.items()}
+        losses |= {number: losses.get(number, 0) + share * loss for number, loss in others.items()}
     if losses:
         model.weighting.backward(losses, features)
     else:

@@ -1,0 +1,50 @@
+"""Adversarial training: the victim learns from images that were moved against it within a radius r of its own.
+
+Madry et al., ICLR 2018: projected gradient descent on the loss within ‖·‖∞ ≤ r from a random start, then a step of the
+model on what was found. A shortcut that fits into r is drowned: the classic defence of the literature on unlearnable
+examples (Huang et al., 2021; Fu et al., 2022). Here 5 steps of r/2, every batch; gradients of all tasks' mean loss.
+
+Shapes: B images, C channels, H×W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from stages.countermeasures.base import Countermeasure, Lesson
+from stages.learning.augment import augment
+from stages.learning.table import Batch
+from stages.models.multitask import MultiTaskModel, mean_loss
+from stages.tasks.base import TaskKind
+
+
+@dataclass(frozen=True)
+class Adversarial(Countermeasure):
+    """Every batch is moved against the model before the model learns from it."""
+
+    radius: float
+    """r in [0, 1] units."""
+    steps: int = 5
+
+    def lesson(
+        self,
+        model: MultiTaskModel,
+        batch: Batch,
+        kinds: Sequence[TaskKind],
+        augments: Sequence[str],
+        rng: torch.Generator,
+    ) -> Lesson:
+        """The worst images that the steps find, inside [0, 1]."""
+        x_BCHW = augment(batch.x_BCHW, augments, rng)
+        start_BCHW = torch.rand(x_BCHW.shape, generator=rng).to(x_BCHW)
+        moved_BCHW = (x_BCHW + self.radius * (2 * start_BCHW - 1)).clamp(0, 1)
+        for _ in range(self.steps):
+            moved_BCHW.requires_grad_()
+            loss = mean_loss(model(moved_BCHW), batch.labels, kinds)
+            (gradient_BCHW,) = torch.autograd.grad(loss, moved_BCHW)
+            away_BCHW = moved_BCHW.detach() + self.radius / 2 * gradient_BCHW.sign()
+            moved_BCHW = torch.clamp(away_BCHW, x_BCHW - self.radius, x_BCHW + self.radius).clamp(0, 1)
+        return Lesson(moved_BCHW.detach(), batch.labels)

@@ -1,0 +1,54 @@
+"""Mixing of images: mixup and CutMix, which the shortcut of a class has to share with another class's.
+
+mixup (Zhang et al., ICLR 2018): x = (1 − s)·x + s·x', s from Beta(1, 1). CutMix (Yun et al., ICCV 2019): a box of the
+other image, of the share s of its area. The loss is mixed in the same shares. One s a batch. Both are in APBench (Qin
+et al., 2023). Shapes: B images, C channels, H×W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from stages.countermeasures.base import Countermeasure, Lesson
+from stages.learning.augment import augment
+from stages.learning.table import Batch
+from stages.models.multitask import MultiTaskModel
+from stages.tasks.base import TaskKind
+
+
+@dataclass(frozen=True)
+class Mixing(Countermeasure):
+    """Each image of a batch is mixed with another of it."""
+
+    cut: bool
+    """A box of the other image (CutMix) instead of a blend (mixup)."""
+
+    def lesson(
+        self,
+        model: MultiTaskModel,
+        batch: Batch,
+        kinds: Sequence[TaskKind],
+        augments: Sequence[str],
+        rng: torch.Generator,
+    ) -> Lesson:
+        """The mixed batch, with both labels."""
+        x_BCHW = augment(batch.x_BCHW, augments, rng)
+        order_B = torch.randperm(len(x_BCHW), generator=rng)
+        share, other_BCHW = float(torch.rand(1, generator=rng)), x_BCHW[order_B.to(x_BCHW.device)]
+        if self.cut:
+            height, width = x_BCHW.shape[2:]
+            tall, wide = round(height * share**0.5), round(width * share**0.5)
+            top, left = (int(torch.randint(0, room + 1, (1,), generator=rng)) for room in (height - tall, width - wide))
+            mixed_BCHW = x_BCHW.clone()
+            mixed_BCHW[:, :, top : top + tall, left : left + wide] = other_BCHW[
+                :, :, top : top + tall, left : left + wide
+            ]
+            share = tall * wide / (height * width)
+        else:
+            mixed_BCHW = torch.lerp(x_BCHW, other_BCHW, share)
+        return Lesson(
+            mixed_BCHW, batch.labels, (share, tuple(label[order_B.to(label.device)] for label in batch.labels))
+        )
