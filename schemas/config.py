@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from schemas.model import Model
-from schemas.tasks import Task
+from schemas.tasks import AnyTask
 from schemas.training import Audit, Train
 
 
@@ -93,7 +93,7 @@ class Protection(Model):
     """ε, the bound on |δ| in [0, 1] units of the pixel range; also a fraction in text (`8/255`)."""
 
     tasks: Literal["all"] | list[str] = "all"
-    """Names of the tasks that become unlearnable."""
+    """Names of the tasks that become unlearnable; the name of a multi-label set means all of its findings."""
 
     @property
     def bound(self) -> int:
@@ -138,7 +138,9 @@ class Config(Model):
     """Name of the dataset; the last part of `output` when left out."""
 
     dataset: Dataset
-    tasks: list[Task] = Field(min_length=1)
+    tasks: list[AnyTask] = Field(min_length=1)
+    """What the labels say; a `multilabel` set becomes one binary task a finding."""
+
     protection: Protection = Protection()
     train: Train = Train()
     protect: Protect = Protect()
@@ -167,6 +169,11 @@ class Config(Model):
             data["work"] = f".mtlue/{data['name']}-{hashlib.sha256(data['output'].encode()).hexdigest()[:8]}"
         return data
 
+    @field_validator("tasks")
+    @classmethod
+    def _parts_of_sets(cls, tasks: list[Any]) -> list[Any]:
+        return [part for task in tasks for part in task.parts]
+
     @model_validator(mode="after")
     def _check_tasks(self) -> Config:
         names = [task.name for task in self.tasks]
@@ -174,10 +181,11 @@ class Config(Model):
         if doubled:
             raise ValueError(f"task names must differ; found twice: {', '.join(doubled)}; set `name` on each")
         if self.protection.tasks != "all":
-            unknown = [name for name in self.protection.tasks if name not in names]
+            known = list(dict.fromkeys([*names, *(task.group for task in self.tasks)]))
+            unknown = [name for name in self.protection.tasks if name not in known]
             if unknown or not self.protection.tasks:
                 raise ValueError(
-                    f"protection.tasks names {unknown or 'no task'}; the tasks are: {', '.join(names)}; or write `all`"
+                    f"protection.tasks names {unknown or 'no task'}; the tasks are: {', '.join(known)}; or write `all`"
                 )
         for task in self.tasks:
             if task.member in self.dataset.image_fields:
@@ -196,10 +204,14 @@ class Config(Model):
     def _check_audit(self) -> Config:
         if self.audit is not None and self.dataset.test_shards is None:
             raise ValueError("audit needs clean held-out data: set dataset.test_shards, or set audit to null")
+        wanted = self.audit.require.metric if self.audit is not None and self.audit.require is not None else None
+        known = dict.fromkeys(metric.name for task in self.tasks for metric in task.metrics)
+        if wanted is not None and wanted not in known:
+            raise ValueError(f"audit.require.metric is {wanted!r}; the figures of these tasks are: {', '.join(known)}")
         return self
 
     @property
     def protected_tasks(self) -> list[bool]:
         """For each task, in order, whether it becomes unlearnable."""
         chosen = self.protection.tasks
-        return [chosen == "all" or task.name in chosen for task in self.tasks]
+        return [chosen == "all" or task.name in chosen or task.group in chosen for task in self.tasks]

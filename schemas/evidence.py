@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from schemas.metrics import BALANCED_ACCURACY, Metric
 from schemas.records import Record
 from schemas.training import Requirement
 
@@ -36,7 +37,7 @@ class VictimResult(Record):
     chance: dict[str, dict[str, float]]
     """Task → metric → what a model reaches on these that never looks at an image."""
     figures: list[dict[str, dict[str, float]]]
-    """Per epoch: task → metric → figure in 0..1."""
+    """Per epoch: task → metric → figure, a share in 0..1 or a number with a unit."""
     seconds: float
 
     @property
@@ -46,7 +47,7 @@ class VictimResult(Record):
 
 
 class Score(Record):
-    """One metric of the strongest victim on one version of the data, in 0..1."""
+    """One metric of the strongest victim on one version of the data."""
 
     last: float
     """At the last epoch."""
@@ -62,15 +63,37 @@ class TaskEvidence(Record):
     """Whether the task was to be protected."""
     metric: str
     """The figure that decides the word."""
+    metrics: dict[str, Metric] = Field(default_factory=dict)
+    """Each figure's direction, unit and wording; one that is not here is a share, the larger the better."""
     chance: dict[str, float]
     """Metric → what a model reaches that never looks at an image."""
     scores: dict[str, dict[str, Score]]
     """Metric → version of the data → the strongest victim's score."""
     word: Word
 
+    @property
+    def judged_by(self) -> Metric:
+        """The metric that decides."""
+        return self.metric_of(self.metric)
+
+    def metric_of(self, name: str) -> Metric:
+        """Direction, unit and wording of a figure."""
+        return self.metrics.get(name, Metric(name=name))
+
+    @property
+    def judged_scores(self) -> dict[str, Score]:
+        """Version of the data → the score that decides."""
+        return self.scores[self.metric]
+
     def judged(self, data: str) -> Score:
         """The score that decides, on one version of the data."""
-        return self.scores[self.metric][data]
+        return self.judged_scores[data]
+
+    def advantage(self, data: str) -> float:
+        """How far beyond chance the strongest victim on one version of the data got at its best epoch; 0 for none."""
+        if data not in self.judged_scores:
+            return 0.0
+        return self.judged_by.advantage(self.judged(data).best, self.chance[self.metric])
 
 
 class AttackEvidence(Record):
@@ -94,6 +117,8 @@ class Evidence(Record):
     test_samples: int = 0
     victims: list[VictimResult] = Field(default_factory=list)
     tasks: list[TaskEvidence] = Field(default_factory=list)
+    metric: Metric = BALANCED_ACCURACY
+    """What `chance` and `means` are figures of: the metric that decides every task, or else advantage over chance."""
     chance: float = 0.0
     """Mean over the tasks that were to be protected, of the metric that decides."""
     means: dict[str, Score] = Field(default_factory=dict)

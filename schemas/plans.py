@@ -13,7 +13,7 @@ from pydantic import Field
 from schemas.config import Layout
 from schemas.fingerprints import fingerprint
 from schemas.model import Model
-from schemas.tasks import Task
+from schemas.tasks import AnyTask
 from schemas.training import CountermeasureName, Train, WeightingName
 
 
@@ -42,7 +42,7 @@ class IngestPlan(Plan):
     """What ingest does to each shard."""
 
     layout: Layout
-    tasks: list[Task]
+    tasks: list[AnyTask]
     resolution: int
     """Side of the images in the table, in pixels."""
     samples_per_shard: int
@@ -62,7 +62,7 @@ class GeneratorSpec(Plan):
     """R in pixels."""
     epsilon: float
     """ε in [0, 1] units."""
-    tasks: list[Task]
+    tasks: list[AnyTask]
     """K tasks; each kind has its own embedding of labels."""
     protected: list[bool]
     """Per task, whether it becomes unlearnable."""
@@ -75,7 +75,7 @@ class TrainPlan(Plan):
     """2: class codes by default, and EM as the default of a generator."""
 
     train: Train
-    tasks: list[Task]
+    tasks: list[AnyTask]
     protected: list[bool]
     """Per task, whether it becomes unlearnable."""
     epsilon: float
@@ -105,7 +105,7 @@ class ProtectPlan(Plan):
     """What decides a protected shard's bytes, besides the input shard."""
 
     layout: Layout
-    tasks: list[Task]
+    tasks: list[AnyTask]
     epsilon: float
     """ε in [0, 1] units."""
     encoding: Literal["png", "webp"]
@@ -117,7 +117,7 @@ class ProtectPlan(Plan):
 class VictimPlan(Plan):
     """What decides a victim, besides the tables that it learns from and is tested on."""
 
-    tasks: list[Task]
+    tasks: list[AnyTask]
     data: str
     """Version of the training data, for the record: `clean`, `noise`, `protected`."""
     backbone: str
@@ -142,7 +142,7 @@ class PublishPlan(Plan):
 
     name: str
     layout: Layout
-    tasks: list[Task]
+    tasks: list[AnyTask]
     encoding: Literal["png", "webp"]
     bound: int
     """B in levels of 255."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.errors import SampleError, place
 from schemas.fingerprints import fingerprint
 from schemas.plans import GeneratorSpec
-from schemas.stats import Moments
+from schemas.stats import Histogram, Moments
 
 
 class Record(BaseModel):
@@ -90,7 +90,9 @@ class ShardProfile(Record):
     width: Moments
     """Pixels."""
     histograms: dict[str, list[int]]
-    """Task → samples of each class."""
+    """Task → samples (or pixels) of each class; none where it has no classes."""
+    values: dict[str, Histogram] = Field(default_factory=dict)
+    """Task → its numbers, where it has no classes."""
     missing: dict[str, int]
     """Task → samples without a label."""
     rotated: int = 0
@@ -102,6 +104,10 @@ class ShardProfile(Record):
     """Samples in the training cache."""
     cache: str = ""
     """URL of the Arrow file; empty when none of the shard's samples is cached."""
+
+    def labelled(self, task: str) -> int:
+        """Samples with a label of a task."""
+        return self.samples - self.missing.get(task, 0)
 
 
 class GeneratorRecord(Record):

@@ -100,12 +100,17 @@ class Train(Model):
 class Requirement(Model):
     """What the evidence must show before anything is published."""
 
-    metric: Literal["accuracy", "balanced_accuracy"] = "balanced_accuracy"
-    """Figure of the strongest victim on clean held-out data."""
+    metric: str | None = None
+    """Figure of the strongest victim on clean held-out data; when left out, and in tasks that have no such figure, the
+    one that decides the verdict (balanced accuracy of classes, mean absolute error of numbers)."""
 
     max_over_chance: float = Field(default=0.15, gt=0, lt=1)
-    """Furthest that a victim trained on protected images may get above chance, in every task that is to be protected;
-    a share in 0..1. Clean training must get further than that, or nothing is proven: keep it well below 1 - chance."""
+    """Furthest that a victim trained on protected images may get beyond chance, in every task that is to be protected;
+    a share in 0..1, of an error the share of the chance line's that is gone. Clean training must get further than that,
+    or nothing is proven: keep it well below 1 - chance."""
+
+    max_share_left: float | None = Field(default=None, gt=0, le=1)
+    """Largest share of what clean training gains over chance that a victim trained on protected images may keep."""
 
     epoch: Literal["best", "last"] = "best"
     """Epoch that counts; `best`: the one that suits an attacker most, who can stop early."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.commands.options import Address, AsJson, Overrides, checked_config, print_result
+from stages.report.wording import figure
 
 if TYPE_CHECKING:
-    from schemas.evidence import Evidence, Score
+    from schemas.evidence import Evidence, Score, TaskEvidence
+    from schemas.metrics import Metric
 
 
 def audit(
@@ -38,6 +40,7 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
         "word": evidence.word,
         "sentence": evidence.sentence,
         "test_samples": evidence.test_samples,
+        "metric": evidence.metric.name,
         "chance": round(evidence.chance, 4),
         "means": {data: _rounded(score) for data, score in evidence.means.items()},
         "tasks": [
@@ -46,6 +49,7 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
                 "wanted": task.wanted,
                 "word": task.word,
                 "metric": task.metric,
+                "share_left": _share_left(task),
                 "chance": {metric: round(value, 4) for metric, value in task.chance.items()},
                 "scores": {
                     metric: {data: _rounded(score) for data, score in scores.items()}
@@ -72,29 +76,41 @@ def _rounded(score: Score) -> dict[str, float]:
     return {"last": round(score.last, 4), "best": round(score.best, 4)}
 
 
+def _share_left(task: TaskEvidence) -> float | None:
+    """What is left of the clean advantage over chance; None where clean training has none."""
+    whole = task.advantage("clean")
+    return round(task.advantage("protected") / whole, 4) if whole > 0 and "protected" in task.judged_scores else None
+
+
+def _shown(metric: Metric, value: float) -> str:
+    """A figure as a terminal shows it: `14.2%`, `3.2 years`."""
+    return f"{value:.1%}" if metric.is_share else figure(metric, value).replace("\u00a0", " ")
+
+
 def evidence_lines(evidence: Evidence) -> list[str]:
     """An audit for a person: the same figures that the report shows."""
     if not evidence.victims:
         return []
-    victims = ", ".join(sorted({victim.backbone for victim in evidence.victims}))
+    victims, metric = ", ".join(sorted({victim.backbone for victim in evidence.victims})), evidence.metric
     lines = [
-        f"victims     {victims}: mean balanced accuracy on {evidence.test_samples} held-out clean images "
-        f"(chance {evidence.chance:.1%})"
+        f"victims     {victims}: mean {metric.words} on {evidence.test_samples} held-out clean images "
+        f"(chance {_shown(metric, evidence.chance)})"
     ]
     lines += [
-        f"  trained on {data:<10}{score.last:>7.1%} at the last epoch, {score.best:.1%} at the best"
+        f"  trained on {data:<10}{_shown(metric, score.last):>7} at the last epoch, "
+        f"{_shown(metric, score.best)} at the best"
         for data, score in evidence.means.items()
     ]
     lines += [
-        f"  {attack.name:<17}{attack.means['protected'].best:>7.1%} at the best epoch"
-        + (f"; on clean data {attack.means['clean'].best:.1%}" if "clean" in attack.means else "")
+        f"  {attack.name:<17}{_shown(metric, attack.means['protected'].best):>7} at the best epoch"
+        + (f"; on clean data {_shown(metric, attack.means['clean'].best)}" if "clean" in attack.means else "")
         for attack in evidence.attacks
         if attack.name != "none"
     ]
     open_tasks = [task for task in evidence.tasks if task.wanted and task.word != "protected"]
     lines += [
-        f"  task {task.name}: {task.word}, {task.judged('protected').best:.1%} with chance at "
-        f"{task.chance[task.metric]:.1%}"
+        f"  task {task.name}: {task.word}, {_shown(task.judged_by, task.judged('protected').best)} with chance at "
+        f"{_shown(task.judged_by, task.chance[task.metric])}"
         for task in open_tasks
         if evidence.means
     ]

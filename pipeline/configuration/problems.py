@@ -48,6 +48,9 @@ def _place(location: Place, data: Any) -> Place:
 
 def _problem(place: Place, details: list[ErrorDetails]) -> str:
     kind, value = details[0]["type"], details[0]["input"]
+    if kind == "union_tag_invalid":
+        found = details[0]["ctx"]
+        return f"{dotted((*place, 'kind'))}: should be {found['expected_tags']}; found {found['tag']!r}"
     if kind == "extra_forbidden":
         return _unknown_key(place)
     where = f"{dotted(place)}: " if place else ""
@@ -71,6 +74,8 @@ def _unknown_key(place: Place) -> str:
     section, key = place[:-1], str(place[-1])
     known = _known_keys(section)
     found = f"unknown key {key!r} {f'in {dotted(section)}' if section else 'at the top level'}"
+    if key in known:
+        return f"{found}: it belongs to another `kind`; remove it, or correct `kind`"
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
     likeness = difflib.SequenceMatcher(None, nearest, key).ratio()
     elsewhere = [dotted(other) for other in _all_places(Config) if other[-1] == key]

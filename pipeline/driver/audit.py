@@ -18,12 +18,11 @@ from schemas.fingerprints import fingerprint
 from schemas.plans import IngestPlan, Noise, VictimPlan
 from schemas.records import ShardProfile, ShardRef
 from schemas.training import Audit
-from stages.audit.curves import strongest
+from stages.audit.curves import Place, strongest
 from stages.audit.verdict import reach_verdict
 from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash
 from stages.io.store.store import Store
-from stages.tasks.registry import kinds_of
 
 FOLDER = "evidence/"
 
@@ -131,8 +130,10 @@ class Auditor:
 
     def _strongest(self, plans: Sequence[VictimPlan], victims: Sequence[VictimResult]) -> VictimPlan:
         """The multi-task victim that learns most of protected data, at its best epoch, in what is to be protected."""
-        kinds = zip(self.config.tasks, kinds_of(self.config.tasks), self.config.protected_tasks, strict=True)
-        places = [(task.name, kind.metrics[0]) for task, kind, wanted in kinds if wanted]
+        tasks = zip(self.config.tasks, self.config.protected_tasks, strict=True)
+        judged = [(task.name, task.metrics[0]) for task, wanted in tasks if wanted]
+        chance = {name: line for victim in victims for name, line in victim.chance.items()}
+        places = [Place(name, metric, chance[name][metric.name]) for name, metric in judged]
         found = [
             (strongest([victim], "protected", places).best, plan)
             for plan, victim in zip(plans, victims, strict=True)

@@ -77,7 +77,7 @@ def check_profiles(
         raise InputError(f"the {len(profiles)} shards hold no sample; check dataset.shards and dataset.image")
     fields = sorted({field for profile in profiles for field in profile.fields})
     for task in config.tasks:
-        if any(sum(profile.histograms[task.name]) for profile in profiles):
+        if any(profile.labelled(task.name) for profile in profiles):
             continue
         missing = sum(profile.missing[task.name] for profile in profiles)
         if task.field not in fields and f"json.{task.field}" not in fields:

@@ -13,6 +13,7 @@ from schemas.records import GeneratorRecord
 from stages.io.store.store import Store
 from stages.perturbers.checkpoint import serialise, weights_name
 from stages.perturbers.generator import GeneratorPerturber
+from stages.tasks.registry import fitted_tasks
 from stages.train.registry import MAKINGS
 
 
@@ -34,7 +35,8 @@ def train_step(
     """
     with TemporaryDirectory(prefix="mtlue-train-") as directory:
         table = fetch_table(work, tables, Path(directory, "train"), plan.tasks)
-        trained = MAKINGS[plan.train.perturber].train(table, plan.reseeded(nonce), device(), report)
+        fitted = plan.model_copy(update={"tasks": fitted_tasks(plan.tasks, table.labels)})
+        trained = MAKINGS[plan.train.perturber].train(table, fitted.reseeded(nonce), device(), report)
     data = serialise(trained.generator)
     GeneratorPerturber(trained.generator, "new")  # tries it
     digest = hashlib.sha256(data).hexdigest()
@@ -42,7 +44,7 @@ def train_step(
     return GeneratorRecord(
         fingerprint=fingerprint,
         plan=plan.fingerprint,
-        spec=plan.spec,
+        spec=fitted.spec,  # with what was fitted: protection reads its tasks from here
         nonce=nonce,
         sha256=digest,
         samples=len(table),

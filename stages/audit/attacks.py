@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas.evidence import VERSIONS, AttackEvidence, VictimResult
-from stages.audit.curves import strongest
+from stages.audit.curves import Place, strongest
 
 
-def attacks_of(victims: Sequence[VictimResult], places: Sequence[tuple[str, str]]) -> list[AttackEvidence]:
+def attacks_of(victims: Sequence[VictimResult], places: Sequence[Place]) -> list[AttackEvidence]:
     """A row for each countermeasure that some victim used; none when there are only plain victims.
 
     Args:
         victims: on every version of the data.
-        places: (task, metric that decides) of each task that was to be protected.
+        places: what the verdict is the mean of.
     """
     names = list(dict.fromkeys(victim.countermeasure for victim in victims))
     if names == ["none"]:
         return []
     rows = [_row(name, [victim for victim in victims if victim.countermeasure == name], places) for name in names]
-    return sorted(rows, key=lambda row: -row.means["protected"].best if "protected" in row.means else 0.0)
+    sign = -1 if places[0].judged_by.larger_is_better else 1
+    return sorted(rows, key=lambda row: sign * row.means["protected"].best if "protected" in row.means else 0.0)
 
 
-def _row(name: str, victims: Sequence[VictimResult], places: Sequence[tuple[str, str]]) -> AttackEvidence:
+def _row(name: str, victims: Sequence[VictimResult], places: Sequence[Place]) -> AttackEvidence:
     versions = [data for data in VERSIONS if any(victim.data == data for victim in victims)]
     return AttackEvidence(
         name=name,
         means={data: strongest(victims, data, places) for data in versions},
-        tasks={task: strongest(victims, "protected", [(task, metric)]) for task, metric in places},
+        tasks={at.task: strongest(victims, "protected", [Place(at.task, at.metric)]) for at in places},
     )

@@ -7,28 +7,50 @@ attacker would train side by side: together they count as one victim.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from schemas.evidence import Score, VictimResult
+from schemas.metrics import ADVANTAGE, Metric
 
 Figures = Sequence[dict[str, dict[str, float]]]
-"""Per epoch: task → metric → figure in 0..1."""
+"""Per epoch: task → metric → figure."""
 
 
-def curves(victims: Sequence[VictimResult], data: str, places: Sequence[tuple[str, str]]) -> list[list[float]]:
-    """The mean over (task, metric) at each epoch, in 0..1, of each victim on one version that has all these tasks."""
+class Place(NamedTuple):
+    """One figure of one task, or how far it lies beyond chance."""
+
+    task: str
+    metric: Metric
+    chance: float | None = None
+    """None: the figure itself; else its advantage over this, which has one direction and one scale in every task."""
+
+    def value(self, epoch: dict[str, dict[str, float]]) -> float:
+        """Of one victim at one epoch."""
+        figure = epoch[self.task][self.metric.name]
+        return figure if self.chance is None else self.metric.advantage(figure, self.chance)
+
+    @property
+    def judged_by(self) -> Metric:
+        """What its value is a figure of."""
+        return self.metric if self.chance is None else ADVANTAGE
+
+
+def curves(victims: Sequence[VictimResult], data: str, places: Sequence[Place]) -> list[list[float]]:
+    """The mean over places at each epoch, of each victim on one version of the data that has all these tasks."""
     return [
-        [sum(epoch[task][metric] for task, metric in places) / len(places) for epoch in figures]
+        [sum(place.value(epoch) for place in places) / len(places) for epoch in figures]
         for figures in _attackers(victim for victim in victims if victim.data == data)
-        if all(task in epoch for epoch in figures for task, _ in places)
+        if all(place.task in epoch for epoch in figures for place in places)
     ]
 
 
-def strongest(victims: Sequence[VictimResult], data: str, places: Sequence[tuple[str, str]]) -> Score:
-    """The highest mean over (task, metric) that any victim on one version of the data has, last and best epoch."""
-    found = curves(victims, data, places)
+def strongest(victims: Sequence[VictimResult], data: str, places: Sequence[Place]) -> Score:
+    """The best mean over places, all of one direction, that any victim on a version has: last and best epoch."""
+    found, metric = curves(victims, data, places), places[0].judged_by
+    if not found:
+        return Score(last=0.0, best=0.0)
     return Score(
-        last=max((curve[-1] for curve in found), default=0.0),
-        best=max((value for curve in found for value in curve), default=0.0),
+        last=metric.best(curve[-1] for curve in found), best=metric.best(value for curve in found for value in curve)
     )
 
 

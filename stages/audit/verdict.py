@@ -2,23 +2,25 @@
 
 Judged are the tasks that were to be protected, by the first metric of their kind (for classes: mean recall, whose
 chance line is 1/C whatever the class sizes), at the epoch that is best for the attacker, who can stop early; of several
-victims on one version of the data the strongest counts (`stages/audit/curves.py`).
+victims on one version of the data the strongest counts (`stages/audit/curves.py`). Of a metric only its direction and
+its distance from chance are known (`Metric.advantage`), so that accuracies and errors are judged alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from schemas.evidence import VERSIONS, AttackEvidence, Evidence, Score, TaskEvidence, VictimResult, Word
+from schemas.evidence import VERSIONS, Evidence, TaskEvidence, VictimResult, Word
+from schemas.metrics import ADVANTAGE, BALANCED_ACCURACY, Metric
 from schemas.tasks import Task
 from schemas.training import Requirement
 from stages.audit.attacks import attacks_of
-from stages.audit.curves import strongest
-from stages.report.wording import percent
+from stages.audit.curves import Place, strongest
+from stages.report.wording import figure, percent
 from stages.tasks.registry import kinds_of
 
 MARGIN = 0.15
-"""A victim at most this far above chance, in a figure of 0..1, has learned next to nothing."""
+"""A victim at most this far beyond chance has learned next to nothing: a share in 0..1 (`Metric.advantage`)."""
 
 NOT_MEASURED = Evidence(
     word="not measured",
@@ -27,17 +29,18 @@ NOT_MEASURED = Evidence(
 """The evidence of a run without an audit."""
 
 
-def judge(*, protected: float, clean: float, chance: float) -> Word:
-    """Judge one figure on clean test data against chance and against training on clean data, all in 0..1.
+def judge(*, protected: float, clean: float, chance: float, metric: Metric = BALANCED_ACCURACY) -> Word:
+    """Judge one figure on clean test data against chance and against training on clean data.
 
-    `protected`: at most `MARGIN` above chance, and less than half of the clean advantage left. `weakened`: less than
+    `protected`: at most `MARGIN` beyond chance, and less than half of the clean advantage left. `weakened`: less than
     half of the clean advantage left. `inconclusive`: the clean victim itself is within `MARGIN` of chance.
     """
-    if clean - chance <= MARGIN:
-        return "inconclusive" if protected - chance <= MARGIN else "not protected"
-    if (protected - chance) * 2 >= clean - chance:
+    left, whole = metric.advantage(protected, chance), metric.advantage(clean, chance)
+    if whole <= MARGIN:
+        return "inconclusive" if left <= MARGIN else "not protected"
+    if left * 2 >= whole:
         return "not protected"
-    return "protected" if protected - chance <= MARGIN + 1e-9 else "weakened"
+    return "protected" if left <= MARGIN + 1e-9 else "weakened"
 
 
 def reach_verdict(
@@ -62,21 +65,29 @@ def reach_verdict(
         return NOT_MEASURED
     chance, found = {name: line for victim in victims for name, line in victim.chance.items()}, []
     for task, kind, wanted in zip(tasks, kinds_of(tasks), protected, strict=True):
+        metrics = kind.metrics
         scores = {
-            metric: {data: strongest(victims, data, [(task.name, metric)]) for data in versions}
-            for metric in kind.metrics
+            metric.name: {data: strongest(victims, data, [Place(task.name, metric)]) for data in versions}
+            for metric in metrics
         }
-        metric = kind.metrics[0]
         word: Word = "not measured"
         if "clean" in versions and "protected" in versions:
+            judged_scores = scores[metrics[0].name]
             word = judge(
-                protected=scores[metric]["protected"].best,
-                clean=scores[metric]["clean"].best,
-                chance=chance[task.name][metric],
+                protected=judged_scores["protected"].best,
+                clean=judged_scores["clean"].best,
+                chance=chance[task.name][metrics[0].name],
+                metric=metrics[0],
             )
         found.append(
             TaskEvidence(
-                name=task.name, wanted=wanted, metric=metric, chance=chance[task.name], scores=scores, word=word
+                name=task.name,
+                wanted=wanted,
+                metric=metrics[0].name,
+                metrics={metric.name: metric for metric in metrics},
+                chance=chance[task.name],
+                scores=scores,
+                word=word,
             )
         )
     found.sort(key=_least_protected_first)
@@ -92,21 +103,33 @@ def reach_verdict(
     )
     if "clean" not in versions or "protected" not in versions or not judged:
         return measured
-    line = sum(task.chance[task.metric] for task in judged) / len(judged)
-    means = {data: strongest(victims, data, [(task.name, task.metric) for task in judged]) for data in versions}
-    attacks = attacks_of(victims, [(task.name, task.metric) for task in judged])
-    overall = judge(protected=means["protected"].best, clean=means["clean"].best, chance=line)
+    places, line = _places(judged)
+    metric = places[0].judged_by
+    means = {data: strongest(victims, data, places) for data in versions}
+    attacks = attacks_of(victims, places)
+    overall = judge(protected=means["protected"].best, clean=means["clean"].best, chance=line, metric=metric)
     leaking = [task.name for task in judged if task.word in ("weakened", "not protected")]
-    return measured.model_copy(
+    summed = measured.model_copy(
         update={
             "word": "weakened" if overall == "protected" and leaking else overall,
-            "sentence": _sentence(overall, leaking, means, line),
-            "details": _details(victims, judged, means, attacks),
+            "metric": metric,
             "chance": line,
             "means": means,
             "attacks": attacks,
         }
     )
+    return summed.model_copy(
+        update={"sentence": _sentence(summed, overall, leaking), "details": _details(summed, judged)}
+    )
+
+
+def _places(judged: Sequence[TaskEvidence]) -> tuple[list[Place], float]:
+    """What the mean over tasks is taken of, and its chance line: one metric that all share, else advantages."""
+    first = judged[0].judged_by
+    if all(task.judged_by == first for task in judged) and (first.is_share or len(judged) == 1):
+        line = sum(task.chance[task.metric] for task in judged) / len(judged)
+        return [Place(task.name, first) for task in judged], line
+    return [Place(task.name, task.judged_by, task.chance[task.metric]) for task in judged], 0.0
 
 
 def held_against(evidence: Evidence, requirement: Requirement | None) -> Evidence:
@@ -120,47 +143,66 @@ def _shortfalls(evidence: Evidence, requirement: Requirement) -> Iterator[str]:
     if evidence.word == "not measured" or not judged:
         yield f"audit.require: there is no evidence; {evidence.sentence}"
         return
-    name, limit = requirement.metric, requirement.max_over_chance
     for task in judged:
-        if name not in task.scores:
-            yield f"task {task.name!r} has no metric {name}; it has {', '.join(task.scores)}"
-            continue
-        line, scores = task.chance[name], task.scores[name]
-        reached = scores["protected"].best if requirement.epoch == "best" else scores["protected"].last
-        where = f"task {task.name!r}: {name} at the {requirement.epoch} epoch"
-        if reached - line > limit + 1e-9:
-            yield (
-                f"{where} is {percent(reached, 1)} for a victim that was trained on protected images, with chance at "
-                f"{percent(line, 1)}; audit.require allows {percent(line + limit, 1)}"
-            )
-        elif scores["clean"].best - line <= limit:
-            yield (
-                f"{where}: even a victim that was trained on clean images reaches only "
-                f"{percent(scores['clean'].best, 1)} with chance at {percent(line, 1)}, so nothing is proven; raise "
-                "audit.epochs or audit.max_samples"
-            )
+        yield from _falls_short(task, requirement)
+
+
+def _falls_short(task: TaskEvidence, requirement: Requirement) -> Iterator[str]:
+    name = requirement.metric if requirement.metric in task.scores else task.metric
+    metric, limit, scores, line = (
+        task.metric_of(name),
+        requirement.max_over_chance,
+        task.scores[name],
+        task.chance[name],
+    )
+    reached = scores["protected"].best if requirement.epoch == "best" else scores["protected"].last
+    left, whole = metric.advantage(reached, line), metric.advantage(scores["clean"].best, line)
+    where = f"task {task.name!r}: {name} at the {requirement.epoch} epoch"
+    if left > limit + 1e-9:
+        yield (
+            f"{where} is {figure(metric, reached, 1)} for a victim that was trained on protected images, with chance "
+            f"at {figure(metric, line, 1)}; audit.require allows {figure(metric, metric.at(limit, line), 1)}"
+        )
+    elif whole <= limit:
+        yield (
+            f"{where}: even a victim that was trained on clean images reaches only "
+            f"{figure(metric, scores['clean'].best, 1)} with chance at {figure(metric, line, 1)}, so nothing is "
+            "proven; raise audit.epochs or audit.max_samples"
+        )
+    if requirement.max_share_left is not None and whole > limit and left > requirement.max_share_left * whole + 1e-9:
+        yield (
+            f"{where}: a victim that was trained on protected images keeps {percent(left / whole, 1)} of what clean "
+            f"training gains over chance; audit.require.max_share_left allows {percent(requirement.max_share_left, 1)}"
+        )
 
 
 def _least_protected_first(task: TaskEvidence) -> tuple[bool, float, str]:
-    scores = task.scores[task.metric]
-    reached = scores["protected"].best if "protected" in scores else 0.0
-    return not task.wanted, task.chance[task.metric] - reached, task.name
+    return not task.wanted, -task.advantage("protected"), task.name
 
 
-def _sentence(word: Word, leaking: Sequence[str], means: dict[str, Score], chance: float) -> str:
-    reached, clean = percent(means["protected"].best), percent(means["clean"].best)
-    if word == "inconclusive":
+def _reached(metric: Metric, value: float) -> str:
+    """`34 % mean accuracy`, `a mean absolute error of 3.2 years`, `4 % beyond chance`."""
+    if metric == ADVANTAGE:
+        return f"{figure(metric, value)} beyond chance in the mean over tasks"
+    if metric.is_share:
+        return f"{figure(metric, value)} mean {metric.subject}"
+    return f"a {metric.subject} of {figure(metric, value)}"
+
+
+def _sentence(evidence: Evidence, overall: Word, leaking: Sequence[str]) -> str:
+    metric, means = evidence.metric, evidence.means
+    reached = _reached(metric, means["protected"].best)
+    clean, chance = figure(metric, means["clean"].best), figure(metric, evidence.chance)
+    if overall == "inconclusive":
         return (
-            f"This audit cannot tell: even victims trained on the clean images reach only {clean} mean accuracy on "
-            f"clean test data, and chance is {percent(chance)}. Raise audit.epochs or audit on more samples."
+            f"This audit cannot tell: even victims trained on the clean images reach only "
+            f"{_reached(metric, means['clean'].best)} on clean test data, and chance is {chance}. "
+            "Raise audit.epochs or audit on more samples."
         )
-    figures = (
-        f"reach {reached} mean accuracy on clean test data; "
-        f"chance is {percent(chance)}, clean training reaches {clean}."
-    )
-    if word == "not protected":
+    figures = f"reach {reached} on clean test data; chance is {chance}, clean training reaches {clean}."
+    if overall == "not protected":
         return f"These images are not protected: victims trained on them {figures}"
-    if word == "weakened":
+    if overall == "weakened":
         return f"The protection hinders training but does not stop it: victims trained on these images {figures}"
     if leaking:
         return (
@@ -170,26 +212,29 @@ def _sentence(word: Word, leaking: Sequence[str], means: dict[str, Score], chanc
     return f"Victims trained on the protected images {figures}"
 
 
-def _details(
-    victims: Sequence[VictimResult],
-    judged: Sequence[TaskEvidence],
-    means: dict[str, Score],
-    attacks: Sequence[AttackEvidence],
-) -> list[str]:
-    worst = judged[0]
+def _details(evidence: Evidence, judged: Sequence[TaskEvidence]) -> list[str]:
+    worst, means, metric = judged[0], evidence.means, evidence.metric
+    what = "Accuracies in this verdict are balanced over classes and" if metric == BALANCED_ACCURACY else "Figures are"
     details = [
-        "Accuracies in this verdict are balanced over classes and taken at the best epoch: an attacker can stop early. "
-        f"At the last epoch the mean on protected data is {percent(means['protected'].last)}."
+        f"{what} taken at the best epoch: an attacker can stop early. "
+        f"At the last epoch the mean on protected data is {figure(metric, means['protected'].last)}."
     ]
+    if metric == ADVANTAGE:
+        details.append(
+            "Beyond chance means: of accuracies the difference from chance, of errors the share of the chance line's "
+            "error that is gone."
+        )
     if len(judged) > 1:
-        reached, line = percent(worst.judged("protected").best), percent(worst.chance[worst.metric])
+        by = worst.judged_by
+        reached, line = figure(by, worst.judged("protected").best), figure(by, worst.chance[worst.metric])
         details.append(f"Weakest task: {worst.name}, {reached} with chance at {line}.")
-    if attacks and attacks[0].name != "none":
-        reached = percent(attacks[0].means["protected"].best)
-        details.append(f"Strongest countermeasure: {attacks[0].name}, which wins back {reached}.")
+    if evidence.attacks and evidence.attacks[0].name != "none":
+        reached = figure(metric, evidence.attacks[0].means["protected"].best)
+        details.append(f"Strongest countermeasure: {evidence.attacks[0].name}, which wins back {reached}.")
     if "noise" in means:
-        left = percent(means["noise"].best)
+        left = figure(metric, means["noise"].best)
         details.append(f"For comparison, random noise of the same strength leaves {left}.")
-    if len({victim.seed for victim in victims if victim.data == "protected"}) == 1:
+    protected = [victim for victim in evidence.victims if victim.data == "protected"]
+    if len({victim.seed for victim in protected}) == 1:
         details.append("Each figure comes from one training run; repeat with other seeds before relying on small gaps.")
     return details

@@ -21,7 +21,7 @@ from stages.learning.table import ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
 from stages.models.multitask import MultiTaskModel, accumulate_gradients
 from stages.tasks.base import TaskKind
-from stages.tasks.registry import kinds_of
+from stages.tasks.registry import fitted_tasks, kinds_of
 
 
 def train_victim(
@@ -47,8 +47,8 @@ def train_victim(
     numbers = [number for number, task in enumerate(plan.tasks) if plan.only in (None, task.name)]
     if not numbers:
         raise ValueError(f"only names {plan.only!r}; the tasks are {', '.join(task.name for task in plan.tasks)}")
-    tasks = [plan.tasks[number] for number in numbers]
     train, test = (replace(table, labels=tuple(table.labels[number] for number in numbers)) for table in (train, test))
+    tasks = fitted_tasks([plan.tasks[number] for number in numbers], train.labels)
     kinds = kinds_of(tasks)
     attack = COUNTERMEASURES[plan.countermeasure]
     data = attack.changed(Data(train, test, kinds, plan.seed))
@@ -100,7 +100,7 @@ def train_victim(
 def predict(
     model: MultiTaskModel, kinds: Sequence[TaskKind], table: ImageTable, batch_size: int, device: torch.device
 ) -> list[np.ndarray]:
-    """What the model says of each sample, a task each, in the shape of the labels; the model is in eval mode."""
+    """What the model says of each sample, a task each, as its kind has it; the model is in eval mode."""
     model.eval()
     parts: list[list[np.ndarray]] = [[] for _ in kinds]
     with torch.inference_mode():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from stages.countermeasures.base import Countermeasure, Lesson
-from stages.learning.augment import augment
+from stages.learning.augment import augment_with_labels
 from stages.learning.table import Batch
 from stages.models.multitask import MultiTaskModel, mean_loss
 from stages.tasks.base import TaskKind
@@ -38,13 +38,13 @@ class Adversarial(Countermeasure):
         rng: torch.Generator,
     ) -> Lesson:
         """The worst images that the steps find, inside [0, 1]."""
-        x_BCHW = augment(batch.x_BCHW, augments, rng)
+        x_BCHW, labels = augment_with_labels(batch.x_BCHW, batch.labels, kinds, augments, rng)
         start_BCHW = torch.rand(x_BCHW.shape, generator=rng).to(x_BCHW)
         moved_BCHW = (x_BCHW + self.radius * (2 * start_BCHW - 1)).clamp(0, 1)
         for _ in range(self.steps):
             moved_BCHW.requires_grad_()
-            loss = mean_loss(model(moved_BCHW), batch.labels, kinds)
+            loss = mean_loss(model(moved_BCHW), labels, kinds)
             (gradient_BCHW,) = torch.autograd.grad(loss, moved_BCHW)
             away_BCHW = moved_BCHW.detach() + self.radius / 2 * gradient_BCHW.sign()
             moved_BCHW = torch.clamp(away_BCHW, x_BCHW - self.radius, x_BCHW + self.radius).clamp(0, 1)
-        return Lesson(moved_BCHW.detach(), batch.labels)
+        return Lesson(moved_BCHW.detach(), labels)

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from stages.countermeasures.base import Countermeasure, Lesson
-from stages.learning.augment import augment
+from stages.learning.augment import augment_with_labels
 from stages.learning.table import Batch
 from stages.models.multitask import MultiTaskModel
 from stages.tasks.base import TaskKind
@@ -49,7 +49,8 @@ class Augmenting(Countermeasure):
         rng: torch.Generator,
     ) -> Lesson:
         """The batch after both augmentations."""
-        return Lesson(self.change(augment(batch.x_BCHW, augments, rng), rng), batch.labels)
+        x_BCHW, labels = augment_with_labels(batch.x_BCHW, batch.labels, kinds, augments, rng)
+        return Lesson(self.change(x_BCHW, rng), labels)
 
 
 def jitter(x_BCHW: torch.Tensor, rng: torch.Generator) -> torch.Tensor:

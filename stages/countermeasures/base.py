@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 
-from stages.learning.augment import augment
+from stages.learning.augment import augment_with_labels
 from stages.learning.table import Batch, ImageTable
 from stages.models.multitask import MultiTaskModel
 from stages.tasks.base import TaskKind
@@ -73,4 +73,4 @@ class Countermeasure:
             augments: the usual augmentation, of `crop` and `flip`.
             rng: CPU generator of the training; the only source of randomness.
         """
-        return Lesson(augment(batch.x_BCHW, augments, rng), batch.labels)
+        return Lesson(*augment_with_labels(batch.x_BCHW, batch.labels, kinds, augments, rng))

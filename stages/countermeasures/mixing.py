@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from stages.countermeasures.base import Countermeasure, Lesson
-from stages.learning.augment import augment
+from stages.learning.augment import augment_with_labels
 from stages.learning.table import Batch
 from stages.models.multitask import MultiTaskModel
 from stages.tasks.base import TaskKind
@@ -35,7 +35,7 @@ class Mixing(Countermeasure):
         rng: torch.Generator,
     ) -> Lesson:
         """The mixed batch, with both labels."""
-        x_BCHW = augment(batch.x_BCHW, augments, rng)
+        x_BCHW, labels = augment_with_labels(batch.x_BCHW, batch.labels, kinds, augments, rng)
         order_B = torch.randperm(len(x_BCHW), generator=rng)
         share, other_BCHW = float(torch.rand(1, generator=rng)), x_BCHW[order_B.to(x_BCHW.device)]
         if self.cut:
@@ -49,6 +49,4 @@ class Mixing(Countermeasure):
             share = tall * wide / (height * width)
         else:
             mixed_BCHW = torch.lerp(x_BCHW, other_BCHW, share)
-        return Lesson(
-            mixed_BCHW, batch.labels, (share, tuple(label[order_B.to(label.device)] for label in batch.labels))
-        )
+        return Lesson(mixed_BCHW, labels, (share, tuple(label[order_B.to(label.device)] for label in labels)))

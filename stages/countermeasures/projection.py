@@ -58,7 +58,7 @@ def predictive_directions(
     """
     units = int(np.prod(table.chunks[0].shape[1:]))
     with torch.random.fork_rng(devices=[]):
-        heads = {number: kind.head(units) for number, kind in enumerate(kinds)}
+        heads = {number: kind.head(units) for number, kind in enumerate(kinds) if not kind.dense}
     linear = {number: head for number, head in heads.items() if isinstance(head, nn.Linear)}
     if not linear:
         return torch.empty(0, units)

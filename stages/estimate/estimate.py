@@ -19,7 +19,7 @@ from stages.perturbers.generator import GeneratorPerturber
 from stages.perturbers.registry import network_of
 from stages.protect.protect import write_protected
 from stages.protect.validate import validate_shard
-from stages.tasks.registry import kinds_of
+from stages.tasks.registry import fitted_tasks, kinds_of
 from stages.train.registry import MAKINGS
 
 MEASURED_SAMPLES = 64
@@ -63,13 +63,14 @@ def estimate_shard(
         profile = profile_shard(local, ref.name, table, sampled)
         if not profile.samples:
             raise InputError(f"shard {ref.name}: no sample can be protected; run `mtlue run` for the reasons")
+        images = open_table([table], kinds_of(train.tasks))
+        train = train.model_copy(update={"tasks": fitted_tasks(train.tasks, images.labels)})
         perturber = GeneratorPerturber(network_of(train.spec).eval(), "untrained")
         write_protected(local, ref.name, protected, protect, perturber, limit=1)  # prepares kernels; not counted
         started = time.process_time()
         written = write_protected(local, ref.name, protected, protect, perturber, limit=MEASURED_SAMPLES)
         validate_shard(local, ref.name, protected, protect.layout, epsilon=protect.epsilon, encoding=protect.encoding)
         work = time.process_time() - started
-        images = open_table([table], kinds_of(train.tasks))
         return Estimate(
             samples=profile.samples,
             core_seconds=work / max(1, written.samples),

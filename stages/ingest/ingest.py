@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardProfile, ShardRef
 from schemas.stats import Moments
-from schemas.tasks import MISSING
 from stages.ingest.reading import read_decoded, select_keys
 from stages.io.images.pixels import canonical_view, is_gray
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
 from stages.learning.table import TableWriter
+from stages.tasks.counts import LabelCounts
 from stages.tasks.labels import known_fields
 from stages.tasks.registry import kinds_of
 from stages.transforms.registry import transforms_of
@@ -54,11 +54,11 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan) -> Shard
     """Profile a local shard and write its table to the local file `table`."""
     chosen = select_keys(path, name, plan.layout, plan.samples_per_shard)
     transforms = transforms_of(plan.transforms)
-    writer = TableWriter(table, resolution=plan.resolution, kinds=kinds_of(plan.tasks))
+    kinds = kinds_of(plan.tasks)
+    writer = TableWriter(table, resolution=plan.resolution, kinds=kinds)
     modes: Counter[str] = Counter()
     height, width = Moments(), Moments()
-    histograms = {task.name: [0] * task.class_count for task in plan.tasks}
-    missing = {task.name: 0 for task in plan.tasks}
+    counts = LabelCounts(kinds)
     quarantined: list[Quarantined] = []
     fields: dict[str, None] = {}
     samples = rotated = seen = 0
@@ -73,17 +73,14 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan) -> Shard
         rotated += found.image.rotated
         modes[found.image.mode] += 1
         height, width = height.add(found.image.pixels.shape[0]), width.add(found.image.pixels.shape[1])
-        for task, label in zip(plan.tasks, found.labels, strict=True):
-            if label == MISSING:
-                missing[task.name] += 1
-            else:
-                histograms[task.name][label] += 1
+        counts.add(found.labels)
         key = found.sample.key
         if chosen is None or key in chosen:
             pixels = found.image.pixels
             for transform in transforms:
                 pixels = transform(pixels, key)
-            writer.add(canonical_view(pixels, plan.resolution), found.labels, gray=is_gray(pixels))
+            labels = [kind.viewed(label, plan.resolution) for kind, label in zip(kinds, found.labels, strict=True)]
+            writer.add(canonical_view(pixels, plan.resolution), labels, gray=is_gray(pixels))
     writer.close()
     return ShardProfile(
         name=name,
@@ -93,8 +90,9 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan) -> Shard
         modes=dict(sorted(modes.items())),
         height=height,
         width=width,
-        histograms=histograms,
-        missing=missing,
+        histograms=counts.histograms,
+        values=counts.values,
+        missing=counts.missing,
         rotated=rotated,
         fields=list(fields),
         quarantined=quarantined,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from schemas.config import Layout
 from schemas.errors import RefusedInputError, SampleError
@@ -16,6 +17,7 @@ from stages.io.shards.names import key_hash
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
 from stages.tasks.labels import labels_of
+from stages.tasks.registry import kinds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,8 @@ class ReadSample:
 
     sample: Sample
     image: Decoded
-    labels: list[int]
-    """Class index per task, or `MISSING`."""
+    labels: list[Any]
+    """Of each task, as its kind has it (`TaskKind.label`), at the image's own size."""
 
 
 def read_decoded(
@@ -46,16 +48,18 @@ def read_decoded(
         InputError: the shard is damaged.
         RefusedInputError: a sample must not be processed before the configuration is mended; names the shard.
     """
+    kinds = kinds_of(tasks)
     for found in read_samples(path, name, dataset):
         if isinstance(found, Quarantined):
             yield None, found
             continue
         try:
-            image = image_member(found, dataset)
-            yield (
-                found,
-                ReadSample(found, decode_image(image.data, max_pixels=dataset.max_pixels), labels_of(found, tasks)),
-            )
+            image = decode_image(image_member(found, dataset).data, max_pixels=dataset.max_pixels)
+            labels = labels_of(found, kinds)
+            for kind, label in zip(kinds, labels, strict=True):
+                if not kind.is_missing(label):
+                    kind.check(label, *image.pixels.shape[:2])
+            yield found, ReadSample(found, image, labels)
         except SampleError as error:
             yield found, Quarantined.of(error, shard=name, key=found.key)
         except RefusedInputError as error:

@@ -88,19 +88,21 @@ class TableWriter:
             [
                 ("image", pa.binary(resolution * resolution * 3)),
                 ("gray", pa.bool_()),
-                *((f"label {number}", kind.column) for number, kind in enumerate(kinds)),
+                *((f"label {number}", kind.column(resolution)) for number, kind in enumerate(kinds)),
             ]
         )
         self.sink = pa.OSFile(str(path), "wb")
         self.file = pa.ipc.new_file(self.sink, self.schema)
+        self.kinds = kinds
         self.rows: list[tuple[Any, ...]] = []
         self.count = 0
 
     def add(self, image: np.ndarray, labels: Sequence[Any], *, gray: bool) -> None:
-        """Add one sample; image R×R×3 uint8, one label a task."""
+        """Add one sample; image R×R×3 uint8, one label a task, of the canonical view."""
         if image.shape != self.shape or image.dtype != np.uint8:
             raise ValueError(f"a table of {self.shape} uint8 images got {image.shape} {image.dtype}")
-        self.rows.append((image.tobytes(), gray, *labels))
+        cells = (kind.cell(label) for kind, label in zip(self.kinds, labels, strict=True))
+        self.rows.append((image.tobytes(), gray, *cells))
         self.count += 1
         if len(self.rows) == 256:
             self._flush()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from schemas.training import Train
-from stages.learning.augment import augment
+from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
@@ -73,19 +73,23 @@ class Context:
         delta_BCHW: torch.Tensor = self.generator(batch.x_BCHW, batch.labels, batch.gray_B)
         return (batch.x_BCHW + delta_BCHW).clamp(0, 1)
 
-    def augmented(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """Images as a victim would see them in training."""
-        return augment(x_BCHW, self.settings.augment, self.rng)
+    def augmented(
+        self, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        """Images as a victim would see them in training, with the labels of what it sees."""
+        return augment_with_labels(x_BCHW, labels, self.kinds, self.settings.augment, self.rng)
 
     def loss(self, model: MultiTaskModel, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Mean loss of the protected tasks."""
         return mean_loss(model(x_BCHW), labels, self.kinds, self.protected)
 
-    def adversarial_loss(self, model: MultiTaskModel, x_BCHW: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """L(F(x), y') with targets y' of another class; untargeted: -L(F(x), y)."""
+    def adversarial_loss(
+        self, model: MultiTaskModel, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """L(F(x), y') with targets y' that are wrong; untargeted: -L(F(x), y)."""
         if not self.settings.targeted:
-            return -self.loss(model, x_BCHW, batch.labels)
-        targets = [kind.target(label) for kind, label in zip(self.kinds, batch.labels, strict=True)]
+            return -self.loss(model, x_BCHW, labels)
+        targets = [kind.target(label) for kind, label in zip(self.kinds, labels, strict=True)]
         return self.loss(model, x_BCHW, targets)
 
     def surrogate_step(
@@ -94,7 +98,7 @@ class Context:
         """One step of a surrogate in train mode on every task's labels, which its own weighting balances."""
         model.train()
         optimisation.clear()
-        accumulate_gradients(model, self.augmented(x_BCHW), labels, self.kinds)
+        accumulate_gradients(model, *self.augmented(x_BCHW, labels), self.kinds)
         optimisation.step()
 
 

@@ -47,7 +47,7 @@ class ErrorMinimising(BaseMethod):
         """L(F(aug(x + δ)), y) of the next surrogate."""
         surrogate = self.surrogates[self.turn % len(self.surrogates)]
         self.turn += 1
-        yield context.loss(surrogate, context.augmented(x_BCHW), batch.labels)
+        yield context.loss(surrogate, *context.augmented(x_BCHW, batch.labels))
 
     def state_dict(self) -> dict[str, Any]:
         """The surrogates, their optimisations, and whose turn it is."""

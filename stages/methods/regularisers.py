@@ -19,13 +19,15 @@ def embedding_regularisers(embeddings: Sequence[torch.Tensor]) -> tuple[torch.Te
         embeddings: K tensors C_k×(…); each class's map is flattened.
 
     Returns:
-        (L_intra in [0, 2], L_inter in [0, 1]); L_inter is 0 for a single task.
+        (L_intra in [0, 2], L_inter in [0, 1]); L_inter is 0 for a single task, both are where none has classes.
 
     Example:
         >>> opposite = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
         >>> [term.item() for term in embedding_regularisers([opposite, opposite.flip(1)])]
         [0.0, 0.0]
     """
+    if not embeddings:
+        return torch.zeros(()), torch.zeros(())
     rows = torch.cat([functional.normalize(table.flatten(1), dim=1) for table in embeddings])
     gram = rows @ rows.T
     counts = [len(table) for table in embeddings]

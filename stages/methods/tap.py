@@ -44,7 +44,7 @@ class TargetedPoisoning(BaseMethod):
         """L(F(aug(x + δ)), y') of the next surrogate."""
         surrogate = self.surrogates[self.turn % len(self.surrogates)]
         self.turn += 1
-        yield context.adversarial_loss(surrogate, context.augmented(x_BCHW), batch)
+        yield context.adversarial_loss(surrogate, *context.augmented(x_BCHW, batch.labels))
 
     def state_dict(self) -> dict[str, Any]:
         """The surrogates, which are learned once, and whose turn it is."""

@@ -10,7 +10,7 @@ Shapes: B images, C channels, R canonical resolution, K tasks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -36,10 +36,9 @@ class LinearInducement(nn.Module):
         super().__init__()
         self.spec = spec
         self.kinds = kinds_of(spec.tasks)
-        pixels = 3 * spec.resolution**2
         self.heads = nn.ModuleDict(
             {
-                str(number): kind.head(pixels, bias=False)
+                str(number): kind.head(3 if kind.dense else 3 * spec.resolution**2, bias=False)
                 for number, (kind, wanted) in enumerate(zip(self.kinds, spec.protected, strict=True))
                 if wanted
             }
@@ -47,11 +46,14 @@ class LinearInducement(nn.Module):
 
     def losses(self, x_BCRR: torch.Tensor, labels: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The loss of each protected task that has a label in the batch, of images B×3×R×R of any range."""
-        pixels_BP = x_BCRR.flatten(1)
-        found = [
-            self.kinds[int(number)].loss(head(pixels_BP), labels[int(number)]) for number, head in self.heads.items()
-        ]
+        found = [self.kinds[number].loss(output, labels[number]) for number, output in self._outputs(x_BCRR)]
         return [loss for loss in found if loss is not None]
+
+    def _outputs(self, x_BCRR: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+        """Each protected task's number and what its head says; heads of dense tasks see the image as it is."""
+        pixels_BP = x_BCRR.flatten(1)
+        for name, head in self.heads.items():
+            yield int(name), head(x_BCRR if self.kinds[int(name)].dense else pixels_BP)
 
     def forward(self, x_BCRR: torch.Tensor, labels: Sequence[torch.Tensor], gray_B: torch.Tensor) -> torch.Tensor:
         """Perturbation of a batch at the canonical resolution.
@@ -80,8 +82,7 @@ class LinearInducement(nn.Module):
     def _objective(
         self, x_BCRR: torch.Tensor, delta_BCRR: torch.Tensor, labels: Sequence[torch.Tensor]
     ) -> torch.Tensor:
-        rest_BP = (x_BCRR - delta_BCRR).flatten(1)
-        doubts = [self.kinds[int(number)].indecision(head(rest_BP)) for number, head in self.heads.items()]
+        doubts = [self.kinds[number].indecision(output) for number, output in self._outputs(x_BCRR - delta_BCRR)]
         classes = self.losses(delta_BCRR, labels)
         total = (1 - CLASS_WEIGHT) * torch.stack(doubts).sum()
         return total + CLASS_WEIGHT * torch.stack(classes).sum() if classes else total

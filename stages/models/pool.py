@@ -1,16 +1,18 @@
 """Small networks of unlike architecture that learn a shortcut within a few steps: the pool of class codes.
 
-None is a victim's architecture. Shapes: B images, C channels, H×W pixels, F features.
+None is a victim's architecture. Shapes: B images, C channels, H×W pixels, F features, h×w maps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from stages.models.backbones.resnet import residual_stage
+from stages.models.multitask import resized
 from stages.tasks.base import TaskKind
 
 GRID = 4
@@ -41,34 +43,47 @@ def gridded() -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(GRID), nn.Flatten())
 
 
-def plain() -> tuple[nn.Module, int]:
+class Body(NamedTuple):
+    """A network without heads."""
+
+    maps: nn.Module
+    """B×3×H×W to B×F×h×w, which heads of dense tasks see."""
+    channels: int
+    """F."""
+    pool: nn.Module
+    """From there to what all other heads see, B×`features`."""
+    features: int
+
+
+def plain() -> Body:
     """Three convolutions with pooling between."""
-    layers = (normed(3, 16), nn.MaxPool2d(2), normed(16, 32), nn.MaxPool2d(2), normed(32, 64), pooled())
-    return nn.Sequential(*layers), 64
+    layers = (normed(3, 16), nn.MaxPool2d(2), normed(16, 32), nn.MaxPool2d(2), normed(32, 64))
+    return Body(nn.Sequential(*layers), 64, pooled(), 64)
 
 
-def wide() -> tuple[nn.Module, int]:
+def wide() -> Body:
     """Two 5×5 convolutions of stride 2, and a grid of places."""
-    return nn.Sequential(normed(3, 24, 5, 2), normed(24, 48, 5, 2), gridded()), 48 * GRID**2
+    return Body(nn.Sequential(normed(3, 24, 5, 2), normed(24, 48, 5, 2)), 48, gridded(), 48 * GRID**2)
 
 
-def residual() -> tuple[nn.Module, int]:
+def residual() -> Body:
     """A stem of stride 2 and residual blocks."""
-    return nn.Sequential(normed(3, 16, 3, 2), residual_stage(16, 32, 2), residual_stage(32, 64, 2), pooled()), 64
+    layers = (normed(3, 16, 3, 2), residual_stage(16, 32, 2), residual_stage(32, 64, 2))
+    return Body(nn.Sequential(*layers), 64, pooled(), 64)
 
 
-def normless() -> tuple[nn.Module, int]:
+def normless() -> Body:
     """Three convolutions without any norm, and a grid of places."""
-    return nn.Sequential(bare(3, 24, 2), bare(24, 48, 2), bare(48, 48, 1), gridded()), 48 * GRID**2
+    return Body(nn.Sequential(bare(3, 24, 2), bare(24, 48, 2), bare(48, 48, 1)), 48, gridded(), 48 * GRID**2)
 
 
-POOL: dict[str, tuple[Callable[[], tuple[nn.Module, int]], float]] = {
+POOL: dict[str, tuple[Callable[[], Body], float]] = {
     "plain": (plain, 3e-3),
     "normless": (normless, 2e-3),
     "wide": (wide, 3e-3),
     "residual": (residual, 3e-3),
 }
-"""Name → how a network without heads is built, with its number of features, and the learning rate that suits it."""
+"""Name → how a network without heads is built, and the learning rate that suits it."""
 
 
 class PoolNetwork(nn.Module):
@@ -82,10 +97,15 @@ class PoolNetwork(nn.Module):
     def __init__(self, name: str, kinds: Sequence[TaskKind]) -> None:
         super().__init__()
         build, self.learning_rate = POOL[name]
-        self.body, features = build()
-        self.heads = nn.ModuleList(kind.head(features) for kind in kinds)
+        body = build()
+        self.maps, self.pool, self.dense = body.maps, body.pool, [kind.dense for kind in kinds]
+        self.heads = nn.ModuleList(kind.head(body.channels if kind.dense else body.features) for kind in kinds)
 
     def forward(self, x_BCHW: torch.Tensor) -> list[torch.Tensor]:
         """Images in [0, 1], B×3×H×W, to one output a task."""
-        features_BF = self.body((x_BCHW - 0.5) / 0.25)
-        return [head(features_BF) for head in self.heads]
+        maps_BFhw = self.maps((x_BCHW - 0.5) / 0.25)
+        pooled_BF, (height, width) = self.pool(maps_BFhw), x_BCHW.shape[-2:]
+        return [
+            resized(head(maps_BFhw), (height, width)) if dense else head(pooled_BF)
+            for head, dense in zip(self.heads, self.dense, strict=True)
+        ]

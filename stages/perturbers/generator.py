@@ -54,7 +54,7 @@ class GeneratorPerturber:
         rng = torch.Generator().manual_seed(0)
         views_BCRR = torch.rand(PROBES, 3, self.resolution, self.resolution, generator=rng)
         views_BCRR = views_BCRR.contiguous(memory_format=torch.channels_last)
-        labels = [kind.examples(PROBES) for kind in kinds_of(self.spec.tasks)]
+        labels = [kind.examples(PROBES, self.resolution) for kind in kinds_of(self.spec.tasks)]
         keys = [f"probe {number}" for number in range(PROBES)]
         delta_BCRR = check_delta(self.delta(views_BCRR, labels, torch.zeros(PROBES, dtype=torch.bool), keys), keys)
         if bool((delta_BCRR == delta_BCRR[:1]).all()):

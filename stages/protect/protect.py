@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ import torch
 from schemas.errors import InputError, RefusedInputError, SampleError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.records import Quarantined, ShardRecord, ShardRef
-from schemas.tasks import MISSING, Task
+from schemas.tasks import Task
 from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.images.codecs import Pixels, encode_image
 from stages.io.images.pixels import canonical_view, is_gray
@@ -29,6 +30,7 @@ from stages.perturbers.base import Perturber, check_delta
 from stages.protect.overlap import ahead
 from stages.protect.perturb import add_perturbation
 from stages.protect.validate import measure_change, validate_shard
+from stages.tasks.base import TaskKind
 from stages.tasks.registry import kinds_of
 
 BATCH_SAMPLES = 64
@@ -105,6 +107,7 @@ def write_protected(
 ) -> Written:
     """Write the protected twin of a local shard, or of its first `limit` samples; decoding, δ and encoding overlap."""
     written = Written(labelled={task.name: 0 for task in plan.tasks})
+    kinds = kinds_of(plan.tasks)
     # Closed from the end to the start: an error at one end must not leave the other's thread behind.
     with (
         TarWriter(target) as tar,
@@ -115,8 +118,8 @@ def write_protected(
             for member_name, data in members:
                 tar.add(member_name, data)
             written.samples += 1
-            for task, label in zip(plan.tasks, sample.labels, strict=True):
-                written.labelled[task.name] += label != MISSING
+            for kind, label in zip(kinds, sample.labels, strict=True):
+                written.labelled[kind.task.name] += not kind.is_missing(label)
     written.quarantined.sort(key=lambda left_out: left_out.key)
     return written
 
@@ -165,7 +168,7 @@ def perturb_batch(batch: list[ReadSample], tasks: Sequence[Task], perturber: Per
     views = np.stack([canonical_view(sample.image.pixels, perturber.resolution) for sample in batch])
     x_BCHW = torch.from_numpy(views).permute(0, 3, 1, 2).float().div_(255)
     columns = zip(kinds_of(tasks), zip(*(sample.labels for sample in batch), strict=True), strict=True)
-    labels = [torch.from_numpy(kind.stored(pa.array(column, kind.column))) for kind, column in columns]
+    labels = [labels_at(kind, column, perturber.resolution) for kind, column in columns]
     gray_B = torch.tensor([is_gray(sample.image.pixels) for sample in batch])
     keys = [sample.sample.key for sample in batch]
     delta_BCHW = check_delta(perturber.delta(x_BCHW, labels, gray_B, keys), keys)
@@ -173,6 +176,12 @@ def perturb_batch(batch: list[ReadSample], tasks: Sequence[Task], perturber: Per
         add_perturbation(sample.image.pixels, delta_CHW, perturber.epsilon)
         for sample, delta_CHW in zip(batch, delta_BCHW, strict=True)
     ]
+
+
+def labels_at(kind: TaskKind, labels: Sequence[Any], side: int) -> torch.Tensor:
+    """Labels of one task as the trainer would map them from a table of images `side`×`side`; first axis B."""
+    cells = [kind.cell(kind.viewed(label, side)) for label in labels]
+    return torch.from_numpy(kind.stored(pa.array(cells, kind.column(side))))
 
 
 def _leave_out(found: Quarantined, plan: ProtectPlan, written: Written) -> None:

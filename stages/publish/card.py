@@ -19,6 +19,7 @@ from schemas.plans import PublishPlan
 from schemas.records import Manifest, ShardProfile, output_name
 from schemas.tasks import Task
 from stages.publish.layout import image_fields, label_place
+from stages.tasks.counts import label_table
 
 CLASSES_SHOWN = 50
 """Rows of a class table on the card; a task with more classes shows its most frequent ones."""
@@ -87,21 +88,20 @@ def _shard_glob(manifest: Manifest) -> str:
 
 def _card_task(task: Task, profiles: Sequence[ShardProfile]) -> dict[str, Any]:
     """One task as the card shows it: class counts summed over shards, and how to read the label in Python."""
-    counts = [0] * task.class_count
-    for profile in profiles:
-        for index, count in enumerate(profile.histograms.get(task.name, [])):
-            counts[index] += count
-    rows = [(index, name, count) for index, (name, count) in enumerate(zip(task.class_names, counts, strict=True))]
+    table = label_table(task, profiles)
+    rows = [(index, name, count) for index, (name, count) in enumerate(table.rows)]
     if len(rows) > CLASSES_SHOWN:
         rows = sorted(rows, key=lambda row: (-row[2], row[0]))[:CLASSES_SHOWN]
     member, path = label_place(task, profiles)
     read = f"sample[{json.dumps(member)}]" + "".join(f"[{json.dumps(key)}]" for key in path)
     return {
         "name": task.name,
-        "classes": task.class_count,
+        "description": task.description,
+        "classes": len(table.rows),
+        "numbered": bool(task.class_names),
         "rows": rows,
-        "named": not isinstance(task.classes, int),
-        "missing": sum(profile.missing.get(task.name, 0) for profile in profiles),
+        "named": table.rows != [(str(index), count) for index, (_, count) in enumerate(table.rows)],
+        "missing": table.missing,
         "member": member,
         "read": read if path else f"{read}.decode()",
         "is_json": bool(path),

@@ -152,9 +152,8 @@ def _label_field(name: str, files: str, held: Sequence[tuple[Task, tuple[str, ..
     """The member as text: the reference reader (mlcroissant 1.1) follows no JSON path into files of an archive."""
     described = []
     for task, path in held:
-        classes = f"0..{task.class_count - 1}" if isinstance(task.classes, int) else ", ".join(task.classes)
         place = f" at $.{'.'.join(path)}" if path else ""
-        described.append(f"{task.name}{place} (classes, in order: {classes})")
+        described.append(f"{task.name}{place} ({task.description})")
     return {
         "@type": "cr:Field",
         "@id": f"{name}/labels",

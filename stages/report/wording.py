@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import math
 
+from schemas.metrics import Metric
+
 
 def percent(share: float, digits: int = 0) -> str:
     """A share of 0..1 as text: `14 %`, with a no-break space."""
     return f"{100 * share:.{digits}f}\u00a0%"
+
+
+def figure(metric: Metric, value: float, digits: int = 0) -> str:
+    """A figure of a metric as text: `14 %`, `3.2 years`; `digits` behind the point of a percentage."""
+    if metric.is_share:
+        return percent(value, digits)
+    text = number(value, 0) if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{text}\u00a0{metric.unit}".rstrip()
 
 
 def number(value: float, digits: int = 1) -> str:

@@ -1,9 +1,19 @@
 """The contract of a kind of task: all that the pipeline ever asks of one.
 
-A new kind is one file with a class that derives from `TaskKind`, its model in `schemas/tasks.py`, and a line in
-`registry.py`. Nothing outside asks which kind a task is.
+A new kind is one file with a class that derives from `TaskKind`, its model in `schemas/tasks/` (in `AnyTask`), and a
+line in `registry.py`. Nothing outside asks which kind a task is.
 
-Shapes: B samples of a batch, N samples of a table, M embedding channels, h×w embedding maps.
+A label's way: `labels_of` finds the member and parses it by its form (`stages/tasks/labels.py`) → `label` makes a label
+of the raw value → `check` holds it against its image → `viewed` brings it to the canonical view, side R → `cell` writes
+it into a `column` of the table → `stored` maps it back, first axis N → `torch.from_numpy` → `embedding`, `loss`,
+`target`, `moved`. A compact type in the column (uint8, float16) is fine: the kind widens it where it computes.
+What is counted for profile, card and report: `classes_in` (one count a class) or `values_in` (a histogram of numbers).
+`fitted` looks once at the labels that are learned from; what it finds is stored in the generator's specification.
+
+A kind with `dense = True` has a label for each pixel, H×W first of its axes: its head sees feature maps, B×F×h×w, and
+its output is brought to the image's size before `loss` and `predicted`; the other heads see B×F.
+
+Shapes: B samples of a batch, N samples of a table, F features, M embedding channels, h×w maps, R canonical side.
 """
 
 from __future__ import annotations
@@ -16,7 +26,9 @@ import pyarrow as pa
 import torch
 from torch import nn
 
+from schemas.metrics import Metric
 from schemas.tasks import Task
+from stages.transforms.movement import Movement
 
 
 class LabelEmbedding(nn.Module, ABC):
@@ -43,15 +55,24 @@ class TaskKind(ABC):
         task: its configuration.
     """
 
-    metrics: ClassVar[tuple[str, ...]]
-    """Names of the figures that `scores` gives, in 0..1, larger for a better victim; the first decides a verdict."""
+    dense: ClassVar[bool] = False
+    """Whether the label has a value for each pixel."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
 
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The figures that `scores` gives; the first decides a verdict."""
+        return self.task.metrics
+
     @abstractmethod
     def label(self, raw: Any) -> Any:
-        """The raw value of a field (JSON, text, column) as a label, or `missing`.
+        """The raw value of a field as a label, or `missing`.
+
+        Args:
+            raw: a JSON value, the text of a text member, an array (npy), the bytes of any other member; None where the
+                member or a key on the way is missing.
 
         Raises:
             SampleError: the value is no label of this task.
@@ -62,30 +83,64 @@ class TaskKind(ABC):
     def missing(self) -> Any:
         """The label of a sample that has none."""
 
-    @property
     @abstractmethod
-    def column(self) -> pa.DataType:
-        """Arrow type of the labels in a table."""
+    def is_missing(self, label: Any) -> bool:
+        """Whether a label is `missing`."""
+
+    def check(self, label: Any, height: int, width: int) -> None:  # noqa: B027 - a label without places fits any image
+        """Hold a label that is not missing against the size of its image in pixels.
+
+        Raises:
+            SampleError: it does not belong to such an image (a mask of another size).
+        """
+
+    def viewed(self, label: Any, side: int) -> Any:
+        """The label as it belongs to the canonical view of its image, `side`×`side`; a missing one stays missing."""
+        return label
+
+    @abstractmethod
+    def column(self, side: int) -> pa.DataType:
+        """Arrow type of the labels in a table of images `side`×`side`."""
+
+    def cell(self, label: Any) -> Any:
+        """A label of the canonical view as Arrow takes it."""
+        return label
 
     @abstractmethod
     def stored(self, column: pa.Array) -> np.ndarray:
         """The labels of a table's column, first axis N, as `torch.from_numpy` takes them."""
+
+    def classes_in(self, label: Any) -> np.ndarray:
+        """How often each class occurs in a label that is not missing, C integers; none where there are no classes."""
+        return np.zeros(0, dtype=np.int64)
+
+    def values_in(self, label: Any) -> np.ndarray:
+        """The numbers in a label that is not missing, of which a histogram is kept; none where it holds classes."""
+        return np.zeros(0)
+
+    def fitted(self, labels: np.ndarray) -> Task:
+        """The task, with what this kind must know of the labels that are learned from (N of them, as `stored`)."""
+        return self.task
 
     @abstractmethod
     def known(self, labels: torch.Tensor) -> torch.Tensor:
         """B bool: which samples have a label."""
 
     @abstractmethod
-    def examples(self, count: int) -> torch.Tensor:
-        """`count` made-up labels that differ from each other as far as the task allows."""
+    def examples(self, count: int, side: int) -> torch.Tensor:
+        """`count` made-up labels of images `side`×`side` that differ from each other as far as the task allows."""
+
+    def moved(self, labels: torch.Tensor, movement: Movement) -> torch.Tensor:
+        """The labels of images that augmentation has moved; what comes in from outside has no label."""
+        return labels
 
     @abstractmethod
     def embedding(self, channels: int, side: int) -> LabelEmbedding:
         """A fresh embedding of M = `channels`, h = w = `side`."""
 
     @abstractmethod
-    def head(self, units: int, *, bias: bool = True) -> nn.Module:
-        """A fresh head on the shared features, B×`units`; without `bias`, zeros give an output that says nothing."""
+    def head(self, features: int, *, bias: bool = True) -> nn.Module:
+        """A fresh head on B×F (dense: B×F×h×w), F = `features`; without `bias`, zeros give one that says nothing."""
 
     @abstractmethod
     def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
@@ -101,12 +156,12 @@ class TaskKind(ABC):
 
     @abstractmethod
     def predicted(self, output: torch.Tensor) -> torch.Tensor:
-        """What a head's output says, in the shape of the labels."""
+        """What a head's output says of each sample, as `scores` takes it; first axis B."""
 
     @abstractmethod
     def scores(self, predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """Metric → figure over the samples with a label; 0 where no sample has one."""
+        """Metric's name → figure over the samples with a label; where no sample has one, none above chance."""
 
     @abstractmethod
     def chance(self, labels: np.ndarray) -> dict[str, float]:
-        """Metric → what a model reaches on these labels that never looks at an image."""
+        """Metric's name → what a model reaches on these labels that never looks at an image."""

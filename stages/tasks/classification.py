@@ -1,4 +1,4 @@
-"""Classification: one class index per image.
+"""Classification: one class index per image, and what every kind with classes has in common.
 
 Shapes: B samples of a batch, N samples of a table, C classes, M embedding channels, h×w embedding maps.
 """
@@ -13,8 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from schemas.tasks import MISSING
+from schemas.tasks import MISSING, BinaryTask, ClassificationTask
 from stages.tasks.base import LabelEmbedding, TaskKind
+from stages.tasks.labels import plain
 
 
 class ClassMaps(LabelEmbedding):
@@ -40,22 +41,21 @@ class ClassMaps(LabelEmbedding):
         return self.maps
 
 
-class Classification(TaskKind):
+class ClassKind(TaskKind):
     """C classes; labels are 0..C-1, or `MISSING`."""
 
-    metrics = ("balanced_accuracy", "accuracy")
-
-    def label(self, raw: Any) -> int:
-        """A class index or name to a class index."""
-        return self.task.label(raw)
+    task: ClassificationTask | BinaryTask
 
     @property
     def missing(self) -> int:
         """-1."""
         return MISSING
 
-    @property
-    def column(self) -> pa.DataType:
+    def is_missing(self, label: Any) -> bool:
+        """Whether it is -1."""
+        return bool(label == MISSING)
+
+    def column(self, side: int) -> pa.DataType:
         """32-bit integers."""
         return pa.int32()
 
@@ -64,11 +64,15 @@ class Classification(TaskKind):
         values: np.ndarray = column.to_numpy(zero_copy_only=False).astype(np.int64)
         return values
 
+    def classes_in(self, label: Any) -> np.ndarray:
+        """One of its class."""
+        return np.bincount([label], minlength=self.task.class_count)
+
     def known(self, labels: torch.Tensor) -> torch.Tensor:
         """Where the label is not -1."""
         return labels != MISSING
 
-    def examples(self, count: int) -> torch.Tensor:
+    def examples(self, count: int, side: int) -> torch.Tensor:
         """0, 1, …, C-1, 0, …"""
         return torch.arange(count) % self.task.class_count
 
@@ -76,9 +80,9 @@ class Classification(TaskKind):
         """One map per class."""
         return ClassMaps(self.task.class_count, channels, side)
 
-    def head(self, units: int, *, bias: bool = True) -> nn.Module:
+    def head(self, features: int, *, bias: bool = True) -> nn.Module:
         """A linear layer to C logits."""
-        return nn.Linear(units, self.task.class_count, bias=bias)
+        return nn.Linear(features, self.task.class_count, bias=bias)
 
     def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
         """Cross-entropy of B×C logits."""
@@ -91,7 +95,7 @@ class Classification(TaskKind):
         return -functional.log_softmax(output, dim=1).mean()
 
     def target(self, labels: torch.Tensor) -> torch.Tensor:
-        """y' = (y + ⌊C/2⌋) mod C (Fowl et al., 2021; docs/method.md).
+        """y' = (y + ⌊C/2⌋) mod C (Fowl et al., 2021; docs/method.md); of two classes the other one.
 
         Example:
             >>> from schemas.tasks import Task
@@ -101,15 +105,11 @@ class Classification(TaskKind):
         count = self.task.class_count
         return torch.where(labels == MISSING, labels, (labels + count // 2) % count)
 
-    def predicted(self, output: torch.Tensor) -> torch.Tensor:
-        """The most likely class of B×C logits."""
-        return output.argmax(dim=1)
-
     def scores(self, predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Accuracy, and balanced accuracy: mean recall over the classes that occur."""
         known = labels != MISSING
         if not known.any():
-            return dict.fromkeys(self.metrics, 0.0)
+            return {"balanced_accuracy": 0.0, "accuracy": 0.0}
         right, labels = predicted[known] == labels[known], labels[known]
         recalls = [right[labels == label].mean() for label in np.unique(labels)]
         return {"balanced_accuracy": float(np.mean(recalls)), "accuracy": float(right.mean())}
@@ -118,3 +118,17 @@ class Classification(TaskKind):
         """1/C, and the share of the most frequent class."""
         counts = np.bincount(labels[labels != MISSING], minlength=1)
         return {"balanced_accuracy": 1 / self.task.class_count, "accuracy": float(counts.max() / max(1, counts.sum()))}
+
+
+class Classification(ClassKind):
+    """One of C classes per image."""
+
+    task: ClassificationTask
+
+    def label(self, raw: Any) -> int:
+        """A class index or name to a class index."""
+        return self.task.label(plain(raw))
+
+    def predicted(self, output: torch.Tensor) -> torch.Tensor:
+        """The most likely class of B×C logits."""
+        return output.argmax(dim=1)

@@ -1,34 +1,46 @@
-"""Labels: how each task's value is found among the members of a sample."""
+"""Labels: how each task's value is found among the members of a sample, and parsed by the member's form."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from schemas.errors import SampleError
 from schemas.tasks import Task
 from stages.io.shards.sample import Member, Sample, text_of
+from stages.tasks.base import TaskKind
+
+NPY = b"\x93NUMPY"
+"""How an npy file begins (NEP 1)."""
 
 
-def labels_of(sample: Sample, tasks: Sequence[Task]) -> list[int]:
-    """The label of each task: a class index in 0..C-1, or `MISSING`.
+def labels_of(sample: Sample, kinds: Sequence[TaskKind]) -> list[Any]:
+    """The label of each task, as its kind has it (`TaskKind.label`), or `TaskKind.missing`.
 
     The longest member name that begins `task.field` is the member, the rest is the path into its JSON; a field that
     begins with no member's name is looked up in the member `json` (so a Parquet column is found by its own name).
-    A missing member, a missing key, null and NaN are `MISSING`.
+    A missing member, a missing key, null and NaN are missing labels.
 
     Raises:
-        SampleError: `label-out-of-range`; `label-unreadable` for broken JSON, doubled keys, a path into something
-            that is no object, or a value that is no class.
+        SampleError: `label-unreadable` for broken JSON, doubled keys, a damaged npy or a path into something that is no
+            object; and what the kind says of a value that is no label of its task.
     """
     parsed: dict[str, Any] = {}
-    return [_label(sample, task, parsed) for task in tasks]
+    return [_label(sample, kind, parsed) for kind in kinds]
 
 
-def _label(sample: Sample, task: Task, parsed: dict[str, Any]) -> int:
+def plain(raw: Any) -> Any:
+    """An array of at most one axis as JSON would hold it: a number or a list; everything else as it is."""
+    return raw.tolist() if isinstance(raw, np.ndarray) and raw.ndim <= 1 else raw
+
+
+def _label(sample: Sample, kind: TaskKind, parsed: dict[str, Any]) -> Any:
     members = {member.field: member for member in sample.members}
-    parts = task.field.split(".")
+    parts = kind.task.field.split(".")
     heads = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     name = next((head for head in heads if head in members), None)
     path = parts[name.count(".") + 1 :] if name is not None else parts
@@ -36,7 +48,7 @@ def _label(sample: Sample, task: Task, parsed: dict[str, Any]) -> int:
     try:
         if name in members and name not in parsed:
             parsed[name] = _parse(members[name])
-        return task.label(_walk(parsed.get(name), path, task))
+        return kind.label(_walk(parsed.get(name), path, kind.task))
     except SampleError as error:
         raise error.at(key=sample.key) from None
 
@@ -62,12 +74,14 @@ def _is_json(field: str) -> bool:
 
 
 def _parse(member: Member) -> Any:
-    """The value of a JSON member, or the stripped text of any other."""
+    """The value of a JSON member, the array of an npy, the stripped text of a text, the bytes of anything else."""
+    if member.data.startswith(NPY):
+        return _array(member)
     text = text_of(member.data)
+    if not _is_json(member.field):
+        return member.data if text is None else text.strip()
     if text is None:
         raise SampleError("label-unreadable", f"member {member.field!r} is no UTF-8 text; correct the task's field")
-    if not _is_json(member.field):
-        return text.strip()
     try:
         return json.loads(text, object_pairs_hook=_object)
     except RecursionError:
@@ -75,6 +89,15 @@ def _parse(member: Member) -> Any:
     except ValueError as error:
         raise SampleError(
             "label-unreadable", f"member {member.field!r} is broken JSON ({error}); write it again"
+        ) from None
+
+
+def _array(member: Member) -> Any:
+    try:
+        return np.load(io.BytesIO(member.data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise SampleError(
+            "label-unreadable", f"member {member.field!r} is no readable npy file ({error}); write it again"
         ) from None
 
 
@@ -88,7 +111,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def known_fields(sample: Sample) -> list[str]:
-    """Every field that a task could name, for messages: `json.shape`, `cls`; images and other binary are left out."""
+    """Every field that a task could name, for messages: `json.shape`, `cls`; of binary members only npy is named."""
     fields: list[str] = []
     for member in sample.members:
         try:
@@ -96,6 +119,8 @@ def known_fields(sample: Sample) -> list[str]:
         except SampleError:
             if _is_json(member.field):
                 fields.append(member.field)
+            continue
+        if isinstance(value, bytes):
             continue
         fields.extend(_paths(member.field, value))
     return fields

@@ -20,7 +20,7 @@ import torch
 
 from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
-from stages.learning.augment import augment
+from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import to_device
 from stages.learning.table import Batch, ImageTable
 from stages.models.codes import ClassCodes
@@ -132,7 +132,8 @@ class CodeTraining:
 
     def loss_of(self, network: PoolNetwork, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Mean loss of the protected tasks on augmented images."""
-        seen_BCHW = augment(x_BCHW, self.plan.train.augment, self.rng).contiguous(memory_format=torch.channels_last)
+        seen_BCHW, labels = augment_with_labels(x_BCHW, labels, self.kinds, self.plan.train.augment, self.rng)
+        seen_BCHW = seen_BCHW.contiguous(memory_format=torch.channels_last)
         return mean_loss(network(seen_BCHW), labels, self.kinds, self.plan.protected)
 
     def perturbed(self, x_BCHW: torch.Tensor, gray_B: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -105,7 +105,8 @@ class Training:
             base += term.detach().cpu()
         intra, inter = embedding_regularisers(self.generator.class_maps)
         regularisers = self.settings.lambda_intra * intra + self.settings.lambda_inter * inter
-        regularisers.backward()
+        if regularisers.requires_grad:  # not where no task has classes
+            regularisers.backward()
         x_BCHW.backward(leaf_BCHW.grad)
         terms = torch.stack([base, intra.detach().cpu(), inter.detach().cpu()])
         self._refuse_divergence(terms, float(base + regularisers.detach().cpu()))

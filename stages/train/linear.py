@@ -9,7 +9,7 @@ import torch
 
 from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
-from stages.learning.augment import augment
+from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
 from stages.models.linear import LinearInducement
@@ -38,7 +38,9 @@ def train_linear(
         total, count = 0.0, 0
         for batch in table.batches(settings.batch_size, rng, device):
             optimisation.clear()
-            found = network.losses(augment(batch.x_BCHW, settings.augment, rng), batch.labels)
+            found = network.losses(
+                *augment_with_labels(batch.x_BCHW, batch.labels, network.kinds, settings.augment, rng)
+            )
             if found:
                 loss = torch.stack(found).mean()
                 loss.backward()

@@ -7,10 +7,11 @@ from typing import Any
 from markupsafe import Markup
 
 from schemas.evidence import VERSIONS, Evidence, TaskEvidence
-from stages.audit.curves import curves
+from schemas.metrics import ACCURACY, BALANCED_ACCURACY
+from stages.audit.curves import Place, curves
 from stages.report.plots import Line, line_plot
 from stages.report.sections.base import Material
-from stages.report.wording import percent
+from stages.report.wording import figure, percent
 
 
 def facts(material: Material) -> dict[str, Any]:
@@ -20,27 +21,56 @@ def facts(material: Material) -> dict[str, Any]:
     return {
         "evidence": evidence,
         "data_kinds": versions,
-        "tasks": [{"task": task, "plot": _plot(evidence, task)} for task in evidence.tasks],
+        "balanced_only": all(task.metric == BALANCED_ACCURACY.name for task in evidence.tasks),
+        "tasks": [_row(evidence, task, versions) for task in evidence.tasks],
+    }
+
+
+def _row(evidence: Evidence, task: TaskEvidence, versions: list[str]) -> dict[str, Any]:
+    judged_by, majority = task.judged_by, task.chance.get(ACCURACY.name)
+    return {
+        "task": task,
+        "metric": judged_by.words.capitalize() if judged_by.words.islower() else judged_by.words,
+        "judged": {data: figure(judged_by, task.judged(data).best, 1) for data in versions},
+        "chance": figure(judged_by, task.chance[task.metric], 1),
+        "majority": "–" if majority is None else percent(majority, 1),
+        "metrics": [_figures(task, name) for name in task.scores],
+        "plot": _plot(evidence, task),
+    }
+
+
+def _figures(task: TaskEvidence, name: str) -> dict[str, Any]:
+    """One metric of one task: its heading, its chance line, last and best on each version."""
+    metric = task.metric_of(name)
+    return {
+        "heading": {"balanced_accuracy": "balanced"}.get(name, metric.words),
+        "chance": figure(metric, task.chance[name], 1),
+        "scores": {
+            data: (figure(metric, score.last, 1), figure(metric, score.best, 1))
+            for data, score in task.scores[name].items()
+        },
     }
 
 
 def _plot(evidence: Evidence, task: TaskEvidence) -> Markup:
     """The strongest victim at each epoch, on each version of the data."""
-    lines = []
+    lines, metric = [], task.judged_by
     for data in VERSIONS:
-        found = curves(evidence.victims, data, [(task.name, task.metric)])
+        found = curves(evidence.victims, data, [Place(task.name, metric)])
         epochs = max(map(len, found), default=0)
-        values = [max(curve[epoch] for curve in found if epoch < len(curve)) for epoch in range(epochs)]
+        values = [metric.best(curve[epoch] for curve in found if epoch < len(curve)) for epoch in range(epochs)]
         if values:
             lines.append(Line(data, values, data))
-    reached = ", ".join(f"{data} {percent(score.last)}" for data, score in task.scores[task.metric].items())
-    line, metric = task.chance[task.metric], task.metric.replace("_", " ")
+    reached = ", ".join(f"{data} {figure(metric, score.last)}" for data, score in task.judged_scores.items())
+    line = task.chance[task.metric]
+    words = metric.words[:1].upper() + metric.words[1:]
+    unit = f" ({metric.unit})" if metric.unit and not metric.is_share else ""
     plot = line_plot(
         lines,
-        title=f"{metric.capitalize()} over epochs, task {task.name}",
-        description=f"On clean test data at the last epoch: {reached}; chance {percent(line)}.",
+        title=f"{words}{unit} over epochs, task {task.name}",
+        description=f"On clean test data at the last epoch: {reached}; chance {figure(metric, line)}.",
         salt=task.name,
         reference=("chance", line),
-        share=True,
+        share=metric.is_share,
     )
     return Markup(plot)  # noqa: S704 - line_plot escapes what it is given

@@ -1,4 +1,4 @@
-"""Labels: input samples of each class."""
+"""Labels: input samples of each class, or of each range of numbers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from schemas.records import ShardProfile
 from schemas.tasks import Task
 from stages.report.sections.base import Material
+from stages.tasks.counts import label_table
 
 CLASSES_SHOWN = 24
 """Bars of one label histogram; the remaining classes are summed up."""
@@ -19,20 +20,17 @@ def facts(material: Material) -> dict[str, Any]:
 
 
 def _histogram(task: Task, profiles: Sequence[ShardProfile]) -> dict[str, Any]:
-    counts = [0] * task.class_count
-    for profile in profiles:
-        for index, count in enumerate(profile.histograms.get(task.name, [])):
-            counts[index] += count
-    rows = list(zip(task.class_names, counts, strict=True))
+    table = label_table(task, profiles)
+    rows = table.rows
     if len(rows) > CLASSES_SHOWN:
         rows = sorted(rows, key=lambda row: -row[1])[:CLASSES_SHOWN]
-    labelled = sum(counts)
     return {
         "name": task.name,
+        "heading": "Class" if task.class_names else "Value",
         "rows": rows,
-        "peak": max([1, *counts]),
-        "labelled": labelled,
-        "missing": sum(profile.missing.get(task.name, 0) for profile in profiles),
-        "hidden_classes": task.class_count - len(rows),
-        "hidden_samples": labelled - sum(count for _, count in rows),
+        "peak": max([1, *(count for _, count in table.rows)]),
+        "labelled": table.total,
+        "missing": table.missing,
+        "hidden_classes": len(table.rows) - len(rows),
+        "hidden_samples": table.total - sum(count for _, count in rows),
     }

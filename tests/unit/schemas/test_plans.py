@@ -6,11 +6,14 @@ Then write the new pins here. A default that changes is the other danger: see th
 
 from __future__ import annotations
 
+import functools
+import operator
+import types
 import typing
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field, create_model
@@ -57,7 +60,19 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ProtectPlan": {},
     "PublishPlan": {},
     "ReportPlan": {},
-    "Task": {"name": "", "kind": "classification"},
+    "BinaryTask": {"name": "", "classes": None, "minus_one": "no", "part": None},
+    "ClassificationTask": {"name": "", "kind": "classification"},
+    "MultilabelTask": {"name": "", "minus_one": "no", "separator": "|", "nothing": "No Finding"},
+    "Part": {"separator": "|", "nothing": "No Finding"},
+    "RegressionTask": {
+        "name": "",
+        "bins": 8,
+        "edges": None,
+        "low": None,
+        "high": None,
+        "unit": "",
+        "values": None,
+    },
     "Train": {
         "perturber": "codes",
         "rounds": 12,
@@ -182,10 +197,21 @@ def later(model: type[BaseModel]) -> type[BaseModel]:
     fields: dict[str, Any] = {"novelty": (list[str], Field(default_factory=lambda: ["a"]))}
     for name, field in model.model_fields.items():
         if models_in(field.annotation):
-            inner = typing.get_args(field.annotation)
-            new = later(field.annotation) if not inner else list[later(inner[0])]  # type: ignore[arg-type, misc]
-            fields[name] = (new, ... if field.is_required() else field)
+            fields[name] = (later_annotation(field.annotation), ... if field.is_required() else field)
     return create_model(model.__name__, __base__=model, **fields)
+
+
+def later_annotation(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return later(annotation)
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Annotated:
+        return Annotated[later_annotation(arguments[0]), *arguments[1:]]
+    if isinstance(annotation, types.UnionType):
+        return functools.reduce(operator.or_, map(later_annotation, arguments))
+    if typing.get_origin(annotation) is list:
+        return list[later_annotation(arguments[0])]  # type: ignore[misc]
+    return annotation
 
 
 @pytest.mark.parametrize("name", ["minimal", "multifashion", "scenes"])

@@ -119,7 +119,12 @@ def test_what_was_asked_and_where_it_falls_short_is_told() -> None:
     (line,) = [line for line in evidence_lines(short) if line.startswith("short")]
     assert "task 'size'" in line
     figures = evidence_figures(short)
-    assert figures["requirement"] == {"metric": "balanced_accuracy", "max_over_chance": 0.15, "epoch": "best"}
+    assert figures["requirement"] == {
+        "metric": None,
+        "max_over_chance": 0.15,
+        "max_share_left": None,
+        "epoch": "best",
+    }
     assert figures["shortfalls"] == [line.removeprefix("short").strip()]
 
 

@@ -23,6 +23,7 @@ from stages.io.shards.layout import image_member, published_members
 from stages.io.shards.parquet import read_parquet
 from stages.io.shards.sample import Member, Sample
 from stages.tasks.labels import labels_of
+from stages.tasks.registry import kinds_of
 
 
 def picture(kind: str = "PNG") -> bytes:
@@ -90,7 +91,8 @@ def test_every_binary_type_can_hold_the_image(tmp_path: Path, kind: pa.DataType)
 def test_labels_are_found_by_their_column_with_or_without_json(tmp_path: Path) -> None:
     columns = {"image": images(picture(), picture()), "shape": [2, None], "labels": [{"colour": 1.0}, {"colour": None}]}
     first, second = samples(stored(tmp_path / "x", columns))
-    tasks = [Task(field=field, classes=5) for field in ("shape", "json.shape", "labels.colour", "json.labels.colour")]
+    fields = ("shape", "json.shape", "labels.colour", "json.labels.colour")
+    tasks = kinds_of([Task(field=field, classes=5) for field in fields])
     assert labels_of(first, tasks) == [2, 2, 1, 1]
     assert labels_of(second, tasks) == [MISSING] * 4
 

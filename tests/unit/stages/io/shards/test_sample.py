@@ -19,6 +19,7 @@ from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
 from stages.io.shards.tar import TarWriter
 from stages.tasks.labels import known_fields, labels_of
+from stages.tasks.registry import kinds_of
 
 DATASET = Dataset(shards="x")
 
@@ -34,7 +35,7 @@ def sample(**members: bytes) -> Sample:
 
 
 def label(data: bytes, field: str = "json.shape", classes: int | list[str] = 5, member: str = "json") -> int:
-    (found,) = labels_of(sample(**{member: data}), [Task(field=field, classes=classes)])
+    (found,) = labels_of(sample(**{member: data}), kinds_of([Task(field=field, classes=classes)]))
     return found
 
 
@@ -166,7 +167,7 @@ def test_labels_are_found_in_text_and_by_name() -> None:
 
 def test_the_longest_member_name_wins() -> None:
     found = sample(meta_json=b'{"shape": 2}', meta=b"x")
-    assert labels_of(found, [Task(field="meta.json.shape", classes=3)]) == [2]
+    assert labels_of(found, kinds_of([Task(field="meta.json.shape", classes=3)])) == [2]
 
 
 @pytest.mark.parametrize(
@@ -220,9 +221,9 @@ def test_any_json_gives_a_class_missing_or_a_named_error(value: object) -> None:
 
 def test_one_broken_json_does_not_hide_behind_a_text_label() -> None:
     found = sample(json=b"{", cls=b"1")
-    assert labels_of(found, [Task(field="cls", classes=2)]) == [1]
+    assert labels_of(found, kinds_of([Task(field="cls", classes=2)])) == [1]
     with pytest.raises(SampleError, match="broken JSON"):
-        labels_of(found, [Task(field="cls", classes=2), Task(field="json.a", classes=2)])
+        labels_of(found, kinds_of([Task(field="cls", classes=2), Task(field="json.a", classes=2)]))
 
 
 def test_known_fields_are_those_that_a_task_can_name() -> None:

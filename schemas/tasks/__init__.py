@@ -1,0 +1,38 @@
+"""What a task is: one file a kind, behind the base of `base.py`; `AnyTask` is the union, told apart by `kind`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from schemas.tasks.base import MISSING, MISSING_WORDS, Task
+from schemas.tasks.binary import BinaryTask
+from schemas.tasks.classification import ClassificationTask
+from schemas.tasks.multilabel import MultilabelTask
+from schemas.tasks.regression import RegressionTask
+
+__all__ = [
+    "MISSING",
+    "MISSING_WORDS",
+    "AnyTask",
+    "BinaryTask",
+    "ClassificationTask",
+    "MultilabelTask",
+    "RegressionTask",
+    "Task",
+]
+
+
+def _classification_by_default(data: Any) -> Any:
+    return {"kind": "classification", **data} if isinstance(data, dict) else data
+
+
+AnyTask = Annotated[
+    Annotated[
+        ClassificationTask | BinaryTask | MultilabelTask | RegressionTask,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(_classification_by_default),
+]
+"""A task of any kind, for the fields of configuration and plans."""

@@ -1,0 +1,97 @@
+"""Classification: one class index per image."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.metrics import ACCURACY, BALANCED_ACCURACY, Metric
+from schemas.tasks.base import MISSING, Task, is_missing, is_number
+
+
+class ClassificationTask(Task):
+    """One of C classes."""
+
+    kind: Literal["classification"] = "classification"
+    """Kind of label: one class index per image."""
+
+    classes: Annotated[int, Field(ge=2, le=100_000)] | list[str]
+    """Number of classes C (labels are 0..C-1), or the names of the classes, in order."""
+
+    @model_validator(mode="after")
+    def _check_class_names(self) -> ClassificationTask:
+        if isinstance(self.classes, list):
+            if len(self.classes) < 2:
+                raise ValueError(f"a classification task needs at least 2 classes; found the names {self.classes}")
+            check_names(self.classes)
+        return self
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Mean recall, whose chance line is 1/C whatever the class sizes, and plain accuracy."""
+        return BALANCED_ACCURACY, ACCURACY
+
+    @property
+    def description(self) -> str:
+        """The classes in order."""
+        names = f"0..{self.class_count - 1}" if isinstance(self.classes, int) else ", ".join(self.classes)
+        return f"classes, in order: {names}"
+
+    @property
+    def class_count(self) -> int:
+        """C, the number of classes."""
+        return self.classes if isinstance(self.classes, int) else len(self.classes)
+
+    @property
+    def class_names(self) -> list[str]:
+        """C names; the indices as text where the configuration gives only a number."""
+        return [str(index) for index in range(self.classes)] if isinstance(self.classes, int) else self.classes
+
+    def label(self, raw: Any) -> int:
+        """Turn the raw value of a field into a class index.
+
+        Args:
+            raw: what JSON, Parquet or a text member holds; None, NaN and empty text mean that the label is missing.
+
+        Returns:
+            The class index in 0..C-1, or `MISSING`.
+
+        Raises:
+            SampleError: `label-out-of-range` or `label-unreadable`, naming the task, the field and the value found.
+        """
+        known = f"one of {self.classes}" if isinstance(self.classes, list) else "a class index"
+        if isinstance(raw, str) and isinstance(self.classes, list) and raw.strip() in self.classes:
+            return self.classes.index(raw.strip())
+        if is_missing(raw):
+            return MISSING
+        found = raw
+        if isinstance(found, str):
+            if not re.fullmatch(r"-?[0-9]{1,9}(\.0*)?", found.strip()):
+                raise self.unreadable(raw, known)
+            found = int(float(found))
+        if isinstance(found, float) and found.is_integer():
+            found = int(found)
+        if not isinstance(found, int):
+            raise self.unreadable(raw, known)
+        if not 0 <= found < self.class_count:
+            mend = f"correct the label or raise `classes` (now {self.class_count})"
+            raise self.out_of_range(int(found), f"0..{self.class_count - 1}", mend)
+        return int(found)
+
+
+def check_names(names: list[str]) -> None:
+    """Refuse names that repeat, or that could be mistaken for each other or for a number.
+
+    Raises:
+        ValueError: names the first of them.
+    """
+    if len(set(names)) != len(names):
+        raise ValueError(f"class names must differ; found {names}")
+    bad = [name for name in names if not name.strip() or name != name.strip() or is_number(name)]
+    if bad:
+        raise ValueError(
+            f"class names must be words without spaces around them; found {bad[0]!r} "
+            "(for numbered classes, give their number: `classes: 5`)"
+        )
