@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import Field
 
+from schemas.errors import SampleError
 from schemas.records import ManifestShard, Record
 
 EXAMPLES = 5
@@ -23,6 +24,11 @@ class Skipped(Record):
     """Short word, such as `missing-file`; the key of every count."""
     message: str
     """File, row, field, value found and the mend."""
+
+    @classmethod
+    def of(cls, error: SampleError, where: str) -> Self:
+        """The row at a place of the source, with what is wrong with it."""
+        return cls(reason=error.reason, message=f"{where}: {error.problem}")
 
 
 class SkippedCount(Record):

@@ -19,7 +19,7 @@ from schemas.imports import ImportSummary
 from stages.datasets.adapter import Adapter
 from stages.datasets.planning import ShardLimit
 from stages.io.store.store import Store
-from tests.builders import jpeg, picture
+from tests.builders import jpeg, picture, png
 
 ATTRIBUTES = ("5_o_Clock_Shadow", "Male", "Smiling")
 
@@ -103,3 +103,42 @@ def edit(path: Path, old: str, new: str) -> None:
 def same_pixels(data: bytes, expected: np.ndarray) -> bool:
     """Whether a picture decodes to exactly these pixels."""
     return bool(np.array_equal(np.asarray(image_of(data)), expected))
+
+
+CHEST_HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],"
+)
+CHEST_HEADER_2020 = CHEST_HEADER.replace("Gender", "Sex").rstrip(",")
+
+
+def chest_tree(root: Path, findings: Sequence[str], *, edition: int = 2017, size: int = 32) -> Path:
+    """ChestX-ray14 with one X-ray for each of `findings`, two a patient; every fifth patient is in the test list.
+
+    Pictures lie in `images_001/images/` and `images_002/images/` by turns.
+    """
+    lines, lists = [], {"train_val_list.txt": "", "test_list.txt": ""}
+    for number, found in enumerate(findings):
+        patient, follow_up = number // 2 + 1, number % 2
+        file = f"{patient:08d}_{follow_up:03d}.png"
+        folder = root / f"images_{number % 2 + 1:03d}" / "images"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(png(picture(number, size, size, 1)))
+        end = "," if edition == 2017 else ""
+        lines.append(
+            f"{file},{found},{follow_up},{patient},{40 + patient},{'MF'[number % 2]},PA,2682,2749,0.143,0.143{end}"
+        )
+        lists["test_list.txt" if patient % 5 == 0 else "train_val_list.txt"] += f"{file}\n"
+    header, name = (CHEST_HEADER, "") if edition == 2017 else (CHEST_HEADER_2020, "_v2020")
+    (root / f"Data_Entry_2017{name}.csv").write_text("\n".join([header, *lines]) + "\n")
+    for name, text in lists.items():
+        (root / name).write_text(text)
+    return root
+
+
+def utkface_tree(root: Path, names: Sequence[str], *, height: int = 200, width: int = 200) -> Path:
+    """UTKFace with pictures of these names."""
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(jpeg(picture(number, height, width)))
+    return root

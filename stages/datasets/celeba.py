@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from schemas.errors import InputError
+from schemas.errors import InputError, SampleError
 from schemas.imports import Skipped
 from stages.datasets.adapter import Adapter, Checked, Members, Row
 from stages.datasets.lists import csv_rows, find_file, find_folder, text_rows
@@ -73,37 +73,32 @@ class CelebA(Adapter):
         rows = _attribute_rows(attributes)
         names = next(rows)[1]
         for number, fields in rows:
-            yield self._row(f"{attributes.name} row {number}", names, fields, splits, folder)
+            try:
+                yield self._row(names, fields, splits, folder)
+            except SampleError as error:
+                yield Skipped.of(error, f"{attributes.name} row {number} ({fields[0]})")
         for file in splits:
-            yield Skipped(
-                reason="no-attributes",
-                message=f"{partition.name}: {file} has no row in {attributes.name}; fetch both lists again",
-            )
+            message = f"{partition.name}: {file} has no row in {attributes.name}; fetch both lists again"
+            yield Skipped(reason="no-attributes", message=message)
 
-    def _row(
-        self, where: str, names: list[str], fields: list[str], splits: dict[str, str], folder: Path
-    ) -> Row | Skipped:
+    def _row(self, names: list[str], fields: list[str], splits: dict[str, str], folder: Path) -> Row:
         file, values = fields[0], fields[1:]
         if len(values) != len(names) or "/" in file:
-            found = f"{len(values)} values for {len(names)} attributes"
-            return Skipped(reason="malformed-row", message=f"{where} ({file}): {found}; correct the row")
+            raise SampleError("malformed-row", f"{len(values)} values for {len(names)} attributes; correct the row")
         wrong = next((place for place, value in enumerate(values) if value not in VALUES), None)
         if wrong is not None:
-            return Skipped(
-                reason="malformed-row",
-                message=f"{where} ({file}): {names[wrong]} is {values[wrong]!r}, expected -1 or 1; correct the row",
+            raise SampleError(
+                "malformed-row", f"{names[wrong]} is {values[wrong]!r}, expected -1 or 1; correct the row"
             )
         split = splits.pop(file, None)  # what is left at the end has no attributes
         if split is None:
-            return Skipped(
-                reason="no-split", message=f"{where}: {file} is in no split, or stands twice; correct the lists"
-            )
+            raise SampleError("no-split", "it is in no split, or stands twice; correct the lists")
         path = folder / file
-        if not path.is_file():
-            return Skipped(reason="missing-file", message=f"{where}: {path} is not there; fetch the pictures again")
-        labels = {name: VALUES[value] for name, value in zip(names, values, strict=True)}
         place = path.relative_to(self.source).as_posix()
-        return Row(split, file.partition(".")[0], place, path.stat().st_size, labels)
+        if not path.is_file():
+            raise SampleError("missing-file", f"{place} is not there; fetch the pictures again")
+        labels = {name: VALUES[value] for name, value in zip(names, values, strict=True)}
+        return Row(split, path.stem, place, path.stat().st_size, labels)
 
     def members(self, row: Row) -> Members:
         """The face and its attributes."""

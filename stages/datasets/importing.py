@@ -78,7 +78,7 @@ def _samples(adapter: Adapter, rows: list[Row], skipped: list[Skipped]) -> Itera
         try:
             yield row.key, adapter.members(row)
         except SampleError as error:
-            skipped.append(Skipped(reason=error.reason, message=f"{row.place}: {error.problem}"))
+            skipped.append(Skipped.of(error, row.place))
         except OSError as error:
             raise InputError(
                 f"{adapter.source / row.place} cannot be read ({error.strerror or error}); check the file and its "

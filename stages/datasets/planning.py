@@ -9,6 +9,7 @@ from schemas.errors import ConfigError
 from schemas.fingerprints import fingerprint
 from schemas.imports import Parameters, Skipped
 from stages.datasets.adapter import Row
+from stages.io.shards.names import key_hash
 
 FORMAT = "mtlue-import-2"
 """Version of what a shard of an import holds for the same rows and parameters."""
@@ -59,7 +60,9 @@ class _Filling:
 def planned_shards(
     rows: Iterable[Row | Skipped], limit: ShardLimit, parameters: Parameters, on_skipped: Callable[[Skipped], None]
 ) -> Iterator[PlannedShard]:
-    """Group rows into `<split>-00000.tar`, …, a shard as soon as it is full; memory holds one shard of each split.
+    """Group rows into `<split>-00000.tar`, …, a shard as soon as it is full.
+
+    Memory holds the rows of one shard of each split, and 8 bytes for each key: a key that comes again is left out.
 
     Args:
         rows: in the order of the source.
@@ -68,10 +71,17 @@ def planned_shards(
         on_skipped: called for every row that becomes no sample.
     """
     filling: dict[str, _Filling] = {}
+    seen: set[bytes] = set()
     for row in rows:
         if isinstance(row, Skipped):
             on_skipped(row)
             continue
+        digest = key_hash(row.key)
+        if digest in seen:
+            message = f"{row.place}: the key {row.key} was there before; the first was kept: rename or delete this one"
+            on_skipped(Skipped(reason="duplicate-key", message=message))
+            continue
+        seen.add(digest)
         current = filling.setdefault(row.split, _Filling())
         current.rows.append(row)
         current.bytes += row.size

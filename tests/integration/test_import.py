@@ -26,7 +26,7 @@ def test_what_was_left_out_is_printed_with_its_count_and_an_example(
     ended = mtlue(capsys, *arguments)
     assert ended.code == 0
     lines = ended.out.splitlines()
-    assert lines[0].startswith("left out    1 rows, missing-file; the first: list_attr_celeba.txt row 5: ")
+    assert lines[0].startswith("left out    1 rows, missing-file; the first: list_attr_celeba.txt row 5 (000003.jpg): ")
     assert "train       7 samples in 2 shards" in lines
     assert "rows        10, of which 1 left out" in lines
     assert lines[-1] == f"summary     {tmp_path}/out/import.json"

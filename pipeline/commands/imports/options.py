@@ -25,6 +25,7 @@ Original = Annotated[bool, typer.Option("--original", help="Keep the pictures' o
 ByteLimit = Annotated[
     int | None, typer.Option(min=1, help="Close a shard at so many bytes of source files, instead of by samples.")
 ]
+TestPercent = Annotated[int, typer.Option(min=0, max=100, help="Test split in percent, where a hash decides.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Workers; every core when left out. 1: without Ray.")]
 
 

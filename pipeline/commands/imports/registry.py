@@ -5,11 +5,13 @@ from __future__ import annotations
 import typer
 
 from pipeline.commands.imports.celeba import celeba
+from pipeline.commands.imports.chestxray14 import chestxray14
 from pipeline.commands.imports.multifashion import multifashion
 from pipeline.commands.imports.rooms import rooms
 from pipeline.commands.imports.scenes import scenes
+from pipeline.commands.imports.utkface import utkface
 
 importer = typer.Typer(help="Turn a dataset into shards: one command per dataset.", no_args_is_help=True)
 
-for command in (scenes, rooms, multifashion, celeba):
+for command in (scenes, rooms, multifashion, celeba, utkface, chestxray14):
     importer.command()(command)

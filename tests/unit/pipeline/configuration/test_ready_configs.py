@@ -1,4 +1,4 @@
-"""The configurations in docs/configs/ are read as they stand."""
+"""The configurations in docs/configs/ are read as they stand, and fit what the imports write."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.configuration.loading import load_config
+from stages.datasets.chestxray14 import FINDINGS
 
-CONFIGS = sorted((Path(__file__).parents[4] / "docs" / "configs").glob("*.yaml"))
+DIRECTORY = Path(__file__).parents[4] / "docs" / "configs"
+CONFIGS = sorted(DIRECTORY.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -20,4 +22,36 @@ def test_a_ready_configuration_loads_and_keeps_its_places_apart(path: Path) -> N
 
 
 def test_there_are_ready_configurations() -> None:
-    assert {"celeba", "multifashion"} <= {path.stem for path in CONFIGS}
+    assert {"celeba", "chestxray14", "multifashion", "utkface"} <= {path.stem for path in CONFIGS}
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [("chestxray14", {"findings": [0] * 14}), ("utkface", {"age": 70, "age_group": 8, "gender": 1, "race": 4})],
+)
+def test_its_tasks_read_the_labels_that_the_import_writes(name: str, labels: dict[str, object]) -> None:
+    for task in load_config(DIRECTORY / f"{name}.yaml", []).tasks:
+        assert task.member == "json"
+        assert task.label(labels[task.path[0]]) >= 0  # type: ignore[attr-defined]
+
+
+def test_celeba_has_its_forty_attributes() -> None:
+    tasks = load_config(DIRECTORY / "celeba.yaml", []).tasks
+    assert len({task.field for task in tasks}) == 40
+    assert {task.kind for task in tasks} == {"binary"}
+
+
+def test_findings_have_the_order_of_the_import() -> None:
+    names = [task.name for task in load_config(DIRECTORY / "chestxray14.yaml", []).tasks]
+    assert names == [f"findings.{finding}" for finding in FINDINGS]
+
+
+def test_the_age_of_utkface_may_be_a_number_instead(tmp_path: Path) -> None:
+    text = (DIRECTORY / "utkface.yaml").read_text()
+    lines = text.splitlines()
+    (regression,) = [line for line in lines if "kind: regression" in line]
+    (groups,) = [line for line in lines if "json.age_group" in line]
+    changed = text.replace(groups, "").replace(regression, regression.replace("# - ", "- "))
+    (tmp_path / "utkface.yaml").write_text(changed)
+    kinds = {task.name: task.kind for task in load_config(tmp_path / "utkface.yaml", []).tasks}
+    assert kinds == {"age": "regression", "race": "classification", "gender": "binary"}
