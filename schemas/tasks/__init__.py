@@ -9,8 +9,11 @@ from pydantic import BeforeValidator, Field
 from schemas.tasks.base import MISSING, MISSING_WORDS, Task
 from schemas.tasks.binary import BinaryTask
 from schemas.tasks.classification import ClassificationTask
+from schemas.tasks.depth import DepthTask
 from schemas.tasks.multilabel import MultilabelTask
+from schemas.tasks.normals import NormalsTask
 from schemas.tasks.regression import RegressionTask
+from schemas.tasks.segmentation import SegmentationTask
 
 __all__ = [
     "MISSING",
@@ -18,8 +21,11 @@ __all__ = [
     "AnyTask",
     "BinaryTask",
     "ClassificationTask",
+    "DepthTask",
     "MultilabelTask",
+    "NormalsTask",
     "RegressionTask",
+    "SegmentationTask",
     "Task",
 ]
 
@@ -30,7 +36,7 @@ def _classification_by_default(data: Any) -> Any:
 
 AnyTask = Annotated[
     Annotated[
-        ClassificationTask | BinaryTask | MultilabelTask | RegressionTask,
+        ClassificationTask | BinaryTask | MultilabelTask | RegressionTask | SegmentationTask | DepthTask | NormalsTask,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_classification_by_default),

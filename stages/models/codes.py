@@ -33,7 +33,7 @@ class ClassCodes(nn.Module):
         self.spec = spec
         self.embeddings = nn.ModuleDict(
             {
-                str(number): kind.embedding(3, spec.resolution)
+                str(number): kind.codes(3, spec.resolution)
                 for number, (kind, wanted) in enumerate(zip(kinds_of(spec.tasks), spec.protected, strict=True))
                 if wanted
             }

@@ -138,6 +138,10 @@ class TaskKind(ABC):
     def embedding(self, channels: int, side: int) -> LabelEmbedding:
         """A fresh embedding of M = `channels`, h = w = `side`."""
 
+    def codes(self, channels: int, side: int) -> LabelEmbedding:
+        """Fresh class codes, M = `channels`, as large as an image `side`×`side`: what is added to it for its label."""
+        return self.embedding(channels, side)
+
     @abstractmethod
     def head(self, features: int, *, bias: bool = True) -> nn.Module:
         """A fresh head on B×F (dense: B×F×h×w), F = `features`; without `bias`, zeros give one that says nothing."""

@@ -10,12 +10,18 @@ from schemas.tasks import Task
 from stages.tasks.base import TaskKind
 from stages.tasks.binary import Binary
 from stages.tasks.classification import Classification
+from stages.tasks.depth import Depth
+from stages.tasks.normals import Normals
 from stages.tasks.regression import Regression
+from stages.tasks.segmentation import Segmentation
 
 KINDS: dict[str, type[TaskKind]] = {
     "binary": Binary,
     "classification": Classification,
+    "depth": Depth,
+    "normals": Normals,
     "regression": Regression,
+    "segmentation": Segmentation,
 }
 """Those that a plan may hold: a `multilabel` set has become binary tasks there."""
 

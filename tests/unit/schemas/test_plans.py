@@ -62,7 +62,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ReportPlan": {},
     "BinaryTask": {"name": "", "classes": None, "minus_one": "no", "part": None},
     "ClassificationTask": {"name": "", "kind": "classification"},
+    "DepthTask": {"name": "", "scale": 1.0, "low": 0.0, "unit": "m"},
     "MultilabelTask": {"name": "", "minus_one": "no", "separator": "|", "nothing": "No Finding"},
+    "NormalsTask": {"name": ""},
     "Part": {"separator": "|", "nothing": "No Finding"},
     "RegressionTask": {
         "name": "",
@@ -73,6 +75,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "unit": "",
         "values": None,
     },
+    "SegmentationTask": {"name": "", "ignore": 255},
     "Train": {
         "perturber": "codes",
         "rounds": 12,

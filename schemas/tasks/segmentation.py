@@ -1,0 +1,59 @@
+"""Segmentation: one class index per pixel."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.metrics import Metric
+from schemas.tasks.base import Task
+from schemas.tasks.classification import check_names
+
+MEAN_IOU = Metric(name="mean_iou", title="mean IoU")
+"""Intersection over union of each class over all pixels, mean over the classes that occur."""
+
+PIXEL_ACCURACY = Metric(name="pixel_accuracy")
+"""Share of right pixels."""
+
+
+class SegmentationTask(Task):
+    """A mask as large as the image: a PNG (8 or 16 bits, palette) or an npy array, H×W."""
+
+    kind: Literal["segmentation"]
+    """Kind of label: one class index per pixel."""
+
+    classes: Annotated[int, Field(ge=2, le=254)] | list[str]
+    """Number of classes C (a pixel holds 0..C-1), or the names of the classes, in order; 254 at most."""
+
+    ignore: int = 255
+    """What a pixel without a label holds; such a pixel has no part in losses and metrics."""
+
+    @model_validator(mode="after")
+    def _check_class_names(self) -> SegmentationTask:
+        if isinstance(self.classes, list):
+            if not 2 <= len(self.classes) <= 254:
+                raise ValueError(f"a segmentation task needs 2 to 254 classes; found {len(self.classes)} names")
+            check_names(self.classes)
+        return self
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Mean IoU, and the share of right pixels."""
+        return MEAN_IOU, PIXEL_ACCURACY
+
+    @property
+    def description(self) -> str:
+        """The classes in order, and what is ignored."""
+        names = f"0..{self.class_count - 1}" if isinstance(self.classes, int) else ", ".join(self.classes)
+        return f"a class per pixel; classes, in order: {names}; {self.ignore} is no class"
+
+    @property
+    def class_count(self) -> int:
+        """C, the number of classes."""
+        return self.classes if isinstance(self.classes, int) else len(self.classes)
+
+    @property
+    def class_names(self) -> list[str]:
+        """C names; the indices as text where the configuration gives only a number."""
+        return [str(index) for index in range(self.classes)] if isinstance(self.classes, int) else self.classes

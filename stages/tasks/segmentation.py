@@ -1,0 +1,115 @@
+"""Segmentation: one class index per pixel.
+
+Shapes: H×W pixels, R canonical side, B batch, N samples, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from schemas.tasks import SegmentationTask, Task
+from stages.tasks.dense import DenseKind, place_of, read_values
+
+IGNORED = 255
+"""A pixel without a label, as labels are held and stored."""
+
+
+class Segmentation(DenseKind):
+    """C classes; labels are H×W uint8, 0..C-1 or `IGNORED`."""
+
+    task: SegmentationTask
+    cell_type, unknown = np.uint8, IGNORED
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.outputs = self.planes = self.textures = self.task.class_count
+
+    def label(self, raw: Any) -> np.ndarray | None:
+        """Class indices; None where every pixel is ignored."""
+        found = read_values(raw, self.task, "a mask, H×W class indices (PNG or npy)")
+        if found is None:
+            return None
+        if found.ndim != 2:
+            raise self.task.unreadable(f"an array of shape {found.shape}", "a mask, H×W class indices, no colours")
+        ignored = found == self.task.ignore
+        whole = np.isfinite(found) & (found == np.rint(found)) if found.dtype.kind == "f" else True
+        wrong = ~ignored & ~(whole & (found >= 0) & (found < self.task.class_count))
+        if wrong.any():
+            raise self.task.out_of_range(
+                f"{found[wrong][0]} {place_of(wrong)}",
+                f"0..{self.task.class_count - 1}",
+                f"correct the mask, raise `classes` (now {self.task.class_count}), or set `ignore` (now "
+                f"{self.task.ignore}) to what stands for no class",
+            )
+        return None if ignored.all() else np.where(ignored, IGNORED, found).astype(np.uint8)
+
+    def classes_in(self, label: np.ndarray) -> np.ndarray:
+        """Pixels of each class."""
+        return np.bincount(label[label != IGNORED], minlength=self.task.class_count)
+
+    def known(self, labels: torch.Tensor) -> torch.Tensor:
+        """Where any pixel has a class."""
+        return (labels != IGNORED).flatten(1).any(dim=1)
+
+    def examples(self, count: int, side: int) -> torch.Tensor:
+        """Masks of one class each."""
+        classes_B = torch.arange(count) % self.task.class_count
+        return classes_B.to(torch.uint8)[:, None, None].expand(count, side, side).contiguous()
+
+    def planes_of(self, labels: torch.Tensor) -> torch.Tensor:
+        """One-hot, B×C×R×R."""
+        classes_C = torch.arange(self.task.class_count, device=labels.device)
+        return (labels[:, None] == classes_C[:, None, None]).float()
+
+    def weights_of(self, labels: torch.Tensor) -> torch.Tensor:
+        """One texture a class."""
+        return self.planes_of(labels)
+
+    def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
+        """Cross-entropy of B×C×R×R logits, mean over pixels."""
+        if not bool((labels != IGNORED).any()):
+            return None
+        return functional.cross_entropy(output, labels.long(), ignore_index=IGNORED)
+
+    def indecision(self, output: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy with equal shares."""
+        return -functional.log_softmax(output, dim=1).mean()
+
+    def target(self, labels: torch.Tensor) -> torch.Tensor:
+        """y' = (y + ⌊C/2⌋) mod C in each pixel.
+
+        Example:
+            >>> kind = Segmentation(SegmentationTask(kind="segmentation", field="mask.png", classes=5))
+            >>> kind.target(torch.tensor([[[0, 4, 255]]], dtype=torch.uint8)).tolist()
+            [[[2, 1, 255]]]
+        """
+        count = self.task.class_count
+        shifted = (labels.long() + count // 2) % count
+        return torch.where(labels == IGNORED, labels, shifted.to(labels.dtype))
+
+    def predicted(self, output: torch.Tensor) -> torch.Tensor:
+        """The most likely class of each pixel, B×R×R uint8."""
+        return output.argmax(dim=1).to(torch.uint8)
+
+    def scores(self, predicted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Mean IoU and accuracy over all pixels with a class."""
+        if not (labels != IGNORED).any():
+            return {"mean_iou": 0.0, "pixel_accuracy": 0.0}
+        # Here, because the package takes seconds to import, and only victims are scored.
+        from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
+
+        found, true = (torch.from_numpy(values.reshape(-1).astype(np.int64)) for values in (predicted, labels))
+        count = self.task.class_count
+        return {
+            "mean_iou": float(multiclass_jaccard_index(found, true, count, ignore_index=IGNORED)),
+            "pixel_accuracy": float(multiclass_accuracy(found, true, count, average="micro", ignore_index=IGNORED)),
+        }
+
+    def chance(self, labels: np.ndarray) -> dict[str, float]:
+        """What a mask of the most frequent class scores."""
+        counts = np.bincount(labels[labels != IGNORED].reshape(-1), minlength=1)
+        return self.scores(np.full_like(labels, counts.argmax()), labels)
