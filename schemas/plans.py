@@ -39,14 +39,15 @@ class Noise(Model):
 
 
 class IngestPlan(Plan):
-    """What ingest does to each shard."""
+    """What ingest does to each shard, whatever other shards there are."""
+
+    version: ClassVar[int] = 2
+    """2: tables hold the hashes of keys; how many samples are kept is no part of the plan."""
 
     layout: Layout
     tasks: list[AnyTask]
     resolution: int
     """Side of the images in the table, in pixels."""
-    samples_per_shard: int
-    """Images in the table at most; chosen by key hash."""
     transforms: list[Noise] = Field(default_factory=list)
     """Applied to each image, in order, at its own resolution, before it is brought to `resolution`."""
 

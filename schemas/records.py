@@ -100,14 +100,22 @@ class ShardProfile(Record):
     fields: list[str] = Field(default_factory=list)
     """Member fields and JSON keys seen, for error messages."""
     quarantined: list[Quarantined] = Field(default_factory=list)
+    brightness: Moments = Moments()
+    """Mean of each image in the training cache, in levels of 255."""
     cached: int = 0
     """Samples in the training cache."""
+    limit: int = 0
+    """Samples that it might have held at most; larger shards keep those whose keys come first by hash."""
     cache: str = ""
     """URL of the Arrow file; empty when none of the shard's samples is cached."""
 
     def labelled(self, task: str) -> int:
         """Samples with a label of a task."""
         return self.samples - self.missing.get(task, 0)
+
+    def keeps(self, samples: int) -> bool:
+        """Whether the cache holds the first `samples` of the shard, or all that there are."""
+        return self.limit >= samples or self.cached == self.samples
 
 
 class GeneratorRecord(Record):

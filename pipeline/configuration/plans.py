@@ -7,23 +7,21 @@ from schemas.plans import IngestPlan, ProtectPlan, PublishPlan, ReportPlan, Trai
 from schemas.training import Audit, Backbone
 
 
-def ingest_plan(config: Config, *, shards: int) -> IngestPlan:
-    """Of the training table: canonical resolution, all shards evenly."""
+def ingest_plan(config: Config) -> IngestPlan:
+    """Of the training table."""
     return IngestPlan(
         layout=config.dataset.layout,
         tasks=config.tasks,
         resolution=config.train.resolution,
-        samples_per_shard=-(-config.train.max_samples // max(1, shards)),
     )
 
 
-def audit_plan(config: Config, audit: Audit, *, shards: int) -> IngestPlan:
+def audit_plan(config: Config, audit: Audit) -> IngestPlan:
     """Of a table that victims learn from or are tested on."""
     return IngestPlan(
         layout=config.dataset.layout,
         tasks=config.tasks,
         resolution=audit.resolution or config.train.resolution,
-        samples_per_shard=-(-audit.max_samples // max(1, shards)),
     )
 
 

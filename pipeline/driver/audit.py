@@ -23,6 +23,7 @@ from stages.audit.verdict import reach_verdict
 from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash
 from stages.io.store.store import Store
+from stages.learning.sampling import share
 
 FOLDER = "evidence/"
 
@@ -56,7 +57,7 @@ class Auditor:
         """Of all that decides the evidence about `subject`, whatever sample of the raw shards is looked at."""
         held_out = [[ref.name, ref.size, ref.etag] for ref in self.places.test_shards]
         victims = [plan.fingerprint for plan in victim_plans(self.config, self.audit, "protected")]
-        limits = [self.audit.max_samples, audit_plan(self.config, self.audit, shards=1).fingerprint]
+        limits = [self.audit.max_samples, audit_plan(self.config, self.audit).fingerprint]
         parts = [subject, held_out, victims, limits, self.config.protected_tasks]
         # Only where there are some: the evidence of audits without them stays found.
         return fingerprint([*parts, self.audit.countermeasures] if self.audit.countermeasures else parts)
@@ -97,7 +98,7 @@ class Auditor:
             ValidationError: a shard could not be read, or a victim not be trained; there is no evidence without it.
         """
         places, config = self.places, self.config
-        plan = audit_plan(config, self.audit, shards=len(raw))
+        plan = audit_plan(config, self.audit)
         noise = Noise(epsilon=config.protection.epsilon, seed=config.train.seed)
         layout = published_layout(config.dataset.layout, config.protect.encoding)
         versions = [
@@ -106,8 +107,7 @@ class Auditor:
             Version("protected", protected, published, plan.model_copy(update={"layout": layout})),
         ]
         assert places.test_source is not None  # noqa: S101 - the configuration was checked
-        held_out_plan = audit_plan(config, self.audit, shards=len(places.test_shards))
-        test = self._tables(Version("held-out", places.test_source, places.test_shards, held_out_plan))
+        test = self._tables(Version("held-out", places.test_source, places.test_shards, plan))
         tables = {version.name: self._tables(version) for version in versions}
         plans = [plan for data in tables for plan in victim_plans(config, self.audit, data)]
         victims = self._victims(plans, tables, test)
@@ -121,8 +121,17 @@ class Auditor:
 
     def _tables(self, version: Version) -> list[str]:
         what = f"audit: {version.name}"
+        wanted = share(self.audit.max_samples, len(version.shards))
         profiles, failures = ingest_all(
-            self.executor, self.reporter, version.source, version.shards, self.places.work, version.plan, what
+            self.executor,
+            self.reporter,
+            version.source,
+            version.shards,
+            self.places.work,
+            version.plan,
+            what,
+            limit=wanted,
+            enough=wanted,  # of every version the same samples
         )
         if failures:
             raise ValidationError(f"{what}: {failures[0].message}")
@@ -152,7 +161,7 @@ class Auditor:
         jobs = []
         for plan in plans:
             train = tables[plan.data]
-            state = fingerprint([plan.fingerprint, train, test])
+            state = fingerprint([plan.fingerprint, train, test, self.audit.max_samples])
             parts = [plan.data, plan.backbone, f"{plan.learning_rate:g}", "stl" if plan.only else ""]
             parts.append("" if plan.countermeasure == "none" else plan.countermeasure)
             name = f"victims/{'-'.join(filter(None, parts))}.{state}.json"
@@ -160,7 +169,7 @@ class Auditor:
             if name in stored:
                 results[name] = VictimResult.model_validate_json(work.read(name))
             else:
-                jobs.append(Job(name, (work, train, test, plan)))
+                jobs.append(Job(name, (work, train, test, plan, self.audit.max_samples)))
         with self.reporter.step("victims", len(jobs), "models") as step:
             for outcome in self.executor.map(victim_step, jobs, gpu=True):
                 if outcome.result is None:

@@ -26,8 +26,16 @@ def ingest_all(
     work: Store,
     plan: IngestPlan,
     what: str = "ingest",
+    *,
+    limit: int,
+    enough: int,
 ) -> tuple[list[ShardProfile], list[ShardFailure]]:
     """Profiles of all shards in their order; only shards without a stored profile are read.
+
+    Args:
+        limit: samples of a shard that are kept for training.
+        enough: a stored profile counts when so many were kept. Less than the limit, since that grows with every shard
+            that goes: the others must not be read again for it.
 
     Raises:
         RefusedInputError: one shard says that configuration or data must be mended; the others are not waited for.
@@ -37,10 +45,11 @@ def ingest_all(
     known = [ref for ref in shards if objects[ref.name] in stored]
     with ThreadPoolExecutor(16) as pool:
         texts = list(pool.map(work.read, [objects[ref.name] for ref in known]))
-    profiles = {ref.name: ShardProfile.model_validate_json(text) for ref, text in zip(known, texts, strict=True)}
+    found = {ref.name: ShardProfile.model_validate_json(text) for ref, text in zip(known, texts, strict=True)}
+    profiles = {name: profile for name, profile in found.items() if profile.keeps(enough)}
     failures: list[ShardFailure] = []
     jobs = [
-        Job(ref.name, (source, ref, work, shard_object("tables", ref, plan.fingerprint, "arrow"), plan))
+        Job(ref.name, (source, ref, work, shard_object("tables", ref, plan.fingerprint, "arrow"), plan, limit))
         for ref in shards
         if ref.name not in profiles
     ]

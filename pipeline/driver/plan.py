@@ -51,7 +51,7 @@ def make_plan(config: Config) -> Plan:
     measured = estimate_shard(
         places.source,
         first,
-        ingest_plan(config, shards=len(places.shards)),
+        ingest_plan(config),
         protect_plan(config),
         train_plan(config),
         with_training=record is None,

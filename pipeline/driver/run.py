@@ -35,6 +35,7 @@ from schemas.records import (
     once_each,
 )
 from stages.audit.verdict import NOT_MEASURED
+from stages.learning.sampling import share
 from stages.publish.manifest import MANIFEST, read_manifest
 from stages.report.before_after import sample_pairs
 from stages.report.sections.base import Material
@@ -119,8 +120,17 @@ class Run:
 
     def _ingest(self) -> list[ShardProfile]:
         places = self.places
-        plan = ingest_plan(self.config, shards=len(places.shards))
-        profiles, failures = ingest_all(self.executor, self.reporter, places.source, places.shards, places.work, plan)
+        wanted = share(self.config.train.max_samples, len(places.shards))
+        profiles, failures = ingest_all(
+            self.executor,
+            self.reporter,
+            places.source,
+            places.shards,
+            places.work,
+            ingest_plan(self.config),
+            limit=wanted,
+            enough=-(-wanted // 2),
+        )
         self.failures += failures
         self._left_out(profiles, [])
         self._refuse_protected(profiles)

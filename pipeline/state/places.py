@@ -73,5 +73,5 @@ def refuse_overlap(key: str, url: str, other_key: str, other_url: str) -> None:
 
 def shard_object(folder: str, ref: ShardRef, settings: str, ending: str) -> str:
     """Name in `work` of what belongs to one state of one shard: a new state, or other settings, is another name."""
-    state = fingerprint([ref.name, ref.size, ref.etag, settings])
-    return f"{folder}/{ref.name}.{state}.{ending}"
+    state = fingerprint([ref.name, ref.size, ref.etag])
+    return f"{folder}/{ref.name}.{state}-{settings}.{ending}"

@@ -34,7 +34,7 @@ def train_step(
         GeneratorError: the training diverged, or its δ protects nothing; nothing was stored.
     """
     with TemporaryDirectory(prefix="mtlue-train-") as directory:
-        table = fetch_table(work, tables, Path(directory, "train"), plan.tasks)
+        table = fetch_table(work, tables, Path(directory, "train"), plan.tasks, plan.train.max_samples)
         fitted = plan.model_copy(update={"tasks": fitted_tasks(plan.tasks, table.labels)})
         trained = MAKINGS[plan.train.perturber].train(table, fitted.reseeded(nonce), device(), report)
     data = serialise(trained.generator)

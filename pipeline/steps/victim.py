@@ -12,12 +12,14 @@ from stages.audit.victims import train_victim
 from stages.io.store.store import Store
 
 
-def victim_step(work: Store, train_tables: list[str], test_tables: list[str], plan: VictimPlan) -> VictimResult:
-    """Train one victim on the tables of one version of the data."""
+def victim_step(
+    work: Store, train_tables: list[str], test_tables: list[str], plan: VictimPlan, samples: int
+) -> VictimResult:
+    """Train one victim on the tables of one version of the data, on `samples` of them at most."""
     with TemporaryDirectory(prefix="mtlue-audit-") as directory:
         return train_victim(
-            fetch_table(work, train_tables, Path(directory, "train"), plan.tasks),
-            fetch_table(work, test_tables, Path(directory, "test"), plan.tasks),
+            fetch_table(work, train_tables, Path(directory, "train"), plan.tasks, samples),
+            fetch_table(work, test_tables, Path(directory, "test"), plan.tasks, samples),
             plan,
             device(),
         )

@@ -59,8 +59,7 @@ def estimate_shard(
         started = time.monotonic()
         source.get(ref.name, local)
         download = time.monotonic() - started
-        sampled = ingest.model_copy(update={"samples_per_shard": TRIAL_SAMPLES})
-        profile = profile_shard(local, ref.name, table, sampled)
+        profile = profile_shard(local, ref.name, table, ingest, TRIAL_SAMPLES)
         if not profile.samples:
             raise InputError(f"shard {ref.name}: no sample can be protected; run `mtlue run` for the reasons")
         images = open_table([table], kinds_of(train.tasks))

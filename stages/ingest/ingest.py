@@ -26,7 +26,7 @@ FIELDS_SAMPLED = 50
 """Samples whose fields are remembered for error messages."""
 
 
-def ingest_shard(source: Store, ref: ShardRef, work: Store, name: str, plan: IngestPlan) -> ShardProfile:
+def ingest_shard(source: Store, ref: ShardRef, work: Store, name: str, plan: IngestPlan, limit: int) -> ShardProfile:
     """Profile one shard and write its table to `work` under `name`.
 
     Args:
@@ -34,7 +34,8 @@ def ingest_shard(source: Store, ref: ShardRef, work: Store, name: str, plan: Ing
         ref: the shard.
         work: the private place.
         name: object name of the Arrow file in `work`.
-        plan: what to keep.
+        plan: how samples are read, and what becomes of them.
+        limit: samples in the table at most; those whose keys come first by hash.
 
     Raises:
         InputError: the shard is damaged.
@@ -44,20 +45,20 @@ def ingest_shard(source: Store, ref: ShardRef, work: Store, name: str, plan: Ing
     with TemporaryDirectory(prefix="mtlue-ingest-") as directory:
         local, table = Path(directory, "shard"), Path(directory, "table")
         source.get(ref.name, local)
-        profile = profile_shard(local, ref.name, table, plan)
+        profile = profile_shard(local, ref.name, table, plan, limit)
         if profile.cached:
             work.put(table, name)
         return profile.model_copy(update={"cache": name if profile.cached else ""})
 
 
-def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan) -> ShardProfile:
+def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan, limit: int) -> ShardProfile:
     """Profile a local shard and write its table to the local file `table`."""
-    chosen = select_keys(path, name, plan.layout, plan.samples_per_shard)
+    chosen = select_keys(path, name, plan.layout, limit)
     transforms = transforms_of(plan.transforms)
     kinds = kinds_of(plan.tasks)
     writer = TableWriter(table, resolution=plan.resolution, kinds=kinds)
     modes: Counter[str] = Counter()
-    height, width = Moments(), Moments()
+    height, width, brightness = Moments(), Moments(), Moments()
     counts = LabelCounts(kinds)
     quarantined: list[Quarantined] = []
     fields: dict[str, None] = {}
@@ -79,8 +80,10 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan) -> Shard
             pixels = found.image.pixels
             for transform in transforms:
                 pixels = transform(pixels, key)
+            view = canonical_view(pixels, plan.resolution)
             labels = [kind.viewed(label, plan.resolution) for kind, label in zip(kinds, found.labels, strict=True)]
-            writer.add(canonical_view(pixels, plan.resolution), labels, gray=is_gray(pixels))
+            brightness = brightness.add(float(view.mean()))
+            writer.add(view, labels, gray=is_gray(pixels), key=key)
     writer.close()
     return ShardProfile(
         name=name,
@@ -96,5 +99,7 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan) -> Shard
         rotated=rotated,
         fields=list(fields),
         quarantined=quarantined,
+        brightness=brightness,
         cached=writer.count,
+        limit=limit,
     )

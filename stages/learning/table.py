@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from stages.io.shards.names import key_hash
 from stages.tasks.base import TaskKind
 
 
@@ -88,6 +89,7 @@ class TableWriter:
             [
                 ("image", pa.binary(resolution * resolution * 3)),
                 ("gray", pa.bool_()),
+                ("key", pa.binary(8)),
                 *((f"label {number}", kind.column(resolution)) for number, kind in enumerate(kinds)),
             ]
         )
@@ -97,12 +99,15 @@ class TableWriter:
         self.rows: list[tuple[Any, ...]] = []
         self.count = 0
 
-    def add(self, image: np.ndarray, labels: Sequence[Any], *, gray: bool) -> None:
-        """Add one sample; image R×R×3 uint8, one label a task, of the canonical view."""
+    def add(self, image: np.ndarray, labels: Sequence[Any], *, gray: bool, key: str = "") -> None:
+        """Add one sample; image R×R×3 uint8, one label a task, of the canonical view.
+
+        By the hash of its key the sample of a training is cut.
+        """
         if image.shape != self.shape or image.dtype != np.uint8:
             raise ValueError(f"a table of {self.shape} uint8 images got {image.shape} {image.dtype}")
         cells = (kind.cell(label) for kind, label in zip(self.kinds, labels, strict=True))
-        self.rows.append((image.tobytes(), gray, *cells))
+        self.rows.append((image.tobytes(), gray, key_hash(key), *cells))
         self.count += 1
         if len(self.rows) == 256:
             self._flush()

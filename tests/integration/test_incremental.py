@@ -30,6 +30,33 @@ def generator_of(made: Config) -> dict[str, Any]:
     return found
 
 
+# --- nothing is read twice --------------------------------------------------------------------------------------------
+
+
+def read_in(made: Config) -> dict[str, int]:
+    """Tables and profiles, each with the time when it was written."""
+    paths = [path for folder in ("tables", "profiles") for path in Path(made.work, folder).iterdir()]
+    return {path.name: path.stat().st_mtime_ns for path in paths}
+
+
+def test_shards_that_come_or_go_make_no_other_shard_be_read_again(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0, 1, 2, 3)
+    made = config(tmp_path, train={"max_samples": 20})
+    run(made)
+    assert generator_of(made)["samples"] == 20
+    before = read_in(made)
+    write_shards(tmp_path, 4)
+    run(made)
+    after = read_in(made)
+    assert {name: after.get(name) for name in before} == before
+    assert len(after) == len(before) + 2
+    (tmp_path / "raw/train-00001.tar").unlink()
+    run(made)
+    assert {name: when for name, when in read_in(made).items() if "00001" not in name} == {
+        name: when for name, when in after.items() if "00001" not in name
+    }
+
+
 # --- all of the data, or nothing --------------------------------------------------------------------------------------
 
 

@@ -29,21 +29,21 @@ ROOT = Path(__file__).parents[3]
 
 PINS: dict[str, dict[str, str]] = {
     "minimal": {
-        "IngestPlan": "82372e1fdaaf9445",
+        "IngestPlan": "d346cf986c41f587",
         "TrainPlan": "7eb961495ec02e24",
         "GeneratorSpec": "a9b2b6b9fba09322",
         "ProtectPlan": "ab1a90a336d3be2b",
         "VictimPlan": "5565ca19218cbb75",
     },
     "multifashion": {
-        "IngestPlan": "32fe80c78c0b65dd",
+        "IngestPlan": "a75c7cd4f8a75e87",
         "TrainPlan": "2e66e12006a70479",
         "GeneratorSpec": "a3a7c626a4b435b6",
         "ProtectPlan": "6c52721d988ed588",
         "VictimPlan": "4d7b95a8b6b9fd8e",
     },
     "scenes": {
-        "IngestPlan": "b5f2f2747cf89fd8",
+        "IngestPlan": "b62d994379071b90",
         "TrainPlan": "8e716b2930bd7007",
         "GeneratorSpec": "33f41a18c5411fb4",
         "ProtectPlan": "40cd1e7f1257ea1e",
@@ -102,7 +102,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 VERSIONS = {
     "GeneratorSpec": 1,
-    "IngestPlan": 1,
+    "IngestPlan": 2,
     "ProtectPlan": 1,
     "PublishPlan": 1,
     "ReportPlan": 1,
@@ -128,7 +128,7 @@ def plans_of(config: Config) -> dict[str, Plan]:
     """Each plan as a run makes it from this configuration."""
     audit = config.audit or Audit()
     return {
-        "IngestPlan": ingest_plan(config, shards=4),
+        "IngestPlan": ingest_plan(config),
         "TrainPlan": train_plan(config),
         "GeneratorSpec": train_plan(config).spec,
         "ProtectPlan": protect_plan(config, "c0ffee"),

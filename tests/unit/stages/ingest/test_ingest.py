@@ -35,7 +35,6 @@ def plan(**values: Any) -> IngestPlan:
         "layout": Layout(),
         "tasks": TASKS,
         "resolution": 16,
-        "samples_per_shard": 1000,
     }
     return IngestPlan.model_validate({**defaults, **values})
 
@@ -54,17 +53,21 @@ def numbered(count: int, *, reverse: bool = False) -> list[BuiltSample]:
     return samples[::-1] if reverse else samples
 
 
-def profiled(tmp_path: Path, samples: list[BuiltSample], name: str = "s.tar", **values: Any) -> ShardProfile:
+def profiled(
+    tmp_path: Path, samples: list[BuiltSample], name: str = "s.tar", limit: int = 1000, **values: Any
+) -> ShardProfile:
     path = builders.write_shard(tmp_path / name, samples)
-    return profile_shard(path, name, tmp_path / f"{name}.arrow", plan(**values))
+    return profile_shard(path, name, tmp_path / f"{name}.arrow", plan(**values), limit)
 
 
 def opened(path: Path, **values: Any) -> ImageTable:
     return open_table([path], kinds_of(plan(**values).tasks))
 
 
-def table_of(tmp_path: Path, samples: list[BuiltSample], name: str = "s.tar", **values: Any) -> ImageTable:
-    profiled(tmp_path, samples, name, **values)
+def table_of(
+    tmp_path: Path, samples: list[BuiltSample], name: str = "s.tar", limit: int = 1000, **values: Any
+) -> ImageTable:
+    profiled(tmp_path, samples, name, limit, **values)
     return opened(tmp_path / f"{name}.arrow", **values)
 
 
@@ -159,7 +162,7 @@ def test_the_fields_that_a_task_could_name_are_collected_from_samples_without_la
 def test_a_shard_without_samples_has_an_empty_profile_and_no_table(tmp_path: Path) -> None:
     source, ref = builders.shard_ref(builders.write_shard(tmp_path / "raw" / "e.tar", []))
     work = Store(str(tmp_path / "work"))
-    profile = ingest_shard(source, ref, work, "tables/e.arrow", plan())
+    profile = ingest_shard(source, ref, work, "tables/e.arrow", plan(), 1000)
     assert (profile.samples, profile.cached, profile.cache) == (0, 0, "")
     assert work.list() == []
 
@@ -177,7 +180,7 @@ def test_the_table_holds_what_the_generator_will_see(tmp_path: Path) -> None:
 def test_a_table_is_put_into_the_private_place_under_the_given_name(tmp_path: Path) -> None:
     source, ref = builders.shard_ref(builders.write_shard(tmp_path / "raw" / "s.tar", numbered(3)))
     work = Store(str(tmp_path / "work"))
-    profile = ingest_shard(source, ref, work, "tables/s.arrow", plan(tasks=NUMBERED))
+    profile = ingest_shard(source, ref, work, "tables/s.arrow", plan(tasks=NUMBERED), 1000)
     assert profile.cache == "tables/s.arrow"
     assert [entry.name for entry in work.list()] == ["tables/s.arrow"]
     assert by_label(opened(tmp_path / "work" / "tables" / "s.arrow", tasks=NUMBERED)).keys() == {0, 1, 2}
@@ -189,7 +192,7 @@ def test_a_damaged_shard_leaves_no_table(tmp_path: Path) -> None:
     source, ref = builders.shard_ref(path)
     work = Store(str(tmp_path / "work"))
     with pytest.raises(InputError, match=r"shard s\.tar: damaged"):
-        ingest_shard(source, ref, work, "tables/s.arrow", plan(tasks=NUMBERED))
+        ingest_shard(source, ref, work, "tables/s.arrow", plan(tasks=NUMBERED), 1000)
     assert work.list() == []
 
 
@@ -209,6 +212,7 @@ def test_parquet_rows_are_profiled_like_samples(tmp_path: Path) -> None:
         "s.parquet",
         tmp_path / "t",
         plan(tasks=tasks, layout=Layout(image="image")),
+        1000,
     )
     assert found.histograms == {"a": [1, 0, 1], "b": [2, 1]}
     assert found.missing == {"a": 1, "b": 0}
@@ -219,7 +223,7 @@ def test_parquet_rows_are_profiled_like_samples(tmp_path: Path) -> None:
 
 
 def test_sampling_keeps_the_same_samples_in_every_version_and_order(tmp_path: Path) -> None:
-    limits = {"tasks": NUMBERED, "samples_per_shard": 7}
+    limits: dict[str, Any] = {"tasks": NUMBERED, "limit": 7}
     clean = by_label(table_of(tmp_path, numbered(40), "a.tar", **limits))
     noisy = by_label(table_of(tmp_path, numbered(40), "b.tar", **noise(), **limits))
     turned = by_label(table_of(tmp_path, numbered(40, reverse=True), "c.tar", **limits))
@@ -228,16 +232,31 @@ def test_sampling_keeps_the_same_samples_in_every_version_and_order(tmp_path: Pa
     assert sorted(clean) != list(range(7)), "by hash, not the first ones"
 
 
+def test_a_profile_says_for_which_samples_its_table_is_enough(tmp_path: Path) -> None:
+    cut = profiled(tmp_path, numbered(40), tasks=NUMBERED, limit=7)
+    assert cut.keeps(7)
+    assert not cut.keeps(8)
+    assert profiled(tmp_path, numbered(7), tasks=NUMBERED, limit=7).keeps(1000), "there are no more"
+
+
+def test_the_brightness_is_that_of_the_images_in_the_table(tmp_path: Path) -> None:
+    levels = [10, 60, 200]
+    samples = [sample(f"s{level}", builders.png(np.full((16, 16, 3), level, np.uint8))) for level in levels]
+    found = profiled(tmp_path, samples).brightness
+    assert (found.count, found.minimum, found.maximum) == (3, 10, 200)
+    assert found.mean == pytest.approx(90)
+
+
 def test_sampling_leaves_the_counts_of_the_whole_shard(tmp_path: Path) -> None:
-    profile = profiled(tmp_path, numbered(40), tasks=NUMBERED, samples_per_shard=7)
+    profile = profiled(tmp_path, numbered(40), tasks=NUMBERED, limit=7)
     assert (profile.samples, profile.cached) == (40, 7)
     assert sum(profile.histograms["cls"]) == 40
 
 
 def test_a_larger_limit_keeps_what_a_smaller_one_kept(tmp_path: Path) -> None:
-    few = by_label(table_of(tmp_path, numbered(40), "a.tar", tasks=NUMBERED, samples_per_shard=5))
-    more = by_label(table_of(tmp_path, numbered(40), "b.tar", tasks=NUMBERED, samples_per_shard=20))
-    every = by_label(table_of(tmp_path, numbered(40), "c.tar", tasks=NUMBERED, samples_per_shard=40))
+    few = by_label(table_of(tmp_path, numbered(40), "a.tar", tasks=NUMBERED, limit=5))
+    more = by_label(table_of(tmp_path, numbered(40), "b.tar", tasks=NUMBERED, limit=20))
+    every = by_label(table_of(tmp_path, numbered(40), "c.tar", tasks=NUMBERED, limit=40))
     assert few.keys() < more.keys() < every.keys()
     assert every.keys() == set(range(40))
 

@@ -603,8 +603,8 @@ def test_the_audits_table_of_the_published_shard_holds_the_same_samples_as_the_c
         (place.path, place.plan.layout),
         (Path(place.output.join("train-0.tar")), place.published_layout),
     ):
-        plan = IngestPlan(layout=layout, tasks=place.plan.tasks, resolution=16, samples_per_shard=9)
-        assert profile_shard(path, "train-0.tar", tmp_path / "t", plan).cached == 9
+        plan = IngestPlan(layout=layout, tasks=place.plan.tasks, resolution=16)
+        assert profile_shard(path, "train-0.tar", tmp_path / "t", plan, 9).cached == 9
         labels.append(open_table([tmp_path / "t"], kinds_of(plan.tasks)).labels[0].tolist())
     assert labels[0] == labels[1]
 
