@@ -67,6 +67,14 @@ class GeneratorSpec(Plan):
     """K tasks; each kind has its own embedding of labels."""
     protected: list[bool]
     """Per task, whether it becomes unlearnable."""
+    backbones: list[str] = Field(default_factory=list)
+    """Architectures of surrogates that δ needs even when it is made; empty where there are none."""
+    width: int = 0
+    """Channels of their first stage."""
+    copies: int = 1
+    """Snapshots of each of them."""
+    targeted: bool = True
+    """Whether they are to see another class, or only not the image's own."""
 
 
 class TrainPlan(Plan):
@@ -99,6 +107,7 @@ class TrainPlan(Plan):
             epsilon=self.epsilon,
             tasks=self.tasks,
             protected=self.protected,
+            **self.train.kept_surrogates,
         )
 
 

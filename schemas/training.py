@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,21 +27,28 @@ CountermeasureName = Literal[
 ]  # fmt: skip
 """What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
 
+SNAPSHOTS = 15
+"""Of one training that SEP looks at; saved evenly along it, all of them when it has fewer passes."""
+
 
 class Train(Model):
     """How the generator is trained."""
 
-    perturber: Literal["codes", "generator", "pil"] = "codes"
+    perturber: Literal["codes", "generator", "pil", "em-sample", "tap-sample", "sep-sample", "floor", "lsp", "ar"] = (
+        "codes"
+    )
     """What makes δ: class codes, learned against fresh small networks (strongest against architectures that training
     never saw, and quick; docs/results.md), the paper's generator, which also sees the image, or sign steps per image
-    against linear heads (pil)."""
+    against linear heads (pil). To compare with: sign steps per image against surrogates (em-, tap-, sep-sample), and
+    patterns that nothing was trained for (floor, lsp, ar)."""
 
     rounds: int = Field(default=12, ge=1)
     """Fresh networks that codes are learned against, one after the other."""
 
-    method: Literal["em", "tap", "sep"] = "em"
-    """Base method of a generator: error-minimising (em), adversarial poisoning (tap), or the same against the snapshots
-    of one training (sep)."""
+    method: Literal["em", "fresh", "pil", "sep", "tap"] = "em"
+    """Base method of a generator: error-minimising against surrogates that keep learning (em) or against fresh small
+    networks as class codes are (fresh), adversarial poisoning (tap), the same against the snapshots of one training
+    (sep), minus what linear heads take for the class (pil)."""
 
     targeted: bool = True
     """Whether `tap` and `sep` pull each image to another class (y' = y + ⌊C/2⌋), or only push it away from its own."""
@@ -84,6 +91,20 @@ class Train(Model):
 
     seed: int = Field(default=0, ge=0)
     """Seed of the whole run; every other seed derives from it."""
+
+    @property
+    def surrogates(self) -> list[Backbone]:
+        """Architectures that the training learns against, besides its own small networks."""
+        generated = self.perturber == "generator" and self.method in ("em", "sep", "tap")
+        return self.backbones if generated or self.perturber.endswith("-sample") else []
+
+    @property
+    def kept_surrogates(self) -> dict[str, Any]:
+        """What a specification says of surrogates that δ needs even when it is made."""
+        if not self.perturber.endswith("-sample"):
+            return {}
+        copies = min(SNAPSHOTS, self.surrogate_epochs) if self.perturber == "sep-sample" else 1
+        return {"backbones": self.backbones, "width": self.width, "copies": copies, "targeted": self.targeted}
 
     @model_validator(mode="after")
     def _resolution_fits_generator(self) -> Train:

@@ -14,9 +14,7 @@ def check_networks(config: Config) -> None:
     Raises:
         ConfigError: names the key, the network, the resolution and the nearest that works.
     """
-    wanted = {"train.backbones": (config.train.backbones, config.train.resolution)}
-    if config.train.perturber != "generator":
-        wanted.clear()  # no surrogate is trained
+    wanted = {"train.backbones": (config.train.surrogates, config.train.resolution)}
     if config.audit is not None:
         resolution = config.audit.resolution or config.train.resolution
         wanted["audit.victims"] = (victims_of(config, config.audit), resolution)

@@ -62,7 +62,7 @@ def victims_of(config: Config, audit: Audit) -> list[Backbone]:
     """Architectures of the victims: those that no surrogate has first."""
     if audit.victims != "auto":
         return audit.victims
-    known: list[Backbone] = config.train.backbones if config.train.perturber == "generator" else ["resnet18"]
+    known: list[Backbone] = config.train.surrogates or ["resnet18"]
     return [*[name for name in UNSEEN if name not in known][:3], known[0]]
 
 

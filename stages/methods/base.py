@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from schemas.training import Train
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
-from stages.models.generator import Generator
 from stages.models.multitask import MultiTaskModel, accumulate_gradients, mean_loss
 from stages.tasks.base import TaskKind
 
@@ -39,7 +39,8 @@ class Context:
 
     settings: Train
     table: ImageTable
-    generator: Generator
+    generator: nn.Module
+    """Called with images, labels and gray flags it gives δ."""
     kinds: Sequence[TaskKind]
     protected: Sequence[bool]
     device: torch.device
@@ -79,7 +80,7 @@ class Context:
         """Images as a victim would see them in training, with the labels of what it sees."""
         return augment_with_labels(x_BCHW, labels, self.kinds, self.settings.augment, self.rng)
 
-    def loss(self, model: MultiTaskModel, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
+    def loss(self, model: nn.Module, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Mean loss of the protected tasks."""
         return mean_loss(model(x_BCHW), labels, self.kinds, self.protected)
 
@@ -107,6 +108,9 @@ class BaseMethod(ABC):
 
     phases: tuple[Phase, ...] = (Phase("generator", "epochs"),)
     """The parts of a training, in their order; the last one is the generator's own."""
+
+    models: Sequence[MultiTaskModel] = ()
+    """The surrogates of the method whose loss on x + δ is minimised, from `prepare` on; frozen, of any weighting."""
 
     def prepare(self, context: Context) -> None:  # noqa: B027 - most methods need only some of the three
         """Before the first pass: train surrogates, if the method needs them."""

@@ -27,6 +27,7 @@ class ErrorMinimising(BaseMethod):
     def prepare(self, context: Context) -> None:
         """Make the surrogates; they start untrained."""
         self.turn, self.surrogates = 0, context.new_surrogates()
+        self.models = self.surrogates
         # Their learning rate stays: the generator must keep up with surrogates that still learn.
         epochs = context.settings.epochs
         self.optimisations = [Optimisation(model.parameters(), epochs=epochs, drops=()) for model in self.surrogates]

@@ -13,13 +13,11 @@ from typing import Any
 
 import torch
 
+from schemas.training import SNAPSHOTS
 from stages.learning.table import Batch
 from stages.methods.base import Context
 from stages.methods.tap import TargetedPoisoning
 from stages.models.multitask import MultiTaskModel
-
-SNAPSHOTS = 15
-"""Saved evenly along the training; all of them when it has fewer passes."""
 
 
 class SelfEnsemble(TargetedPoisoning):
@@ -29,6 +27,7 @@ class SelfEnsemble(TargetedPoisoning):
         """Train the surrogates on clean data and keep snapshots of them."""
         self.snapshots: list[MultiTaskModel] = []
         super().prepare(context)
+        self.models = self.snapshots
 
     def after_epoch(self, context: Context, surrogate: MultiTaskModel, epoch: int) -> None:
         """Keep a snapshot when one is due."""

@@ -26,6 +26,7 @@ class TargetedPoisoning(BaseMethod):
     def prepare(self, context: Context) -> None:
         """Train the surrogates on clean data, then freeze them."""
         self.turn, self.surrogates = 0, context.new_surrogates()
+        self.models = self.surrogates
         epochs, count = context.settings.surrogate_epochs, len(self.surrogates)
         for number, surrogate in enumerate(self.surrogates):
             optimisation = Optimisation(surrogate.parameters(), epochs=epochs)

@@ -10,11 +10,13 @@ from schemas.plans import GeneratorSpec
 from stages.models.codes import ClassCodes
 from stages.models.generator import Generator
 from stages.models.linear import LinearInducement
+from stages.models.per_sample import STEPS, PerSample
 
 NETWORKS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {
-    "codes": ClassCodes,
+    **dict.fromkeys(("codes", "floor", "lsp", "ar"), ClassCodes),
     "generator": Generator,
     "pil": LinearInducement,
+    **dict.fromkeys(STEPS, PerSample),
 }
 
 

@@ -23,6 +23,7 @@ from schemas.plans import TrainPlan
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import to_device
 from stages.learning.table import Batch, ImageTable
+from stages.methods.fresh import SWAPPED_IN_LEARNING, fresh_network
 from stages.models.codes import ClassCodes
 from stages.models.multitask import mean_loss
 from stages.models.pool import POOL, PoolNetwork
@@ -33,18 +34,12 @@ from stages.train.trained import Trained
 LEARNING_RATE = 0.05
 """Of Adam, for codes in units of ε."""
 
-NETWORK_STEPS = (20, 60)
-"""Fewest and most steps that a fresh network learns for."""
-
 CODE_STEPS = 48
 """Steps of the codes through each network."""
 
 SMALL_SIDE = 64
 """Side in pixels up to which one thread trains on a CPU: with networks this small several threads wait for each other,
 on a busy machine ten times as long as one needs."""
-
-SWAPPED_IN_LEARNING = 0.5
-"""Share of a network's steps whose images are other samples' than the labels'; for the codes' steps it is all."""
 
 
 def train_codes(
@@ -114,21 +109,17 @@ class CodeTraining:
             )
 
     def learned_network(self, name: str) -> PoolNetwork:
-        """A fresh network after a few steps on perturbed images, frozen and in eval mode."""
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=self.rng)))
-        network = to_device(PoolNetwork(name, self.kinds), self.device).train()
-        adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
-        for _ in range(int(torch.randint(NETWORK_STEPS[0], NETWORK_STEPS[1] + 1, (1,), generator=self.rng))):
-            batch = self.batch()
-            swapped = float(torch.rand(1, generator=self.rng)) < SWAPPED_IN_LEARNING
-            hosts = self.batch() if swapped else batch
-            with torch.no_grad():
-                perturbed_BCHW = self.perturbed(hosts.x_BCHW, hosts.gray_B, batch.labels)
-            loss = self.loss_of(network, perturbed_BCHW, batch.labels)
-            adam.zero_grad(set_to_none=True)
-            loss.backward()
-            adam.step()
-        return network.eval().requires_grad_(False)
+        """A fresh network after a few steps on perturbed images."""
+        return fresh_network(name, self.kinds, self.device, self.rng, self.network_loss)
+
+    def network_loss(self, network: PoolNetwork) -> torch.Tensor:
+        """Of one step of a fresh network."""
+        batch = self.batch()
+        swapped = float(torch.rand(1, generator=self.rng)) < SWAPPED_IN_LEARNING
+        hosts = self.batch() if swapped else batch
+        with torch.no_grad():
+            perturbed_BCHW = self.perturbed(hosts.x_BCHW, hosts.gray_B, batch.labels)
+        return self.loss_of(network, perturbed_BCHW, batch.labels)
 
     def loss_of(self, network: PoolNetwork, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Mean loss of the protected tasks on augmented images."""

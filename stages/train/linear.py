@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -9,9 +10,14 @@ import torch
 
 from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
+<<<<<<< HEAD
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
+=======
+from stages.learning.optimise import to_device
+>>>>>>> e7560d4 (Base methods fresh and pil, EM, TAP and SEP per sample, and patterns without training as controls)
 from stages.learning.table import ImageTable
+from stages.methods.pil import learn_heads
 from stages.models.linear import LinearInducement
 from stages.train.trained import Trained
 
@@ -32,6 +38,7 @@ def train_linear(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = to_device(LinearInducement(plan.spec), device)
+<<<<<<< HEAD
     optimisation = Optimisation(network.parameters(), epochs=settings.surrogate_epochs)
     losses, steps = [], 0
     for epoch in range(settings.surrogate_epochs):
@@ -50,6 +57,20 @@ def train_linear(
         steps += count
         losses.append({"base": total / max(1, count)})
         if not torch.isfinite(torch.tensor(total)):
+=======
+    losses = learn_heads(
+        network,
+        table,
+        device,
+        rng,
+        epochs=settings.surrogate_epochs,
+        batch_size=settings.batch_size,
+        augmentation=list(settings.augment),
+        report=report,
+    )
+    for epoch, loss in enumerate(losses):
+        if not math.isfinite(loss):
+>>>>>>> e7560d4 (Base methods fresh and pil, EM, TAP and SEP per sample, and patterns without training as controls)
             raise GeneratorError(f"train: the loss is not finite in epoch {epoch + 1}: nothing was published")
-        report("linear", epoch + 1, settings.surrogate_epochs)
-    return Trained(network.cpu().eval().requires_grad_(False), steps, time.monotonic() - started, losses)
+    steps = settings.surrogate_epochs * -(-len(table) // settings.batch_size)
+    return Trained(network.cpu(), steps, time.monotonic() - started, [{"base": loss} for loss in losses])

@@ -15,6 +15,8 @@ from stages.methods.registry import METHODS
 from stages.train.codes import train_codes
 from stages.train.generator import train_generator
 from stages.train.linear import train_linear
+from stages.train.patterns import PATTERNS, draw_patterns
+from stages.train.per_sample import train_per_sample
 from stages.train.trained import Trained
 
 
@@ -47,4 +49,10 @@ MAKINGS: dict[str, Making] = {
     "codes": Making(train_codes, lambda settings: (Phase("codes", "rounds"),)),
     "generator": Making(train_generator, lambda settings: METHODS[settings.method].phases),
     "pil": Making(train_linear, lambda settings: (Phase("linear", "surrogate_epochs"),)),
+    "em-sample": Making(train_per_sample, lambda settings: (Phase("surrogate", "epochs"),)),
+    **dict.fromkeys(
+        ("tap-sample", "sep-sample"),
+        Making(train_per_sample, lambda settings: (Phase("surrogate", "surrogate_epochs"),)),
+    ),
+    **dict.fromkeys(PATTERNS, Making(draw_patterns, lambda settings: ())),
 }
