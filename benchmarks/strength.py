@@ -31,12 +31,23 @@ from stages.transforms.registry import transforms_of
 
 CPU, EPSILON, SIDE = torch.device("cpu"), 8 / 255, 32
 TASKS = [Task(field="json.left", classes=10), Task(field="json.right", classes=10)]
-GENERATOR: dict[str, object] = {"generator": "tiny", "width": 16, "epochs": 15}
+GENERATOR: dict[str, object] = {"perturber": "generator", "generator": "tiny", "width": 16, "epochs": 15}
+CLEAN: dict[str, object] = {"width": 16, "surrogate_epochs": 8}
 MADE: dict[str, dict[str, object]] = {
     "codes": {"perturber": "codes"},
+    "fresh": {**GENERATOR, "method": "fresh"},
+    "em": {**GENERATOR, "method": "em"},
+    "tap": {**GENERATOR, **CLEAN, "method": "tap"},
+    "tap untargeted": {**GENERATOR, **CLEAN, "method": "tap", "targeted": False},
+    "sep": {**GENERATOR, **CLEAN, "method": "sep", "epochs": 4},
+    "pil in the generator": {**GENERATOR, "method": "pil", "surrogate_epochs": 30},
     "pil": {"perturber": "pil", "surrogate_epochs": 30},
-    "em": {"perturber": "generator", "method": "em", **GENERATOR},
-    "tap": {"perturber": "generator", "method": "tap", "surrogate_epochs": 8, **GENERATOR},
+    "em-sample": {"perturber": "em-sample", "width": 16, "epochs": 8},
+    "tap-sample": {"perturber": "tap-sample", **CLEAN},
+    "sep-sample": {"perturber": "sep-sample", **CLEAN},
+    "floor": {"perturber": "floor"},
+    "lsp": {"perturber": "lsp"},
+    "ar": {"perturber": "ar"},
 }
 """Row → settings of the training; `clean` and `noise` need none."""
 VICTIMS = ("stride5", "plain", "vgg16", "vit_b_16", "resnet18")

@@ -70,7 +70,7 @@ class FreshNetworks(BaseMethod):
                 x_BCHW = context.perturbed(batch)
                 if float(torch.rand(1, generator=context.rng)) < SWAPPED_IN_LEARNING:
                     x_BCHW = on_other_hosts(x_BCHW, batch, context.rng)
-            return context.loss(network, context.augmented(x_BCHW), batch.labels)
+            return context.loss(network, *context.augmented(x_BCHW, batch.labels))
 
         name = list(POOL)[epoch % len(POOL)]
         self.network = fresh_network(name, context.kinds, context.device, context.rng, loss)
@@ -78,7 +78,7 @@ class FreshNetworks(BaseMethod):
     def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
         """L(F(aug(x' + δ)), y) with the images of other samples."""
         swapped_BCHW = on_other_hosts(x_BCHW, batch, context.rng)
-        yield context.loss(self.network, context.augmented(swapped_BCHW), batch.labels)
+        yield context.loss(self.network, *context.augmented(swapped_BCHW, batch.labels))
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: each pass has its own network."""

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 
 from schemas.plans import GeneratorSpec
-from stages.learning.augment import augment
+from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable
 from stages.methods.base import BaseMethod, Context, Phase
@@ -43,7 +43,7 @@ def learn_heads(
         total, count = 0.0, 0
         for batch in table.batches(batch_size, rng, device):
             optimisation.clear()
-            found = network.losses(augment(batch.x_BCHW, augmentation, rng), batch.labels)
+            found = network.losses(*augment_with_labels(batch.x_BCHW, batch.labels, network.kinds, augmentation, rng))
             if found:
                 loss = torch.stack(found).mean()
                 loss.backward()

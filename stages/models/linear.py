@@ -79,17 +79,9 @@ class LinearInducement(nn.Module):
                 delta_BCRR = moved_BCRR.clamp(-epsilon, epsilon)
         return -delta_BCRR.detach()
 
-<<<<<<< HEAD
-    def _objective(
-        self, x_BCRR: torch.Tensor, delta_BCRR: torch.Tensor, labels: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
-        doubts = [self.kinds[number].indecision(output) for number, output in self._outputs(x_BCRR - delta_BCRR)]
-=======
     def objective(self, x_BCRR: torch.Tensor, delta_BCRR: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
         """What is minimised in δ, of which minus is published; both B×3×R×R."""
-        rest_BP = (x_BCRR - delta_BCRR).flatten(1)
-        doubts = [self.kinds[int(number)].indecision(head(rest_BP)) for number, head in self.heads.items()]
->>>>>>> e7560d4 (Base methods fresh and pil, EM, TAP and SEP per sample, and patterns without training as controls)
+        doubts = [self.kinds[number].indecision(output) for number, output in self._outputs(x_BCRR - delta_BCRR)]
         classes = self.losses(delta_BCRR, labels)
         total = (1 - CLASS_WEIGHT) * torch.stack(doubts).sum()
         return total + CLASS_WEIGHT * torch.stack(classes).sum() if classes else total

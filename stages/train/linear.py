@@ -10,12 +10,7 @@ import torch
 
 from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
-<<<<<<< HEAD
-from stages.learning.augment import augment_with_labels
-from stages.learning.optimise import Optimisation, to_device
-=======
 from stages.learning.optimise import to_device
->>>>>>> e7560d4 (Base methods fresh and pil, EM, TAP and SEP per sample, and patterns without training as controls)
 from stages.learning.table import ImageTable
 from stages.methods.pil import learn_heads
 from stages.models.linear import LinearInducement
@@ -38,26 +33,6 @@ def train_linear(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = to_device(LinearInducement(plan.spec), device)
-<<<<<<< HEAD
-    optimisation = Optimisation(network.parameters(), epochs=settings.surrogate_epochs)
-    losses, steps = [], 0
-    for epoch in range(settings.surrogate_epochs):
-        total, count = 0.0, 0
-        for batch in table.batches(settings.batch_size, rng, device):
-            optimisation.clear()
-            found = network.losses(
-                *augment_with_labels(batch.x_BCHW, batch.labels, network.kinds, settings.augment, rng)
-            )
-            if found:
-                loss = torch.stack(found).mean()
-                loss.backward()
-                optimisation.step()
-                total, count = total + float(loss.detach()), count + 1
-        optimisation.end_epoch()
-        steps += count
-        losses.append({"base": total / max(1, count)})
-        if not torch.isfinite(torch.tensor(total)):
-=======
     losses = learn_heads(
         network,
         table,
@@ -70,7 +45,6 @@ def train_linear(
     )
     for epoch, loss in enumerate(losses):
         if not math.isfinite(loss):
->>>>>>> e7560d4 (Base methods fresh and pil, EM, TAP and SEP per sample, and patterns without training as controls)
             raise GeneratorError(f"train: the loss is not finite in epoch {epoch + 1}: nothing was published")
     steps = settings.surrogate_epochs * -(-len(table) // settings.batch_size)
     return Trained(network.cpu(), steps, time.monotonic() - started, [{"base": loss} for loss in losses])
