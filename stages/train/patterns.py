@@ -36,6 +36,9 @@ PATCH = 8
 WINDOW = 3
 """Side of AR's neighbourhood."""
 
+DRAWS, STEADY = 50, 0.7
+"""Times that AR's coefficients are drawn at most, and the logarithm of a growth that is taken."""
+
 
 def floor_maps(classes: int, side: int, rng: torch.Generator) -> torch.Tensor:
     """C×3×R×R of -1 and 1."""
@@ -50,17 +53,38 @@ def patch_maps(classes: int, side: int, rng: torch.Generator) -> torch.Tensor:
 
 
 def autoregressive_maps(classes: int, side: int, rng: torch.Generator) -> torch.Tensor:
-    """C×3×R×R in [-1, 1], each plane scaled to its greatest value."""
-    weights = torch.randn(classes, 3, WINDOW * WINDOW - 1, generator=rng)
-    weights = weights / weights.abs().sum(dim=2, keepdim=True)  # stable: no plane grows without end
-    grown = side + 2 * WINDOW
-    planes = torch.randn(classes, 3, grown, grown, generator=rng)
-    for y in range(WINDOW - 1, grown):
-        for x in range(WINDOW - 1, grown):
-            window = planes[:, :, y - WINDOW + 1 : y + 1, x - WINDOW + 1 : x + 1].flatten(2)[..., :-1]
-            planes[:, :, y, x] = (weights * window).sum(dim=2) + 0.1 * planes[:, :, y, x]
-    planes = planes[:, :, -side:, -side:]
-    return planes / planes.abs().amax(dim=(2, 3), keepdim=True)
+    """C×3×R×R in [-1, 1], each plane scaled to its greatest value.
+
+    Coefficients are drawn until the pattern neither dies nor grows from its first to its last rows; after `DRAWS` the
+    best ones are taken.
+    """
+    planes = _recursion(classes * 3, side, rng)
+    for _ in range(DRAWS):
+        unsteady = _unsteadiness(planes) > STEADY
+        if not bool(unsteady.any()):
+            break
+        again = _recursion(int(unsteady.sum()), side, rng)
+        better = _unsteadiness(again) < _unsteadiness(planes[unsteady])
+        planes[unsteady] = torch.where(better[:, None, None], again, planes[unsteady])
+    return (planes / planes.abs().amax(dim=(1, 2), keepdim=True)).unflatten(0, (classes, 3))
+
+
+def _recursion(count: int, side: int, rng: torch.Generator) -> torch.Tensor:
+    """Planes R×R: from random first rows and columns on, each value is the combination of its window, no more."""
+    weights = functional.normalize(torch.randn(count, WINDOW * WINDOW - 1, generator=rng))
+    planes = torch.randn(count, side, side, generator=rng)
+    for y in range(WINDOW - 1, side):
+        for x in range(WINDOW - 1, side):
+            window = planes[:, y - WINDOW + 1 : y + 1, x - WINDOW + 1 : x + 1].flatten(1)[:, :-1]
+            planes[:, y, x] = (weights * window).sum(dim=1)
+    return planes
+
+
+def _unsteadiness(planes: torch.Tensor) -> torch.Tensor:
+    """How far each plane's last quarter lies above or below its first, as the logarithm of their deviations."""
+    part = planes.shape[1] // 4
+    ratios = planes[:, -part:].flatten(1).std(dim=1) / planes[:, :part].flatten(1).std(dim=1)
+    return ratios.log().abs().nan_to_num(nan=torch.inf)
 
 
 PATTERNS: dict[str, tuple[Callable[[int, int, torch.Generator], torch.Tensor], bool]] = {
