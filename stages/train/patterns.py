@@ -66,7 +66,8 @@ def autoregressive_maps(classes: int, side: int, rng: torch.Generator) -> torch.
         again = _recursion(int(unsteady.sum()), side, rng)
         better = _unsteadiness(again) < _unsteadiness(planes[unsteady])
         planes[unsteady] = torch.where(better[:, None, None], again, planes[unsteady])
-    return (planes / planes.abs().amax(dim=(1, 2), keepdim=True)).unflatten(0, (classes, 3))
+    scaled = planes / planes.abs().amax(dim=(1, 2), keepdim=True)
+    return scaled.reshape(classes, 3, side, side)
 
 
 def _recursion(count: int, side: int, rng: torch.Generator) -> torch.Tensor:
