@@ -53,7 +53,7 @@ PINS: dict[str, dict[str, str]] = {
 """Configuration → plan → its fingerprint."""
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "GeneratorSpec": {"network": "generator", "preset": ""},
+    "GeneratorSpec": {"network": "generator", "preset": "", "backbones": [], "width": 0, "copies": 1, "targeted": True},
     "IngestPlan": {"transforms": []},
     "Layout": {"image": "jpg;jpeg;png;webp", "members": {}, "max_pixels": 67108864},
     "Noise": {"kind": "noise", "seed": 0},
