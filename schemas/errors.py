@@ -5,6 +5,7 @@ MtlueError                 1
 ├── InputError             1   an input shard cannot be read or is refused as a whole
 ├── SampleError            1   one sample cannot be protected; it is quarantined, never published
 ├── StoreError             1   a store answered with a permanent error (missing, forbidden)
+│   └── UnwritableError    1   it takes no write any more (full, read-only); ends the run, the next one goes on
 ├── TransientError         1   a store or worker failed in a way that a retry may mend
 ├── ValidationError        1   what was written does not pass its checks; it is not published
 ├── GeneratorError         1   training or δ is unusable (not finite, constant); nothing is published
@@ -37,6 +38,8 @@ class MtlueError(Exception):
     """
 
     exit_code = 1
+    ends_run = False
+    """Whether no job of the run can go on after it, whatever the job does."""
 
     def __init__(self, problem: str, *, shard: str | None = None, key: str | None = None) -> None:
         super().__init__(problem)
@@ -90,6 +93,15 @@ class StoreError(MtlueError):
     """A store answered with a permanent error: the object or bucket is missing, or access is denied."""
 
 
+class UnwritableError(StoreError):
+    """A place takes no write any more: full, read-only, or the right to write was withdrawn; ends the whole run.
+
+    What is done is kept, and the next run goes on from there once the cause is mended.
+    """
+
+    ends_run = True
+
+
 class TransientError(MtlueError):
     """A timeout, a throttled or broken connection, a 5xx answer: worth a retry."""
 
@@ -113,6 +125,7 @@ class QuarantineError(MtlueError):
 
 
 class LeaseError(MtlueError):
-    """Another run holds the lease of this `work` prefix."""
+    """Another run holds the lease of this `work` prefix; a run that has lost its own writes nothing any more."""
 
     exit_code = 4
+    ends_run = True

@@ -70,13 +70,17 @@ def mtlue(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Ended:
 
 
 def start(
-    *arguments: str | Path, directory: Path, environment: Mapping[str, str] | None = None
+    *arguments: str | Path, directory: Path, environment: Mapping[str, str] | None = None, prelude: str = ""
 ) -> subprocess.Popen[str]:
-    """The command line as a process of its own, with a Ray of its own; its temporary files go to `directory/tmp`."""
+    """The command line as a process of its own, with a Ray of its own; its temporary files go to `directory/tmp`.
+
+    Args:
+        prelude: Python that it runs first.
+    """
     temporary = directory / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        [sys.executable, "-c", prelude + COMMAND, *map(str, arguments)],
         cwd=directory,
         env={
             **os.environ,

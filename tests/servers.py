@@ -180,6 +180,10 @@ class BreakingProxy:
         self.let_go()
         self._listener.close()
 
+    def lines(self, head: bytes) -> list[bytes]:
+        """The request's first line and headers, as they are passed on."""
+        return [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
@@ -206,7 +210,7 @@ class BreakingProxy:
                 while client.recv(1 << 16):  # the rest of the request: closing now would reset the answer
                     pass
                 return
-            lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
+            lines = self.lines(head)
             with socket.create_connection(self._target) as server:
                 server.sendall(b"\r\n".join([*lines, b"Connection: close"]) + b"\r\n\r\n" + body)
                 limit = number - len(body) if fault == "request" else None

@@ -149,6 +149,9 @@ class Executor:
         When the caller stops early no job is begun any more; those that run end with a Ray that this executor started.
         Another's Ray gets a while to end them: `ray.cancel` may abort this process (Ray 2.60, "Tried to complete task
         that was not pending").
+
+        Raises:
+            LeaseError, UnwritableError: no job can write any more (`MtlueError.ends_run`).
         """
         waiting = iter(jobs)
         job = next(waiting, None)
@@ -164,7 +167,10 @@ class Executor:
                     job = next(waiting, None)
                 ready, _ = ray.wait(list(running), num_returns=1)
                 for reference in ready:
-                    yield _outcome(running.pop(reference), reference)
+                    outcome = _outcome(running.pop(reference), reference)
+                    if outcome.error is not None and outcome.error.ends_run:
+                        raise outcome.error
+                    yield outcome
         finally:
             if running and not self.started:
                 ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)

@@ -41,7 +41,7 @@ def status_of(config: Config) -> Status:
     """Read where the work on `config` stands; writes nothing."""
     from pipeline.configuration.plans import protect_plan, train_plan
     from pipeline.state.generators import fitting_generator
-    from pipeline.state.lease import holder_of
+    from pipeline.state.holder import holder_of
     from pipeline.state.ledger import Ledger
     from pipeline.state.places import LEFT_OUT, Places
     from schemas.records import LeftOut

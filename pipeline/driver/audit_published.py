@@ -41,7 +41,8 @@ def audit_published(config: Config, reporter: Reporter, url: str | None) -> Evid
     raw = [ref for ref in places.shards if ref.output_name in manifest and ref.output_name in there]
     if not raw:
         raise InputError(f"{output.url}: none of its shards is the twin of a shard in dataset.shards; is it another's?")
-    with Lease(places.work), Executor(config.compute) as executor:
+    with Lease(places.work) as lease, Executor(config.compute) as executor:
+        places.guard(lease.token)
         auditor = Auditor(executor, reporter, places, config, config.audit)
         sample = auditor.sample(raw, {ref.name: manifest[ref.output_name].samples for ref in raw})
         published = [

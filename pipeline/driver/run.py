@@ -86,6 +86,7 @@ class Run:
         self.places = Places(self.config)
         self.places.check_writable()
         with Lease(self.places.work) as self.lease, Executor(self.config.compute) as self.executor:
+            self.places.guard(self.lease.token)
             if not self.retrain:
                 refuse_lost_work(self.places)
             profiles = self._timed("ingest", self._ingest)

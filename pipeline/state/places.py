@@ -7,6 +7,7 @@ from schemas.errors import ConfigError, StoreError
 from schemas.fingerprints import fingerprint
 from schemas.records import ShardRef
 from stages.io.shards.listing import list_shards
+from stages.io.store.objects import Guard
 from stages.io.store.store import Store, places_overlap
 
 LEASE = "lease.json"
@@ -49,7 +50,11 @@ class Places:
 
     def inside_work(self, folder: str) -> Store:
         """A store of its own in a folder of the private place."""
-        return Store(self.work.join(folder), self.endpoint)
+        return self.work.below(folder)
+
+    def guard(self, token: Guard) -> None:
+        """From now on the two places are changed only while `token` agrees, in this process and in its workers."""
+        self.output, self.work = self.output.guarded(token), self.work.guarded(token)
 
     def check_writable(self) -> None:
         """Write and remove an empty object in both places, so that a missing permission ends the run at its start."""

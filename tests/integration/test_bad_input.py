@@ -479,10 +479,10 @@ def test_a_bucket_that_does_not_exist_is_named_and_not_made(
 def test_a_server_that_does_not_answer_is_named(
     s3: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(failures, "FIRST_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(failures, "FIRST_PATIENCE_SECONDS", 0.1)
     nowhere = f"http://127.0.0.1:{free_port()}"
     dataset = {"shards": f"{bucket}/raw/*.tar", "storage": {"endpoint_url": nowhere}}
     with pytest.raises(MtlueError) as error:
         run(on_s3(s3, tmp_path, bucket, dataset=dataset))
-    for word in (bucket, nowhere, "no connection", "endpoint_url", "tried 4 times"):
+    for word in (bucket, nowhere, "no connection", "endpoint_url", " times in "):
         assert word in error.value.message

@@ -1,6 +1,7 @@
 """The store and the listing on a real S3 server: races, rights, broken connections, large objects."""
 
 import os
+import pickle
 import threading
 import warnings
 from pathlib import Path
@@ -23,9 +24,16 @@ def store(s3: S3Server) -> Store:
 
 @pytest.fixture
 def broken(store: Store, breaking: BreakingProxy, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """The same store through a connection that breaks as told; it retries without long pauses."""
-    monkeypatch.setattr(failures, "FIRST_DELAY_SECONDS", 0.01)
+    """The same store through a connection that breaks as told; it retries without long pauses, and not for long."""
+    short_pauses(monkeypatch)
     return Store(store.url, breaking.storage)
+
+
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "FIRST_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(failures, "LONGEST_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(failures, "FIRST_PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(failures, "PATIENCE_SECONDS", 5.0)
 
 
 def become(monkeypatch: pytest.MonkeyPatch, key: str, secret: str) -> None:
@@ -102,6 +110,48 @@ def test_of_eight_writers_that_create_one_object_exactly_one_wins(store: Store, 
     assert len(won) == 1
     assert store.read("lease") == (b"same" if same else b"%d" % won[0])
     assert not store.create("lease", store.read("lease"))
+
+
+def test_an_object_on_s3_is_replaced_only_while_it_is_the_one_that_was_seen(store: Store) -> None:
+    first = store.write("lease", b"first")
+    second = store.replace("lease", b"second", first)
+    assert second is not None
+    assert second == store.stat("lease")
+    assert store.replace("lease", b"third", first) is None
+    assert store.read("lease") == b"second"
+    store.delete("lease")
+    assert store.replace("lease", b"fourth", second) is None
+    assert store.list() == []
+
+
+def test_of_eight_writers_that_replace_one_object_exactly_one_wins(store: Store) -> None:
+    old = store.write("lease", b"old")
+    barrier, won = threading.Barrier(8), []
+
+    def replace(number: int) -> None:
+        barrier.wait()
+        if store.replace("lease", b"%d" % number, old):
+            won.append(number)
+
+    threads = [threading.Thread(target=replace, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert store.read("lease") == b"%d" % won[0]
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_replace_knows_its_own_object_when_the_answer_was_lost(
+    store: Store, broken: Store, breaking: BreakingProxy, lost: int
+) -> None:
+    old = store.write("lease", b"old")
+    breaking.cut_answer(0, times=lost)
+    new = broken.replace("lease", b"ours", old)
+    assert new == store.stat("lease")
+    assert breaking.broken == lost
+    assert broken.replace("lease", b"theirs", old) is None
 
 
 def test_a_deleted_object_is_gone_and_may_be_deleted_again(store: Store) -> None:
@@ -196,14 +246,14 @@ def test_an_identity_that_may_only_read_reads_and_is_refused_everything_else(
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "http://no-such-host.invalid"])
 def test_an_endpoint_that_nobody_answers_is_named(store: Store, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setattr(failures, "FIRST_DELAY_SECONDS", 0.01)
+    short_pauses(monkeypatch)
     url = url.format(port=free_port())
     with pytest.raises(TransientError, match=rf"{url}: .*check dataset.storage.endpoint_url"):
         Store(store.url, Storage(endpoint_url=url)).list()
 
 
 def test_a_password_in_the_endpoint_is_not_shown(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "FIRST_DELAY_SECONDS", 0.01)
+    short_pauses(monkeypatch)
     with pytest.raises(MtlueError) as caught:
         Store(store.url, Storage(endpoint_url=f"http://user:hidden@127.0.0.1:{free_port()}")).list()
     assert "hidden" not in str(caught.value)
@@ -226,14 +276,33 @@ def test_an_overloaded_server_is_asked_again(store: Store, broken: Store, breaki
 
 
 def test_a_server_that_stays_overloaded_is_given_up_as_transient(
-    store: Store, broken: Store, breaking: BreakingProxy, tmp_path: Path
+    store: Store, broken: Store, breaking: BreakingProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.write("a", b"text")
+    monkeypatch.setattr(failures, "FIRST_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(failures, "PATIENCE_SECONDS", 0.4)
+    breaking.fail(503, times=100_000)
     for attempt in (broken.list, lambda: broken.stat("a"), lambda: broken.get("a", tmp_path / "a")):
-        breaking.fail(503, times=4)
-        with pytest.raises(TransientError, match=rf"{store.url}.*503.*tried 4 times"):
+        before = breaking.broken
+        with pytest.raises(TransientError, match=rf"{store.url}.*503.*tried \d+ times in 0 s"):
             attempt()
+        assert breaking.broken > before + 2
     assert not (tmp_path / "a").exists()
+
+
+def test_a_store_that_is_away_for_longer_than_a_few_attempts_is_waited_for_once_it_has_answered(
+    store: Store, broken: Store, breaking: BreakingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four attempts, as it used to be, take some seconds; a restart or a throttled bucket takes longer."""
+    monkeypatch.setattr(failures, "FIRST_PATIENCE_SECONDS", 0.0)
+    breaking.fail(503, times=1)
+    with pytest.raises(TransientError, match="tried once"):
+        broken.stat("a")
+    assert broken.stat("a") is None  # it has answered: the address is right
+    breaking.fail(503, times=25)
+    pickle.loads(pickle.dumps(broken)).write("a", b"text")  # noqa: S301 - and a worker knows it too
+    assert breaking.broken == 26
+    assert store.read("a") == b"text"
 
 
 def test_a_download_that_breaks_in_the_middle_starts_again_and_is_whole(
@@ -252,7 +321,7 @@ def test_a_download_that_always_breaks_leaves_no_part(
     store: Store, broken: Store, breaking: BreakingProxy, tmp_path: Path
 ) -> None:
     store.write("a.tar", os.urandom(3_000_000))
-    breaking.cut_answer(100_000, times=100)
+    breaking.cut_answer(100_000, times=100_000)
     with pytest.raises(TransientError, match=r"a\.tar .*cannot download"):
         broken.get("a.tar", tmp_path / "back")
     assert not (tmp_path / "back").exists()
@@ -263,7 +332,7 @@ def test_a_put_that_always_breaks_midway_leaves_no_object(
     store: Store, broken: Store, breaking: BreakingProxy, tmp_path: Path, size: int
 ) -> None:
     (tmp_path / "new").write_bytes(os.urandom(size))
-    breaking.cut_request(1_000_000, times=1000)
+    breaking.cut_request(1_000_000, times=100_000)
     with pytest.raises(TransientError, match=r"a\.tar .*cannot upload"):
         broken.put(tmp_path / "new", "a.tar")
     assert breaking.broken > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -49,11 +51,8 @@ class Disk:
 
     def stat(self, name: str) -> Entry | None:
         """The file as it is now; None when it does not exist or is a directory."""
-        try:
-            found = os.stat(self.root / name)
-        except FileNotFoundError:
-            return None
-        return None if stat.S_ISDIR(found.st_mode) else Entry(name, found.st_size, str(found.st_mtime_ns))
+        found = _stat(self.root / name)
+        return None if found is None or stat.S_ISDIR(found.st_mode) else Entry(name, found.st_size, _etag(found))
 
     def read(self, name: str) -> bytes:
         """The file's bytes."""
@@ -82,6 +81,27 @@ class Disk:
                 return False
             _flush_directory(target.parent)
             return True
+
+    def replace(self, name: str, data: bytes, etag: str) -> str | None:
+        """Lock the file, compare its time, rename a flushed temporary file over it.
+
+        The lock (flock, also over NFS 4) is on the file itself. Who waited for one that was renamed away meanwhile
+        finds another file under the name, and is refused. The kernel frees the lock of a process that dies.
+        """
+        target = self.root / name
+        try:
+            held = target.open("r+b")
+        except FileNotFoundError:
+            return None
+        with held, self._part(target, lambda part: part.write(data)) as part:
+            _lock(held)
+            there = _stat(target)
+            if there is None or not os.path.samestat(os.fstat(held.fileno()), there) or _etag(there) != etag:
+                return None
+            new = _etag(os.stat(part))
+            os.replace(part, target)
+            _flush_directory(target.parent)
+            return new
 
     def delete(self, name: str) -> None:
         """Remove the file; its directory stays."""
@@ -121,6 +141,36 @@ class Disk:
         finally:
             with suppress(FileNotFoundError):
                 part.unlink()
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _etag(found: os.stat_result) -> str:
+    return str(found.st_mtime_ns)
+
+
+def _lock(file: BinaryIO) -> None:
+    """Wait a while for the file's lock: nobody holds it for longer than a rename takes, unless it was stopped there.
+
+    Raises:
+        TimeoutError: another process holds it.
+        NotImplementedError: the file system has no locks.
+    """
+    for pause in (0.01, 0.1, 0.5, 1.0):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+                raise NotImplementedError from error
+        else:
+            return
+        time.sleep(pause)
+    raise TimeoutError(errno.ETIMEDOUT, "another process holds its lock", file.name)
 
 
 def _flush_directory(directory: Path) -> None:

@@ -9,13 +9,22 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from schemas.errors import MtlueError, StoreError, TransientError
+from schemas.errors import MtlueError, StoreError, TransientError, UnwritableError
 from schemas.secrets import scrub
 
 T = TypeVar("T")
 
-ATTEMPTS = 4
+PATIENCE_SECONDS = 300.0
+"""How long the transient failures of a store that has answered before are waited out: a restart, a throttled hour."""
+
+FIRST_PATIENCE_SECONDS = 15.0
+"""The same before a store's first answer: then the address is likelier to be wrong than the store to be down."""
+
+LEAST_ATTEMPTS = 4
+"""So many in any case, however long each of them hangs, unless there is no patience at all."""
+
 FIRST_DELAY_SECONDS = 0.5
+LONGEST_DELAY_SECONDS = 30.0
 
 # Looked up among the loaded modules: naming an error must not import the libraries of stores that are not used.
 _LIBRARY_ERRORS = (
@@ -61,6 +70,12 @@ _DENIED_CODES = {"AccessDenied", "403", "AllAccessDisabled", "AuthorizationFailu
 _WRONG_KEY_CODES = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthenticationFailed", "401"}
 _EXPIRED_CODES = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 _REGION_CODES = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
+_LASTING_CODES = _DENIED_CODES | _WRONG_KEY_CODES | _EXPIRED_CODES | {"QuotaExceeded", "XMinioStorageFull"}
+"""Refusals of one write that meet every other as well."""
+
+WRITING = {"upload", "write", "create", "replace", "delete"}
+"""The verbs that change a store."""
+
 _CONFLICT_CODES = {"PreconditionFailed", "412", "BlobAlreadyExists", "conditionNotMet"}
 
 
@@ -87,21 +102,36 @@ def is_conflict(error: BaseException) -> bool:
     return store_code(error) in _CONFLICT_CODES or any(isinstance(link, FileExistsError) for link in _chain(error))
 
 
-def retried(action: Callable[[int], T], *, doing: str, url: str, endpoint: str = "") -> T:
-    """Run `action(attempt)`, attempt = 0, 1, …, until it succeeds, with growing jittered pauses.
+def retried(
+    action: Callable[[int], T],
+    *,
+    doing: str,
+    url: str,
+    endpoint: str = "",
+    patience: float,
+    before: Callable[[], None] = lambda: None,
+) -> T:
+    """Run `action(attempt)`, attempt = 0, 1, …, until it succeeds, with exponential pauses under full jitter.
+
+    Pause n is drawn from [0, min(30 s, 0.5 s · 2ⁿ)]: many workers that failed together do not come back together
+    (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog 2015).
 
     Args:
         action: one attempt; raises a library's error, or an error of `schemas.errors` that is passed on.
         doing: the verb for messages ("read", "list").
         url: what it is done to, for messages.
         endpoint: where the store answers, for messages; empty for a local disk.
+        patience: seconds after which no further attempt is begun; 0: one attempt.
+        before: called before every attempt; what it raises is passed on, and nothing is attempted.
 
     Raises:
         StoreError: the failure is permanent.
+        UnwritableError: so it is, and it meets every write.
         TransientError: the last of the attempts failed too.
     """
-    attempt = 0
+    attempt, started = 0, time.monotonic()
     while True:
+        before()
         try:
             return action(attempt)
         except TransientError as error:
@@ -112,10 +142,13 @@ def retried(action: Callable[[int], T], *, doing: str, url: str, endpoint: str =
         attempt += 1
         if not isinstance(failure, TransientError):
             raise failure from cause
-        if attempt == ATTEMPTS:
-            raise TransientError(f"{failure.message} (tried {ATTEMPTS} times)") from cause
         # A new generator is seeded by the system: forked workers must not pause in step.
-        time.sleep(FIRST_DELAY_SECONDS * 2 ** (attempt - 1) * random.Random().uniform(0.5, 1.5))
+        pause = random.Random().uniform(0, min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(attempt - 1, 30)))
+        waited = time.monotonic() - started
+        if waited + pause > patience and (attempt >= LEAST_ATTEMPTS or not patience):
+            times = "once" if attempt == 1 else f"{attempt} times in {waited:.0f} s"
+            raise TransientError(f"{failure.message} (tried {times})") from cause
+        time.sleep(pause)
 
 
 def failure_of(error: BaseException, *, doing: str, url: str, endpoint: str = "") -> MtlueError:
@@ -127,7 +160,8 @@ def failure_of(error: BaseException, *, doing: str, url: str, endpoint: str = ""
         word = code or str(status)
         if code in _TRANSIENT_CODES or (status or _number(code)) in _TRANSIENT_STATUSES:
             return TransientError(f"{start} the store answered {word}; it is overloaded or out of order")
-        return StoreError(f"{start} {_refusal(word, doing)}")
+        kind = UnwritableError if doing in WRITING and code in _LASTING_CODES else StoreError
+        return kind(f"{start} {_refusal(word, doing)}")
     names = {kind.__name__ for link in _chain(error) for kind in type(link).__mro__}
     if names & {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "DefaultCredentialsError"}:
         return StoreError(
@@ -137,13 +171,16 @@ def failure_of(error: BaseException, *, doing: str, url: str, endpoint: str = ""
     if "SSLError" in names:
         return StoreError(f"{start} no TLS connection; check dataset.storage.endpoint_url (http or https?)")
     if names & _TRANSIENT_NAMES or isinstance(error, TimeoutError | ConnectionError | EOFError):
-        kind = type(error).__name__
         return TransientError(
-            f"{start} no connection, or it broke ({kind}); check dataset.storage.endpoint_url and the network"
+            f"{start} no connection, or it broke ({type(error).__name__}); "
+            "check dataset.storage.endpoint_url and the network"
         )
     if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNOS:
         return TransientError(f"{start} {_system_text(error)}")
-    return StoreError(f"{start} {_local_refusal(error, remote=bool(endpoint))}")
+    number = error.errno if isinstance(error, OSError) else None
+    full = number in _FULL_ERRNOS  # also in a download: this machine's disk is full
+    kind = UnwritableError if full or (doing in WRITING and number == errno.EROFS) else StoreError
+    return kind(f"{start} {_local_refusal(error, remote=bool(endpoint))}")
 
 
 def _refusal(code: str, doing: str) -> str:

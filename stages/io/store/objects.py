@@ -23,6 +23,13 @@ Entries: TypeAlias = list[Entry]
 """What `list` returns; inside a class with a verb of that name `list[…]` would mean the verb."""
 
 
+class Guard(Protocol):
+    """Asked before every change of a store; picklable, as it goes with the store to the workers."""
+
+    def check(self) -> None:
+        """Raise when the one who wants to write may do so no more."""
+
+
 class Objects(Protocol):
     """Objects below one root; every `name` is relative to it and was checked before."""
 
@@ -49,6 +56,16 @@ class Objects(Protocol):
 
         `token` is the caller's own: stored beside the object where a request may be repeated below this layer, so that
         the repetition's conflict is not taken for another writer.
+        """
+
+    def replace(self, name: str, data: bytes, etag: str) -> str | None:
+        """Publish bytes in place of the object that has this etag; of several writers at most one gets through.
+
+        Returns:
+            The new object's etag, None when the object is another by now or is gone.
+
+        Raises:
+            NotImplementedError: the store cannot tell; nothing was written.
         """
 
     def delete(self, name: str) -> None:

@@ -17,8 +17,8 @@ from stages.io.store.objects import Entries, Entry
 PART_BYTES = 16 << 20
 """Size of an upload's part; s3fs' own 50 MiB × 10 parts cost half a gigabyte of memory for each upload."""
 
-CONNECT_TIMEOUT_SECONDS = 10
-READ_TIMEOUT_SECONDS = 60
+CONNECT_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 60.0
 
 
 class Remote:
@@ -28,10 +28,12 @@ class Remote:
     fsspec and the store's library, after a single attempt (`stages.io.failures` tells them apart and retries).
     """
 
-    def __init__(self, protocol: str, root: str, storage: Storage, *, anon: bool) -> None:
+    def __init__(
+        self, protocol: str, root: str, storage: Storage, *, anon: bool, timeout: float = READ_TIMEOUT_SECONDS
+    ) -> None:
         self.protocol = protocol
         self.root = root
-        self._files = _file_system(protocol, storage, anon=anon)
+        self._files = _file_system(protocol, storage, anon=anon, timeout=timeout)
 
     def list(self, prefix: str) -> Entries:
         """Every object whose name starts with `prefix`, always asked for afresh."""
@@ -100,6 +102,20 @@ class Remote:
             return self.protocol == "s3" and self._files.metadata(target).get("writer") == token
         return False
 
+    def replace(self, name: str, data: bytes, etag: str) -> str | None:
+        """Put bytes on condition that the object has this etag (`If-Match`); S3 alone offers it here."""
+        if self.protocol != "s3":
+            raise NotImplementedError
+        try:
+            answer = self._files.pipe_file(f"{self.root}/{name}", data, IfMatch=f'"{etag}"')
+        except library_errors() as error:
+            if store_code(error) == "NotImplemented":
+                raise NotImplementedError from error
+            if is_conflict(error) or store_code(error) == "NoSuchKey":
+                return None
+            raise
+        return str(answer["ETag"]).strip('"')
+
     def delete(self, name: str) -> None:
         """Delete the object."""
         try:
@@ -139,7 +155,7 @@ def _part_bytes(size: int) -> int:
     return max(PART_BYTES, -(-size // 10_000))
 
 
-def _file_system(protocol: str, storage: Storage, *, anon: bool) -> Any:
+def _file_system(protocol: str, storage: Storage, *, anon: bool, timeout: float) -> Any:
     """Build the file system: no listing cache, no shared instance, no retries of its own."""
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if protocol == "s3":
@@ -148,8 +164,8 @@ def _file_system(protocol: str, storage: Storage, *, anon: bool) -> Any:
             "endpoint_url": storage.endpoint_url,
             "max_concurrency": 1,  # reads are one stream each: shards are read side by side
             "config_kwargs": {
-                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "read_timeout": READ_TIMEOUT_SECONDS,
+                "connect_timeout": min(timeout, CONNECT_TIMEOUT_SECONDS),
+                "read_timeout": timeout,
                 "retries": {"total_max_attempts": 1},
             },
         }

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import filecmp
 import os
-import re
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from schemas.config import Storage
 from schemas.errors import StoreError, TransientError
 from schemas.secrets import scrub
+from stages.io.store import failures
 from stages.io.store.disk import Disk
-from stages.io.store.failures import retried
-from stages.io.store.objects import Entries, Entry, Objects
-from stages.io.store.remote import Remote
-from stages.io.store.urls import LOCAL, format_url, places_overlap, split_url
+from stages.io.store.failures import WRITING, retried
+from stages.io.store.objects import Entries, Entry, Guard, Objects
+from stages.io.store.remote import READ_TIMEOUT_SECONDS, Remote
+from stages.io.store.urls import LOCAL, checked_name, format_url, places_overlap, split_url
 
 __all__ = ["Entry", "Store", "places_overlap"]
 
@@ -43,13 +42,25 @@ class Store:
         TransientError: timeouts, 5xx answers and broken connections that outlasted the retries.
     """
 
-    def __init__(self, url: str, storage: Storage = Storage(), *, anon: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        storage: Storage = Storage(),
+        *,
+        anon: bool = False,
+        guard: Guard | None = None,
+        timeout: float = READ_TIMEOUT_SECONDS,
+        patience: float | None = None,
+    ) -> None:
         """Root a store at `url`.
 
         Args:
             url: the root; a relative path is taken from the current directory, now.
             storage: how it is reached; its `anon` is not read here.
             anon: read without credentials.
+            guard: asked before every attempt to change something; goes with the store into other processes.
+            timeout: seconds without a sign of life after which a request counts as failed.
+            patience: seconds that transient failures are waited out; None: minutes once the store has answered.
 
         Raises:
             ConfigError: the URL names no place.
@@ -57,7 +68,23 @@ class Store:
         self._protocol, self._root = split_url(url)
         self._storage = storage
         self._anon = anon
+        self._guard = guard
+        self._timeout = timeout
+        self._patience = patience
+        self._answered = False
         self._opened: tuple[int, Objects] | None = None
+
+    def guarded(self, guard: Guard) -> Store:
+        """The same place, changed only while `guard` agrees."""
+        return self._twin(self.url, guard=guard)
+
+    def hasty(self, timeout: float) -> Store:
+        """The same place for those who cannot wait: short requests, one attempt, asking no guard."""
+        return self._twin(self.url, guard=None, timeout=timeout, patience=0.0)
+
+    def below(self, folder: str) -> Store:
+        """A store of its own in a folder of this one, under the same guard."""
+        return self._twin(self.join(folder))
 
     @property
     def url(self) -> str:
@@ -75,11 +102,11 @@ class Store:
 
     def stat(self, name: str) -> Entry | None:
         """The object as it is now; None when it does not exist."""
-        return self._attempt("look up", _checked(name), lambda objects, _: objects.stat(name))
+        return self._attempt("look up", checked_name(name), lambda objects, _: objects.stat(name))
 
     def read(self, name: str) -> bytes:
         """The bytes of a small object."""
-        return self._attempt("read", _checked(name), lambda objects, _: objects.read(name))
+        return self._attempt("read", checked_name(name), lambda objects, _: objects.read(name))
 
     def get(self, name: str, path: Path) -> Entry:
         """Download an object to the local file `path`; nothing is left there when it fails.
@@ -103,7 +130,7 @@ class Store:
             return entry
 
         try:
-            return self._attempt("download", _checked(name), download)
+            return self._attempt("download", checked_name(name), download)
         except BaseException:
             with suppress(OSError):
                 path.unlink()
@@ -130,7 +157,7 @@ class Store:
                 raise TransientError(f"{self.join(name)}: the store's bytes differ from those of {path}")
             return entry
 
-        return self._attempt("upload", _checked(name), upload)
+        return self._attempt("upload", checked_name(name), upload)
 
     def write(self, name: str, data: bytes) -> Entry:
         """Publish a small object as a whole, or not at all; one of that name is replaced."""
@@ -142,7 +169,7 @@ class Store:
                 raise TransientError(f"{self.join(name)}: {len(data)} bytes were written, the store shows nothing")
             return entry
 
-        return self._attempt("write", _checked(name), write)
+        return self._attempt("write", checked_name(name), write)
 
     def create(self, name: str, data: bytes) -> bool:
         """Publish a small object unless one of that name exists; of several writers exactly one gets True."""
@@ -156,17 +183,51 @@ class Store:
                 return attempt > 0 and objects.read(name) == data
             return False
 
-        return self._attempt("create", _checked(name), create)
+        return self._attempt("create", checked_name(name), create)
+
+    def replace(self, name: str, data: bytes, old: Entry) -> Entry | None:
+        """Publish a small object in place of `old`, unless it is another by now; of several writers one gets through.
+
+        Args:
+            data: nobody else's and never the same again: a writer whose answer was lost knows its work by it.
+            old: the object as it was.
+
+        Returns:
+            The new object; None when `old` is there no more.
+
+        Raises:
+            NotImplementedError: this store, or its file system, has no way to do it; nothing was written.
+        """
+
+        def replace(objects: Objects, _: int) -> Entry | None:
+            etag = objects.replace(name, data, old.etag)
+            if etag is not None:
+                return Entry(name, len(data), etag)
+            there = objects.stat(name)  # ours, when an earlier answer was lost or aiohttp repeated the request
+            with suppress(FileNotFoundError):
+                if there is not None and objects.read(name) == data and objects.stat(name) == there:
+                    return there
+            return None
+
+        return self._attempt("replace", checked_name(name), replace)
 
     def delete(self, name: str) -> None:
         """Remove an object; it is no error when it does not exist."""
-        self._attempt("delete", _checked(name), lambda objects, _: objects.delete(name))
+        self._attempt("delete", checked_name(name), lambda objects, _: objects.delete(name))
 
-    def __reduce__(self) -> tuple[Callable[[], Store], tuple[()]]:
-        return partial(Store, self.url, self._storage, anon=self._anon), ()
+    def __reduce__(self) -> tuple[Callable[..., Store], tuple[str, Storage, dict[str, Any]]]:
+        # A worker knows what the driver knows: whether the address is right.
+        return _restored, (self.url, self._storage, {**self._settings, "patience": self._waits()})
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"anon": self._anon, "guard": self._guard, "timeout": self._timeout, "patience": self._patience}
+
+    def _twin(self, url: str, **changes: Any) -> Store:
+        return Store(url, self._storage, **{**self._settings, **changes})
 
     def _objects(self) -> Objects:
         if self._opened is None or self._opened[0] != os.getpid():
@@ -176,13 +237,25 @@ class Store:
     def _connect(self) -> Objects:
         if self._protocol == LOCAL:
             return Disk(self._root)
-        return Remote(self._protocol, self._root, self._storage, anon=self._anon)
+        return Remote(self._protocol, self._root, self._storage, anon=self._anon, timeout=self._timeout)
 
     def _attempt(self, doing: str, name: str, action: Callable[[Objects, int], T]) -> T:
-        def once(attempt: int) -> T:
-            return action(self._objects(), attempt)
+        result = retried(
+            lambda attempt: action(self._objects(), attempt),
+            doing=doing,
+            url=self.join(name) if name else self.url,
+            endpoint=self._endpoint(),
+            patience=self._waits(),
+            before=self._guard.check if self._guard is not None and doing in WRITING else lambda: None,
+        )
+        self._answered = True
+        return result
 
-        return retried(once, doing=doing, url=self.join(name) if name else self.url, endpoint=self._endpoint())
+    def _waits(self) -> float:
+        """Seconds that a transient failure is waited out."""
+        if self._patience is not None:
+            return self._patience
+        return failures.PATIENCE_SECONDS if self._answered else failures.FIRST_PATIENCE_SECONDS
 
     def _endpoint(self) -> str:
         """Where the store answers and as whom, for messages; empty when there is no choice."""
@@ -192,15 +265,9 @@ class Store:
         return f"{scrub(endpoint)} without credentials" if self._anon else scrub(endpoint)
 
 
-def _checked(name: str) -> str:
-    """Refuse a name that is none or that leads out of the store's root.
-
-    Raises:
-        StoreError: the name is empty, absolute, ends in a slash, or has a step `.` or `..`.
-    """
-    if not name or any(step in {"", ".", ".."} for step in name.split("/")) or re.search(r"[\x00-\x1f]", name):
-        raise StoreError(f"{name!r} cannot name an object: use steps such as a/b.tar, without `.`, `..` and `//`")
-    return name
+def _restored(url: str, storage: Storage, settings: dict[str, Any]) -> Store:
+    """A store that was pickled."""
+    return Store(url, storage, **settings)
 
 
 def _holds(objects: Objects, name: str, path: Path) -> bool:

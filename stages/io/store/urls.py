@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, StoreError
 
 LOCAL = "file"
 """Protocol of paths on a local disk (or a mounted file system)."""
@@ -45,6 +45,17 @@ def format_url(protocol: str, path: str) -> str:
 def normalised_url(url: str) -> str:
     """The one spelling of a place: absolute local paths without `file://`, no slash at the end."""
     return format_url(*split_url(url))
+
+
+def checked_name(name: str) -> str:
+    """Refuse the name of an object that is none or that leads out of the store's root.
+
+    Raises:
+        StoreError: the name is empty, absolute, ends in a slash, or has a step `.` or `..`.
+    """
+    if not name or any(step in {"", ".", ".."} for step in name.split("/")) or re.search(r"[\x00-\x1f]", name):
+        raise StoreError(f"{name!r} cannot name an object: use steps such as a/b.tar, without `.`, `..` and `//`")
+    return name
 
 
 def places_overlap(a: str, b: str) -> bool:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.state import lease
-from pipeline.state.lease import Lease, LeaseHolder, boot, holder_of
-from schemas.errors import LeaseError, StoreError
+from pipeline.state.holder import LeaseHolder, boot, holder_of, swapping
+from pipeline.state.lease import Lease, now
+from schemas.errors import LeaseError, StoreError, TransientError
+from stages.io.store import failures
+from stages.io.store.disk import Disk
 from stages.io.store.store import Store
+from tests.servers import BreakingProxy, S3Server
 
 
 @pytest.fixture
@@ -51,13 +59,15 @@ def test_it_is_held_while_it_is_open_and_given_back_afterwards(work: Store) -> N
         assert holder is not None
         assert (holder.run, holder.process, holder.boot) == (mine.run, os.getpid(), boot())
         mine.check()
-    assert work.list() == []
+    assert holder_of(work) is None
 
 
 def test_it_is_given_back_when_the_run_fails(work: Store) -> None:
     with pytest.raises(StoreError), Lease(work):
         raise StoreError("the run failed")
-    assert work.list() == []
+    assert holder_of(work) is None
+    with Lease(work) as next_one:
+        next_one.check()
 
 
 def test_it_beats(work: Store) -> None:
@@ -94,7 +104,9 @@ def test_a_living_process_that_does_not_beat_is_replaced_after_the_expiry(work: 
     """Its number was given to another program since."""
     hold(work, boot=boot(), process=os.getppid())
     with Lease(work, heartbeat=0.02, expiry=0.2) as mine:
-        mine.check()
+        holder = holder_of(work)
+        assert holder is not None
+        assert holder.run == mine.run
 
 
 @pytest.mark.parametrize("process", [1, 99_999_999])
@@ -168,9 +180,224 @@ def test_a_lease_that_cannot_be_read_is_refused_with_the_mend(work: Store) -> No
 def test_a_store_that_fails_at_the_end_does_not_hide_how_the_run_ended(work: Store, tmp_path: Path) -> None:
     held = Lease(work)
     held.__enter__()
+    held.stop.set()
+    held.thread.join()
     work.delete("lease.json")
     (tmp_path / "private").rmdir()
     (tmp_path / "private").write_text("no directory any more")
     with pytest.raises(StoreError):
         holder_of(work)
     held.__exit__(None, None, None)
+
+
+@pytest.fixture(params=["disk", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A private place that compares and swaps, of each kind."""
+    if request.param == "disk":
+        return Store(str(tmp_path / "private"))
+    s3: S3Server = request.getfixturevalue("s3")
+    return Store(f"{s3.bucket()}/private", s3.storage)
+
+
+def test_a_disk_and_s3_compare_and_swap_and_other_stores_are_not_trusted_to(place: Store) -> None:
+    assert swapping(place)
+    assert place.list() == []
+    assert not swapping(Store("memory://none-here/private"))
+
+
+def test_of_eight_that_find_a_dead_run_exactly_one_takes_over(place: Store) -> None:
+    hold(place)
+    got: list[str] = []
+    ready, done = threading.Barrier(8), threading.Barrier(8)
+
+    def try_it() -> None:
+        ready.wait()
+        try:
+            with Lease(place, heartbeat=0.05, expiry=1) as mine:
+                got.append(mine.run)
+                done.wait()
+        except LeaseError:
+            done.wait()
+
+    threads = [threading.Thread(target=try_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1
+
+
+def test_a_beat_that_comes_too_late_does_not_take_the_lease_back(work: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was sent while the lease was still this run's, and arrives when it is another's."""
+    sent, arrive = threading.Event(), threading.Event()
+
+    def late(verb: str) -> Callable[..., object]:
+        on_time = getattr(Disk, verb)
+
+        def write(disk: Disk, name: str, data: bytes, *more: object) -> object:
+            if threading.current_thread().name == "mtlue-lease":
+                sent.set()
+                arrive.wait()
+            return on_time(disk, name, data, *more)
+
+        return write
+
+    for verb in ("write", "replace"):
+        monkeypatch.setattr(Disk, verb, late(verb))
+    with Lease(work, heartbeat=0.02) as mine:
+        sent.wait()
+        other = hold(work)
+        arrive.set()
+        wait_until(lambda: bool(mine.lost))
+    assert holder_of(work) == other
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_the_heartbeat(work: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_time, failed = Disk.replace, []
+
+    def fails_twice(disk: Disk, name: str, data: bytes, etag: str) -> str | None:
+        if threading.current_thread().name == "mtlue-lease" and len(failed) < 2:
+            failed.append(name)
+            raise RuntimeError("a fault of some library")
+        return on_time(disk, name, data, etag)
+
+    with Lease(work, heartbeat=0.02) as mine:
+        monkeypatch.setattr(Disk, "replace", fails_twice)
+        wait_until(lambda: len(failed) == 2)
+        beat = mine.beat
+        wait_until(lambda: mine.beat > beat)
+        mine.check()
+
+
+@pytest.fixture
+def out_of_reach(work: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
+    """Call it with True and no request is answered any more; with False, and they are again."""
+    monkeypatch.setattr(failures, "PATIENCE_SECONDS", 0.01)
+    on_time, away = Disk.replace, threading.Event()
+
+    def unanswered(disk: Disk, name: str, data: bytes, etag: str) -> str | None:
+        if away.is_set():
+            raise TimeoutError(errno.ETIMEDOUT, "no answer")
+        return on_time(disk, name, data, etag)
+
+    monkeypatch.setattr(Disk, "replace", unanswered)
+    yield lambda gone: away.set() if gone else away.clear()
+    away.clear()
+
+
+def test_a_run_whose_beats_do_not_get_through_writes_nothing_once_the_lease_has_expired(
+    work: Store, out_of_reach: Callable[[bool], None]
+) -> None:
+    with Lease(work, heartbeat=0.05, expiry=1) as mine:
+        guarded = work.guarded(mine.token)
+        guarded.write("a", b"")
+        out_of_reach(True)
+        wait_until(lambda: now() - mine.beaten > 1)
+        with pytest.raises(TransientError, match=r"lease.json: cannot replace"):
+            guarded.write("b", b"")
+        assert work.stat("b") is None
+        out_of_reach(False)
+        guarded.write("b", b"")  # the store itself says that nobody else was there
+
+
+def test_a_run_that_was_out_of_reach_while_another_took_over_stops(
+    work: Store, out_of_reach: Callable[[bool], None]
+) -> None:
+    with Lease(work, heartbeat=0.05, expiry=1) as mine:
+        out_of_reach(True)
+        wait_until(lambda: now() - mine.beaten > 1)
+        other = hold(work)
+        out_of_reach(False)
+        with pytest.raises(LeaseError, match="another run took the lease over; this one stops"):
+            work.guarded(mine.token).write("b", b"")
+    assert holder_of(work) == other
+    assert work.stat("b") is None
+
+
+STANDS_STILL = """
+import sys, time
+from pipeline.state.lease import Lease
+from schemas.errors import LeaseError
+from stages.io.store.store import Store
+work = Store(sys.argv[1])
+try:
+    with Lease(work, heartbeat=0.1, expiry=1) as lease:
+        guarded = work.guarded(lease.token)
+        for number in range(10_000):
+            guarded.write("counted", b"%d" % number)
+            time.sleep(0.05)
+except LeaseError as error:
+    print(error)
+    sys.exit(4)
+"""
+
+
+def test_a_process_that_was_stopped_for_longer_than_the_lease_lasts_writes_nothing_when_it_goes_on(work: Store) -> None:
+    process = subprocess.Popen([sys.executable, "-c", STANDS_STILL, work.url], stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: work.stat("counted") is not None)
+    os.kill(process.pid, signal.SIGSTOP)
+    time.sleep(0.1)
+    before = int(work.read("counted"))
+    time.sleep(2)
+    os.kill(process.pid, signal.SIGCONT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert "stood still for" in out
+    assert "this one stops" in out
+    assert int(work.read("counted")) <= before + 1, "more than the one write that was under way"
+
+
+def test_a_worker_asks_the_store_whether_its_run_still_holds_the_lease(work: Store) -> None:
+    script = (
+        "import pickle, sys; store = pickle.load(sys.stdin.buffer)\n"
+        "from schemas.errors import LeaseError\n"
+        "try: store.write(sys.argv[1], b'')\n"
+        "except LeaseError as error: sys.exit(4)"
+    )
+
+    def write(store: Store, name: str) -> int:
+        return subprocess.run([sys.executable, "-c", script, name], input=pickle.dumps(store)).returncode
+
+    with Lease(work) as mine:
+        guarded = work.guarded(mine.token)
+        assert write(guarded, "in-time") == 0
+    assert write(guarded, "ended") == 4
+    hold(work)
+    assert write(guarded, "taken-over") == 4
+    assert [entry.name for entry in work.list()] == ["in-time", "lease.json"]
+
+
+def test_where_nothing_can_be_swapped_the_last_to_take_over_holds_it_and_a_silent_run_stops() -> None:
+    work = Store(f"memory://{uuid.uuid4().hex}/private")
+    hold(work)
+    with Lease(work, heartbeat=0.05, expiry=1) as mine:
+        wait_until(lambda: mine.beat > 0)
+        mine.check()
+        other = hold(work)
+        wait_until(lambda: bool(mine.lost))
+        with pytest.raises(LeaseError, match="took the lease over"):
+            mine.check()
+    assert holder_of(work) == other
+    hold(work)
+    with Lease(work, heartbeat=0.05, expiry=1) as mine:
+        with mine.lock:
+            mine.beaten -= 2
+        with pytest.raises(LeaseError, match="no beat got through"):
+            mine.check()
+
+
+def test_a_lease_on_a_store_that_overlooks_conditions_is_known_by_its_probe(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = Overlooking(s3.endpoint_url)
+    try:
+        assert not swapping(Store(f"{s3.bucket()}/private", deaf.storage))
+    finally:
+        deaf.close()
+
+
+class Overlooking(BreakingProxy):
+    """A store of the years before conditional writes: `If-Match` means nothing to it."""
+
+    def lines(self, head: bytes) -> list[bytes]:
+        return [line for line in super().lines(head) if not line.lower().startswith(b"if-match")]

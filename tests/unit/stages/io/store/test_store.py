@@ -1,5 +1,6 @@
 """Stores on a local disk and in memory: whole objects or none, named errors, places that overlap."""
 
+import errno
 import os
 import pickle
 import resource
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import ConfigError, StoreError
+from schemas.errors import ConfigError, LeaseError, StoreError, UnwritableError
 from stages.io.store.store import Entry, Store, places_overlap
 
 
@@ -121,6 +122,79 @@ def test_of_eight_writers_that_create_one_file_exactly_one_wins(local: Store) ->
     assert len(won) == 1
     assert local.read("lease") == b"%d" % won[0] * 100_000
     assert names(local) == ["lease"]
+
+
+def test_an_object_is_replaced_only_while_it_is_the_one_that_was_seen(local: Store) -> None:
+    first = local.write("lease", b"first")
+    second = local.replace("lease", b"second", first)
+    assert second is not None
+    assert second == local.stat("lease")
+    assert local.replace("lease", b"third", first) is None
+    assert local.read("lease") == b"second"
+    local.delete("lease")
+    assert local.replace("lease", b"fourth", second) is None
+    assert local.list() == []
+
+
+def test_of_eight_writers_that_replace_one_file_exactly_one_wins(local: Store) -> None:
+    old = local.write("lease", b"old")
+    barrier, won = threading.Barrier(8), []
+
+    def replace(number: int) -> None:
+        barrier.wait()
+        if local.replace("lease", b"%d" % number * 100_000, old):
+            won.append(number)
+
+    threads = [threading.Thread(target=replace, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert local.read("lease") == b"%d" % won[0] * 100_000
+    assert names(local) == ["lease"]
+
+
+class Refuses:
+    """A guard that says no."""
+
+    def check(self) -> None:
+        raise LeaseError("no longer yours")
+
+
+def test_a_guard_is_asked_before_every_change_and_goes_into_other_processes(local: Store, tmp_path: Path) -> None:
+    old = local.write("a/b", b"text")
+    (tmp_path / "new").write_bytes(b"new")
+    guarded = local.guarded(Refuses())
+    for store in (guarded, pickle.loads(pickle.dumps(guarded)), guarded.below("a")):  # noqa: S301
+        name = "b" if store.url.endswith("a") else "a/b"
+        for change in (
+            lambda store=store, name=name: store.write(name, b"new"),
+            lambda store=store: store.create("new", b"new"),
+            lambda store=store, name=name: store.put(tmp_path / "new", name),
+            lambda store=store, name=name: store.delete(name),
+            lambda store=store, name=name: store.replace(name, b"new", old),
+        ):
+            with pytest.raises(LeaseError):
+                change()
+        assert store.read(name) == b"text"
+    assert local.list() == [old]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_disk_that_takes_no_write_any_more_is_told_apart_from_one_bad_shard(
+    local: Store, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    local.write("a", b"text")
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(UnwritableError, match=os.strerror(number)) as caught:
+        local.write("a", b"new")
+    assert caught.value.ends_run
+    assert local.read("a") == b"text"
+    assert names(local) == ["a"]
 
 
 def test_a_deleted_object_is_gone_and_may_be_deleted_again(store: Store) -> None:
