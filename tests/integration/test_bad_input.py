@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from pipeline.driver.run import exit_code
+from pipeline.state.holder import holder_of
 from schemas.config import Config
 from schemas.errors import ConfigError, MtlueError, StoreError, ValidationError
 from schemas.records import LeftOut
@@ -63,7 +64,7 @@ def refused(made: Config, kind: type[MtlueError], code: int, *words: str) -> str
         assert word in error.value.message
     assert output.list() == []
     assert work.list("generator") == []
-    assert work.stat("lease.json") is None
+    assert holder_of(work) is None
     return error.value.message
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.state.holder import holder_of
 from pipeline.state.lease import Lease
 from schemas.config import Config
 from stages.io.store.store import Store
@@ -314,7 +315,7 @@ def test_a_cluster_that_is_not_there_ends_a_process_of_its_own_with_2(fresh: Pla
     assert "compute.address 'ray://127.0.0.1:1': Ray cannot start or join" in ended.err
     assert "use `local`, or start the cluster first" in ended.err
     assert "Traceback" not in ended.err
-    assert list((tmp_path / "private").rglob("lease.json")) == []
+    assert holder_of(Store(f"{tmp_path}/private")) is None
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

