@@ -29,6 +29,7 @@ def plan_lines(plan: Plan, workers: int) -> list[str]:
     hours = plan.protect_core_seconds / 3600
     lines = [
         f"input       {plan.shards} shards, {size_text(plan.input_bytes)}, about {plan.samples} samples",
+        *(f"labels      {line} (first shard)" for line in plan.labels),
         f"to do       {plan.shards - plan.shards_done} shards ({plan.shards_done} are published)",
         f"output      about {size_text(plan.output_bytes)} ({plan.growth:.1f} times the input: lossless images)",
     ]
@@ -39,4 +40,5 @@ def plan_lines(plan: Plan, workers: int) -> list[str]:
     lines.append(
         f"protect     about {hours:.2f} core hours, {duration(plan.protect_core_seconds / workers)} on {workers} cores"
     )
+    lines += [f"check       first shard: {warning}" for warning in plan.warnings]
     return lines

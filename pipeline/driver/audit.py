@@ -12,7 +12,7 @@ from pipeline.driver.ingest import ingest_all
 from pipeline.state.places import Places
 from pipeline.steps.victim import victim_step
 from schemas.config import Config
-from schemas.errors import ValidationError
+from schemas.errors import ConfigError, ValidationError
 from schemas.evidence import Evidence, VictimResult
 from schemas.fingerprints import fingerprint
 from schemas.plans import IngestPlan, Noise, VictimPlan
@@ -106,8 +106,7 @@ class Auditor:
             Version("noise", places.source, raw, plan.model_copy(update={"transforms": [noise]})),
             Version("protected", protected, published, plan.model_copy(update={"layout": layout})),
         ]
-        assert places.test_source is not None  # noqa: S101 - the configuration was checked
-        test = self._tables(Version("held-out", places.test_source, places.test_shards, plan))
+        test = self.held_out()
         tables = {version.name: self._tables(version) for version in versions}
         plans = [plan for data in tables for plan in victim_plans(config, self.audit, data)]
         victims = self._victims(plans, tables, test)
@@ -119,7 +118,29 @@ class Auditor:
         places.work.write(f"{FOLDER}{evidence.fingerprint}.json", evidence.model_dump_json().encode())
         return evidence
 
+    def held_out(self) -> list[str]:
+        """The tables of the clean held-out data.
+
+        Raises:
+            ValidationError: a shard could not be read.
+            ConfigError: a task has no label there, so no figure could be taken.
+        """
+        places = self.places
+        assert places.test_source is not None  # noqa: S101 - the configuration was checked
+        plan = audit_plan(self.config, self.audit)
+        profiles = self._profiles(Version("held-out", places.test_source, places.test_shards, plan))
+        for task in self.config.tasks:
+            if not any(profile.labelled(task.name) for profile in profiles):
+                raise ConfigError(
+                    f"audit: the held-out data (dataset.test_shards) has no label of task {task.name!r} (field "
+                    f"{task.field!r}), so no figure of it can be taken; add labels, or remove the task"
+                )
+        return _cached(profiles)
+
     def _tables(self, version: Version) -> list[str]:
+        return _cached(self._profiles(version))
+
+    def _profiles(self, version: Version) -> list[ShardProfile]:
         what = f"audit: {version.name}"
         wanted = share(self.audit.max_samples, len(version.shards))
         profiles, failures = ingest_all(
@@ -135,7 +156,7 @@ class Auditor:
         )
         if failures:
             raise ValidationError(f"{what}: {failures[0].message}")
-        return _cached(profiles)
+        return profiles
 
     def _strongest(self, plans: Sequence[VictimPlan], victims: Sequence[VictimResult]) -> VictimPlan:
         """The multi-task victim that learns most of protected data, at its best epoch, in what is to be protected."""

@@ -89,7 +89,7 @@ def check_profiles(
         if any(profile.labelled(task.name) for profile in profiles):
             continue
         missing = sum(profile.missing[task.name] for profile in profiles)
-        if task.field not in fields and f"json.{task.field}" not in fields:
+        if not any(_leads_to(field, task.field) for field in fields):
             near = difflib.get_close_matches(task.field, fields, n=1)
             guess = f"; did you mean {near[0]!r}?" if near else "."
             known = ", ".join(fields[:20]) or "none"
@@ -101,6 +101,11 @@ def check_profiles(
             f"task {task.name!r}: all {missing} labels of field {task.field!r} are missing; remove the task, or add "
             "its labels"
         )
+
+
+def _leads_to(field: str, wanted: str) -> bool:
+    """Whether a field that was seen is the one of a task, or lies inside it."""
+    return any(field == name or field.startswith(f"{name}.") for name in (wanted, f"json.{wanted}"))
 
 
 def check_failed(config: Config, failures: Sequence[ShardFailure], shards: int) -> None:

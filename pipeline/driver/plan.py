@@ -11,6 +11,7 @@ from pipeline.state.ledger import Ledger
 from pipeline.state.places import Places
 from schemas.config import Config
 from stages.estimate.estimate import estimate_shard
+from stages.tasks.counts import label_doubts, label_lines
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Plan:
     """None when a generator of this configuration exists."""
     protect_core_seconds: float
     """Download, decoding, generator, encoding and checks of the shards still to be done, on one core."""
+    labels: list[str]
+    """Of the first shard: each task or set, with its missing labels."""
+    warnings: list[str]
+    """What is odd about the first shard's labels."""
 
 
 def make_plan(config: Config) -> Plan:
@@ -70,4 +75,6 @@ def make_plan(config: Config) -> Plan:
         growth=written / max(1, total),
         train_seconds=measured.train_seconds * passes if record is None else None,
         protect_core_seconds=left * (samples * measured.core_seconds + share * measured.download_seconds),
+        labels=label_lines(config.tasks, [measured.profile]),
+        warnings=list(label_doubts(config.tasks, [measured.profile])),
     )

@@ -18,6 +18,7 @@ from pipeline.driver.protect import protect_all
 from pipeline.driver.prove import prove
 from pipeline.driver.publish import publish, write_report
 from pipeline.driver.train import refuse_lost_work, train_or_find
+from pipeline.state.generators import fitting_generator
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
 from pipeline.state.places import LEFT_OUT, REPORT, Places
@@ -39,6 +40,7 @@ from stages.learning.sampling import share
 from stages.publish.manifest import MANIFEST, read_manifest
 from stages.report.before_after import sample_pairs
 from stages.report.sections.base import Material
+from stages.tasks.counts import label_doubts
 
 T = TypeVar("T")
 
@@ -136,6 +138,8 @@ class Run:
         self._left_out(profiles, [])
         self._refuse_protected(profiles)
         check_profiles(self.config, profiles, failures, len(places.shards))
+        for doubt in label_doubts(self.config.tasks, profiles):
+            self.reporter.say(f"ingest: {doubt}")
         return profiles
 
     def _refuse_protected(self, profiles: Sequence[ShardProfile]) -> None:
@@ -157,9 +161,11 @@ class Run:
                 )
 
     def _train(self, profiles: Sequence[ShardProfile]) -> GeneratorRecord:
-        return train_or_find(
-            self.executor, self.reporter, self.places.work, train_plan(self.config), profiles, retrain=self.retrain
-        )
+        plan, work = train_plan(self.config), self.places.work
+        if self.config.audit is not None and (self.retrain or fitting_generator(work, plan) is None):
+            # Held-out data that could prove nothing is told of before the training, not after it.
+            Auditor(self.executor, self.reporter, self.places, self.config, self.config.audit).held_out()
+        return train_or_find(self.executor, self.reporter, work, plan, profiles, retrain=self.retrain)
 
     def _prove(self, profiles: list[ShardProfile], generator: GeneratorRecord) -> Evidence:
         """The evidence about this generator; nothing is public yet that it made.

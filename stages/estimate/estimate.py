@@ -11,7 +11,7 @@ import torch
 
 from schemas.errors import InputError
 from schemas.plans import IngestPlan, ProtectPlan, TrainPlan
-from schemas.records import ShardRef
+from schemas.records import ShardProfile, ShardRef
 from stages.ingest.ingest import profile_shard
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, open_table
@@ -44,6 +44,8 @@ class Estimate:
     train_seconds: float
     """Of a whole training on `trained_samples` images; 0 when it was not asked for."""
     trained_samples: int
+    profile: ShardProfile
+    """Of the shard."""
 
 
 def estimate_shard(
@@ -77,6 +79,7 @@ def estimate_shard(
             download_seconds=download,
             train_seconds=_train_seconds(images, train) if with_training else 0.0,
             trained_samples=len(images),
+            profile=profile,
         )
 
 

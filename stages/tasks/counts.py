@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,4 +72,40 @@ def label_table(task: Task, profiles: Sequence[ShardProfile]) -> LabelTable:
     merged = Histogram()
     for profile in profiles:
         merged = merged.merge(profile.values.get(task.name, Histogram()))
-    return LabelTable([(f"{low:g} to {high:g}", count) for low, high, count in merged.bins()], missing)
+    return LabelTable([(_range(low, high), count) for low, high, count in merged.bins()], missing)
+
+
+def _range(low: float, high: float) -> str:
+    """`8 to 12`; one number where both look the same."""
+    return f"{low:g}" if f"{low:g}" == f"{high:g}" else f"{low:g} to {high:g}"
+
+
+def label_doubts(tasks: Sequence[Task], profiles: Sequence[ShardProfile]) -> Iterator[str]:
+    """What is odd about the labels, though no error, a sentence each: classes that never occur, only one value."""
+    for task in tasks:
+        table = label_table(task, profiles)
+        seen = [name for name, count in table.rows if count]
+        if task.class_names and table.total and len(seen) < len(table.rows):
+            absent = [name for name, count in table.rows if not count]
+            shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
+            yield (
+                f"task {task.name!r}: {len(absent)} of its {len(table.rows)} classes never occur ({shown}); "
+                "check the labels, or the number of classes"
+            )
+        elif not task.class_names and table.total and len(seen) == 1:
+            yield f"task {task.name!r}: its values hardly differ ({seen[0]}); check the labels"
+
+
+def label_lines(tasks: Sequence[Task], profiles: Sequence[ShardProfile]) -> list[str]:
+    """What the labels are, a line for each task or set: its kind, and how many labels are missing."""
+    samples = sum(profile.samples for profile in profiles)
+    groups: dict[str, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(task.group, []).append(task)
+    lines = []
+    for name, members in groups.items():
+        missing = sum(profile.missing.get(task.name, 0) for profile in profiles for task in members)
+        many = f"{len(members)} {members[0].kind} tasks" if len(members) > 1 else members[0].description
+        many = many if len(many) <= 80 else f"{many[:79]}…"
+        lines.append(f"{name}: {many}; {missing} of {samples * len(members)} labels missing")
+    return lines

@@ -169,3 +169,13 @@ def test_a_list_column_of_parquet_is_a_multi_label_vector(tmp_path: Path) -> Non
     made = settings(tmp_path, dataset={"shards": f"{tmp_path}/raw/*.parquet", "image": "png"}, tasks=tasks, audit=None)
     with pytest.raises(ConfigError, match=r"task 'marks\.dot': all 40 labels of field 'marks' are missing"):
         run(made)
+
+
+def test_held_out_data_without_labels_of_a_task_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    write_shard(tmp_path / "raw/train-00000.tar", drawn(20, 0))
+    bare = [(key, [m for m in members if m[0] != "lit.txt"]) for key, members in drawn(20, 99)]
+    write_shard(tmp_path / "raw/test-00000.tar", bare)
+    made = settings(tmp_path)
+    with pytest.raises(ConfigError, match=r"held-out data \(dataset.test_shards\) has no label of task 'lit'"):
+        run(made)
+    assert not list((tmp_path / "private").glob("generator*"))

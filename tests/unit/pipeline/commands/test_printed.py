@@ -145,13 +145,17 @@ def test_a_plan_says_what_is_left_and_that_lossless_images_are_larger() -> None:
         growth=5.25,
         train_seconds=None,
         protect_core_seconds=7200,
+        labels=["age: a number in years; 3 of 60 labels missing"],
+        warnings=["task 'shape': 1 of its 4 classes never occur (star); check the labels"],
     )
     lines = plan_lines(plan, 4)
-    assert lines[1] == "to do       6 shards (4 are published)"
-    assert "3.0 GB (5.2 times the input" in lines[2]
-    assert "nothing: the generator is there" in lines[3]
-    assert "2.00 core hours" in lines[4]
-    assert "30 min 0 s on 4 cores" in lines[4].replace("\N{NO-BREAK SPACE}", " ")
+    assert lines[1] == "labels      age: a number in years; 3 of 60 labels missing (first shard)"
+    assert lines[2] == "to do       6 shards (4 are published)"
+    assert "3.0 GB (5.2 times the input" in lines[3]
+    assert "nothing: the generator is there" in lines[4]
+    assert "2.00 core hours" in lines[5]
+    assert "30 min 0 s on 4 cores" in lines[5].replace("\N{NO-BREAK SPACE}", " ")
+    assert lines[6].startswith("check       first shard: task 'shape': 1 of its 4 classes never occur")
 
 
 def test_a_verification_lists_every_problem_and_says_when_there_is_none() -> None:

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from schemas.evidence import Evidence
+from schemas.evidence import Evidence, VictimResult
+from schemas.metrics import Metric
+from schemas.tasks import Task
 from schemas.training import Requirement
 from stages.audit.verdict import NOT_MEASURED, held_against, judge, reach_verdict
 from stages.report.wording import percent
 from tests.evidence import GOOD, TASKS, Curves, make_victim, victims
+
+AGE = Task(field="json.age", kind="regression", unit="years")
+LEVEL = Task(field="json.level", kind="regression")
+MAE = AGE.metrics[0]
+
+
+def of_numbers(data: str, *errors: tuple[float, ...], tasks: Sequence[Task] = (AGE,)) -> VictimResult:
+    """A victim whose mean absolute errors in these tasks are those at each epoch; chance is 8."""
+    epochs = zip(*errors, strict=True)
+    return make_victim(data, [0.5] * len(errors[0]), [0.1] * len(errors[0])).model_copy(
+        update={
+            "chance": {task.name: {"mae": 8.0, "r2": 0.0} for task in tasks},
+            "figures": [
+                {task.name: {"mae": error, "r2": 0.0} for task, error in zip(tasks, each, strict=True)}
+                for each in epochs
+            ],
+        }
+    )
 
 
 def verdict(protected: tuple[Curves, Curves], wanted: tuple[bool, bool] = (True, True), **changes: Any) -> Evidence:
@@ -148,3 +169,79 @@ def test_the_strongest_of_several_victims_is_held_against_the_requirement() -> N
     stronger = make_victim("protected", [0.9], [0.1], seed=1)
     (told,) = short(reach_verdict(TASKS, [True, True], [*GOOD, stronger]))
     assert "task 'shape'" in told
+
+
+@pytest.mark.parametrize(
+    ("protected", "clean", "word"),
+    [
+        (7.6, 2.0, "protected"),
+        (6.9, 2.0, "protected"),  # 14 % better than chance
+        (6.0, 2.0, "weakened"),  # 25 % better, and clean training 75 %
+        (4.0, 2.0, "not protected"),
+        (9.0, 2.0, "protected"),
+        (7.0, 7.5, "inconclusive"),
+    ],
+)
+def test_errors_are_judged_by_the_share_of_the_chance_line_that_is_gone(
+    protected: float, clean: float, word: str
+) -> None:
+    assert judge(protected=protected, clean=clean, chance=8.0, metric=MAE) == word
+
+
+def test_the_best_epoch_of_an_error_is_its_lowest() -> None:
+    victims = [of_numbers("clean", (5.0, 2.0)), of_numbers("noise", (5.0, 2.5)), of_numbers("protected", (5.0, 7.6))]
+    found = reach_verdict([AGE], [True], victims)
+    assert found.word == "not protected"
+    assert (found.means["protected"].best, found.means["protected"].last) == (5.0, 7.6)
+    assert found.sentence.replace("\u00a0", " ") == (
+        "These images are not protected: victims trained on them reach a mean absolute error of 5 years on clean test "
+        "data; chance is 8 years, clean training reaches 2 years."
+    )
+
+
+def test_the_strongest_victim_of_an_error_is_the_one_that_errs_least() -> None:
+    victims = [of_numbers("clean", (2.0,)), of_numbers("protected", (7.9,)), of_numbers("protected", (3.0,))]
+    assert reach_verdict([AGE], [True], victims).means["protected"].best == 3.0
+
+
+def test_tasks_of_unlike_metrics_are_summed_up_by_their_advantage_over_chance() -> None:
+    tasks = (AGE, LEVEL)
+    victims = [
+        of_numbers("clean", (2.0,), (4.0,), tasks=tasks),
+        of_numbers("protected", (7.6,), (7.2,), tasks=tasks),
+    ]
+    found = reach_verdict(tasks, [True, True], victims)
+    assert found.metric.name == "advantage"
+    assert found.chance == 0
+    assert found.means["clean"].best == pytest.approx((0.75 + 0.5) / 2)
+    assert found.means["protected"].best == pytest.approx((0.05 + 0.1) / 2)
+    assert found.word == "protected"
+    assert "reach 8\u00a0% beyond chance in the mean over tasks" in found.sentence
+    assert [task.name for task in found.tasks] == ["level", "age"]  # the least protected first
+
+
+def test_a_requirement_holds_for_errors_too() -> None:
+    victims = [of_numbers("clean", (2.0,)), of_numbers("protected", (6.5,))]
+    evidence = reach_verdict([AGE], [True], victims)
+    (told,) = short(evidence)
+    assert "mae at the best epoch is 6.5\u00a0years" in told
+    assert "audit.require allows 6.8\u00a0years" in told
+    assert short(evidence, max_over_chance=0.2) == []
+
+
+def test_a_requirement_can_bound_the_share_of_the_clean_advantage_that_is_left() -> None:
+    evidence = verdict(([0.54, 0.54], [0.11, 0.11]))
+    assert short(evidence, max_share_left=0.2) == []
+    assert len(short(evidence, max_share_left=0.05)) == 1
+    assert "keeps 10.0\u00a0% of what clean" in short(evidence, max_share_left=0.05)[0]
+
+
+def test_a_figure_that_a_task_lacks_is_replaced_by_the_one_that_decides_it() -> None:
+    victims = [of_numbers("clean", (2.0,)), of_numbers("protected", (4.0,))]
+    (told,) = short(reach_verdict([AGE], [True], victims), metric="accuracy")
+    assert "mae at the best epoch" in told
+
+
+def test_an_advantage_and_its_figure_are_each_others_inverse() -> None:
+    for metric in (MAE, Metric(name="accuracy")):
+        assert metric.at(metric.advantage(0.3, 0.5), 0.5) == pytest.approx(0.3)
