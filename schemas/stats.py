@@ -53,8 +53,8 @@ class Moments(BaseModel):
         return math.sqrt(self.m2 / self.count) if self.count > 1 else 0.0
 
 
-FINEST = -40
-"""Exponent of the finest width of a histogram's bins: 2^-40."""
+FINEST = -30
+"""Exponent of the finest width of a histogram's bins: 2^-30, some 1e-9."""
 
 MOST_BINS = 64
 """Bins that a histogram spans at most."""
