@@ -6,11 +6,14 @@ import io
 import json
 import tarfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from PIL import Image
+from scipy.io import savemat
 
 from pipeline.cluster.progress import Reporter
 from pipeline.driver.import_data import import_dataset
@@ -141,4 +144,64 @@ def utkface_tree(root: Path, names: Sequence[str], *, height: int = 200, width: 
     for number, name in enumerate(names):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(jpeg(picture(number, height, width)))
+    return root
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Pictures with labels as NYUv2 holds them, N of H×W."""
+
+    images: np.ndarray
+    """N×H×W×3 uint8."""
+    labels: np.ndarray
+    """N×H×W uint16, 0..894; 0 is none."""
+    depths: np.ndarray
+    """N×H×W float32, metres."""
+
+
+def scenes(count: int = 5, height: int = 12, width: int = 16) -> Scenes:
+    """Scenes that differ in every number, pixel and axis."""
+    rng = np.random.default_rng(count)
+    images = np.stack([picture(number, height, width) for number in range(count)])
+    labels = rng.integers(0, 895, (count, height, width)).astype(np.uint16)
+    return Scenes(images, labels, rng.uniform(0.7, 10, (count, height, width)).astype(np.float32))
+
+
+def mapping40() -> np.ndarray:
+    """A class, 1..40, for each of NYUv2's 894 names."""
+    return np.arange(894) % 40 + 1
+
+
+def nyuv2_tree(root: Path, made: Scenes, train: Sequence[int] = (1, 3, 4), test: Sequence[int] = (2, 5)) -> Path:
+    """NYUv2 as published: a MATLAB 7.3 file with its axes reversed, and splits and class mapping of version 5."""
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / "nyu_depth_v2_labeled.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["images"] = made.images.transpose(0, 3, 2, 1)
+        file["labels"] = made.labels.transpose(0, 2, 1)
+        file["depths"] = made.depths.transpose(0, 2, 1)
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Nov  1 2012".ljust(124))
+    columns = {name: np.array([numbers]).T for name, numbers in (("trainNdxs", train), ("testNdxs", test))}
+    savemat(root / "splits.mat", columns)
+    savemat(root / "classMapping40.mat", {"mapClass": mapping40()[None].astype(np.uint8)})
+    return root
+
+
+def nyuv2_export(root: Path, count: int = 3, height: int = 12, width: int = 16) -> Path:
+    """NYUv2 as npy files: `count` pictures for training, one for validation."""
+    for split, number in [*(("train", number) for number in range(count)), ("val", 0)]:
+        rng = np.random.default_rng(number + 100 * (split == "val"))
+        normal = rng.normal(size=(height, width, 3))
+        normal /= np.linalg.norm(normal, axis=2, keepdims=True)
+        normal[0] = 0
+        arrays = {
+            "image": picture(number, height, width) / 255,
+            "label": rng.integers(-1, 13, (height, width)).astype(np.float64),
+            "depth": rng.uniform(0, 10, (height, width, 1)),
+            "normal": normal,
+        }
+        for kind, array in arrays.items():
+            (root / split / kind).mkdir(parents=True, exist_ok=True)
+            np.save(root / split / kind / f"{number}.npy", array)
     return root

@@ -1,22 +1,16 @@
 """The datasets that come with the package, drawn here and packed into shards: scenes, and rooms for dense tasks."""
 
-import io
 import json
 from collections.abc import Callable, Iterator
 
-import numpy as np
-from PIL import Image
-
 from schemas.errors import ConfigError
 from schemas.records import ManifestShard
+from stages.datasets.dense import dense_members
 from stages.datasets.packing import PackedSample, pack_shards
 from stages.datasets.rooms import CONTRAST as ROOMS_CONTRAST
 from stages.datasets.rooms import PALETTE, Room, render_room
 from stages.datasets.scenes import CONTRAST, scene_samples
 from stages.io.store.store import Store
-
-MILLIMETRES = 1000
-"""A depth of 1 m in `depth.png`."""
 
 
 def import_scenes(
@@ -87,23 +81,7 @@ def import_rooms(
 
 def room_members(room: Room) -> list[tuple[str, bytes]]:
     """A room's members, (field, bytes) each, in the order stored."""
-    mask = Image.fromarray(room.mask)
-    mask.putpalette(PALETTE)
-    depth = Image.fromarray(np.rint(room.depth * MILLIMETRES).astype(np.uint16))
-    normals = io.BytesIO()
-    np.save(normals, room.normals.astype(np.float16), allow_pickle=False)
-    return [
-        ("png", _png(Image.fromarray(room.image))),
-        ("mask.png", _png(mask)),
-        ("depth.png", _png(depth)),
-        ("normals.npy", normals.getvalue()),
-    ]
-
-
-def _png(picture: Image.Image) -> bytes:
-    encoded = io.BytesIO()
-    picture.save(encoded, "PNG")
-    return encoded.getvalue()
+    return dense_members(room.image, room.mask, room.depth, room.normals, PALETTE)
 
 
 def _packed(

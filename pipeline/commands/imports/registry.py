@@ -7,11 +7,12 @@ import typer
 from pipeline.commands.imports.celeba import celeba
 from pipeline.commands.imports.chestxray14 import chestxray14
 from pipeline.commands.imports.multifashion import multifashion
+from pipeline.commands.imports.nyuv2 import nyuv2
 from pipeline.commands.imports.rooms import rooms
 from pipeline.commands.imports.scenes import scenes
 from pipeline.commands.imports.utkface import utkface
 
 importer = typer.Typer(help="Turn a dataset into shards: one command per dataset.", no_args_is_help=True)
 
-for command in (scenes, rooms, multifashion, celeba, utkface, chestxray14):
+for command in (scenes, rooms, multifashion, celeba, utkface, chestxray14, nyuv2):
     importer.command()(command)

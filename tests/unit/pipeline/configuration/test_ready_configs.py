@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.configuration.loading import load_config
 from stages.datasets.chestxray14 import FINDINGS
+from stages.datasets.nyuv2_classes import CLASSES
 
 DIRECTORY = Path(__file__).parents[4] / "docs" / "configs"
 CONFIGS = sorted(DIRECTORY.glob("*.yaml"))
@@ -22,7 +23,7 @@ def test_a_ready_configuration_loads_and_keeps_its_places_apart(path: Path) -> N
 
 
 def test_there_are_ready_configurations() -> None:
-    assert {"celeba", "chestxray14", "multifashion", "utkface"} <= {path.stem for path in CONFIGS}
+    assert {"celeba", "chestxray14", "multifashion", "nyuv2", "utkface"} <= {path.stem for path in CONFIGS}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,12 @@ def test_celeba_has_its_forty_attributes() -> None:
     tasks = load_config(DIRECTORY / "celeba.yaml", []).tasks
     assert len({task.field for task in tasks}) == 40
     assert {task.kind for task in tasks} == {"binary"}
+
+
+def test_the_dense_tasks_of_nyuv2_read_the_members_of_the_import() -> None:
+    config = load_config(DIRECTORY / "nyuv2.yaml", [])
+    assert {task.member for task in config.tasks} == set(config.dataset.members)
+    assert config.tasks[0].class_names == list(CLASSES)
 
 
 def test_findings_have_the_order_of_the_import() -> None:
