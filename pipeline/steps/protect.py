@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.steps.worker import device
+from pipeline.steps.worker import device, return_memory
 from schemas.plans import ProtectPlan
 from schemas.records import GeneratorRecord, ShardRecord, ShardRef
 from stages.io.store.store import Store
@@ -14,4 +14,5 @@ def protect_step(
     source: Store, ref: ShardRef, output: Store, work: Store, plan: ProtectPlan, record: GeneratorRecord, identity: str
 ) -> ShardRecord:
     """Protect one shard and put it into `output`."""
+    return_memory()
     return protect_shard(source, ref, output, plan, cached_perturber(work, record, device()), identity)

@@ -84,6 +84,8 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan, limit: i
             labels = [kind.viewed(label, plan.resolution) for kind, label in zip(kinds, found.labels, strict=True)]
             brightness = brightness.add(float(view.mean()))
             writer.add(view, labels, gray=is_gray(pixels), key=key)
+            del pixels
+        del found  # not held while the next one is decoded
     writer.close()
     return ShardProfile(
         name=name,

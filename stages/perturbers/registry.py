@@ -8,15 +8,29 @@ from torch import nn
 
 from schemas.plans import GeneratorSpec
 from stages.models.codes import ClassCodes
-from stages.models.generator import Generator
 from stages.models.linear import LinearInducement
-from stages.models.per_sample import STEPS, PerSample
+
+
+# torchvision, whose blocks these two are built of, takes 170 MB of a worker and some seconds.
+
+
+def _generator(spec: GeneratorSpec) -> nn.Module:
+    from stages.models.generator import Generator
+
+    return Generator(spec)
+
+
+def _per_sample(spec: GeneratorSpec) -> nn.Module:
+    from stages.models.per_sample import PerSample
+
+    return PerSample(spec)
+
 
 NETWORKS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {
     **dict.fromkeys(("codes", "floor", "lsp", "ar"), ClassCodes),
-    "generator": Generator,
+    "generator": _generator,
     "pil": LinearInducement,
-    **dict.fromkeys(STEPS, PerSample),
+    **dict.fromkeys(("em-sample", "tap-sample", "sep-sample"), _per_sample),
 }
 
 

@@ -28,8 +28,8 @@ from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
 from stages.perturbers.base import Perturber, check_delta
 from stages.protect.overlap import ahead
-from stages.protect.perturb import add_perturbation
-from stages.protect.validate import measure_change, validate_shard
+from stages.protect.perturb import perturbed_strips
+from stages.protect.validate import Change, validate_shard
 from stages.tasks.base import TaskKind
 from stages.tasks.registry import kinds_of
 
@@ -37,7 +37,10 @@ BATCH_SAMPLES = 64
 """Images that go through the generator together."""
 
 BATCH_PIXELS = 16 * 2**20
-"""Pixels that a batch holds at most: memory does not grow with the size of the images."""
+"""Pixels that a batch holds at most, a single larger image apart: memory does not grow with the size of the images."""
+
+QUEUE_BYTES = 64 * 2**20
+"""Weight of decoded batches, and of encoded images, at which the step before waits."""
 
 
 @dataclass
@@ -47,6 +50,16 @@ class Written:
     samples: int = 0
     quarantined: list[Quarantined] = field(default_factory=list)
     labelled: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Encoded:
+    """A protected sample on its way into the tar."""
+
+    members: list[tuple[str, bytes]]
+    """Names and bytes; emptied as they are written."""
+    labels: list[Any]
+    """One a task."""
 
 
 def protect_shard(
@@ -111,17 +124,32 @@ def write_protected(
     # Closed from the end to the start: an error at one end must not leave the other's thread behind.
     with (
         TarWriter(target) as tar,
-        closing(ahead(_batches(path, name, plan, written, limit), depth=1)) as batches,
-        closing(ahead(_encoded(batches, name, plan, perturber, written), depth=BATCH_SAMPLES)) as encoded,
+        closing(
+            ahead(_batches(path, name, plan, written, limit), depth=1, weight=_bytes_of, limit=QUEUE_BYTES)
+        ) as batches,
+        closing(
+            ahead(
+                _encoded(batches, name, plan, perturber, written),
+                depth=BATCH_SAMPLES,
+                weight=lambda encoded: sum(len(data) for _, data in encoded.members),
+                limit=QUEUE_BYTES,
+            )
+        ) as encoded,
     ):
-        for members, sample in encoded:
-            for member_name, data in members:
-                tar.add(member_name, data)
+        for sample in encoded:
+            while sample.members:
+                tar.add(*sample.members.pop(0))
             written.samples += 1
             for kind, label in zip(kinds, sample.labels, strict=True):
                 written.labelled[kind.task.name] += not kind.is_missing(label)
     written.quarantined.sort(key=lambda left_out: left_out.key)
     return written
+
+
+def _bytes_of(batch: list[ReadSample]) -> int:
+    return sum(
+        sample.image.pixels.nbytes + sum(len(member.data) for member in sample.sample.members) for sample in batch
+    )
 
 
 def _batches(
@@ -134,33 +162,44 @@ def _batches(
             _leave_out(found, plan, written)
             continue
         size = found.image.pixels.shape[0] * found.image.pixels.shape[1]
-        if batch and (len(batch) == BATCH_SAMPLES or pixels + size > BATCH_PIXELS):
+        if batch and pixels + size > BATCH_PIXELS:
             yield batch
             batch, pixels = [], 0
         batch.append(found)
         pixels += size
+        del found  # whoever takes the batch empties it
+        if len(batch) == BATCH_SAMPLES or pixels >= BATCH_PIXELS:
+            yield batch
+            batch, pixels = [], 0
     if batch:
         yield batch
 
 
 def _encoded(
     batches: Iterator[list[ReadSample]], name: str, plan: ProtectPlan, perturber: Perturber, written: Written
-) -> Iterator[tuple[list[tuple[str, bytes]], ReadSample]]:
+) -> Iterator[Encoded]:
+    """Each batch is emptied on the way: an image's pixels are gone as soon as it is encoded."""
     for batch in batches:
-        for sample, pixels in zip(batch, perturb_batch(batch, plan.tasks, perturber), strict=True):
+        deltas = list(delta_of(batch, plan.tasks, perturber))
+        while batch:
+            sample = batch.pop(0)
             key = sample.sample.key
             try:
-                measure_change(key, sample.image.pixels, pixels, plan.epsilon)
-                image = encode_image(pixels, plan.encoding)
-                yield published_members(sample.sample, plan.layout, image, plan.encoding), sample
+                change = Change(key, sample.image.pixels, plan.epsilon)
+                perturb_in_place(sample.image.pixels, deltas.pop(0), perturber.epsilon, change)
+                image = encode_image(sample.image.pixels, plan.encoding, spend=True)
+                members = published_members(sample.sample, plan.layout, image, plan.encoding)
+                made = [Encoded(members, sample.labels)]
+                del sample, image, members
+                yield made.pop()
             except SampleError as error:
                 _leave_out(Quarantined.of(error, shard=name, key=key), plan, written)
             except RefusedInputError as error:
                 raise error.at(shard=name) from None
 
 
-def perturb_batch(batch: list[ReadSample], tasks: Sequence[Task], perturber: Perturber) -> list[Pixels]:
-    """Protected pixels of a few samples, each in its own size and type.
+def delta_of(batch: list[ReadSample], tasks: Sequence[Task], perturber: Perturber) -> torch.Tensor:
+    """δ of a few samples, B×3×R×R on the CPU.
 
     Raises:
         GeneratorError: δ protects nothing.
@@ -171,11 +210,19 @@ def perturb_batch(batch: list[ReadSample], tasks: Sequence[Task], perturber: Per
     labels = [labels_at(kind, column, perturber.resolution) for kind, column in columns]
     gray_B = torch.tensor([is_gray(sample.image.pixels) for sample in batch])
     keys = [sample.sample.key for sample in batch]
-    delta_BCHW = check_delta(perturber.delta(x_BCHW, labels, gray_B, keys), keys)
-    return [
-        add_perturbation(sample.image.pixels, delta_CHW, perturber.epsilon)
-        for sample, delta_CHW in zip(batch, delta_BCHW, strict=True)
-    ]
+    return check_delta(perturber.delta(x_BCHW, labels, gray_B, keys), keys)
+
+
+def perturb_in_place(pixels_HWC: Pixels, delta_CRR: torch.Tensor, epsilon: float, change: Change) -> None:
+    """Add δ to an image, in its own place; each strip is held against the one that it replaces.
+
+    Raises:
+        SampleError: as `Change.measured`.
+    """
+    for columns, strip_HwC in perturbed_strips(pixels_HWC, delta_CRR, epsilon):
+        change.add(pixels_HWC[:, columns], strip_HwC)
+        pixels_HWC[:, columns] = strip_HwC
+    change.measured()
 
 
 def labels_at(kind: TaskKind, labels: Sequence[Any], side: int) -> torch.Tensor:

@@ -13,7 +13,9 @@ from schemas.errors import SampleError, ValidationError
 from schemas.records import Quarantined
 from schemas.stats import Moments, psnr
 from stages.io.images.codecs import Pixels, decode_image, same_layout
+from stages.io.images.keeping import KeptPixels, kept_pixels
 from stages.io.images.pixels import bound_of, has_alpha, peak_of
+from stages.io.images.strips import strips
 from stages.io.shards.layout import image_member, published_field
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
@@ -32,11 +34,53 @@ class Measured:
     """Mean |Δ| of each sample in levels of 255."""
 
 
-def measure_change(key: str, clean_HWC: Pixels, protected_HWC: Pixels, epsilon: float) -> tuple[int, float, float]:
-    """Check one image against the bound.
+class Change:
+    """What protection changed in one image, over strips that are shown one after the other.
 
-    Returns:
-        (largest |Δ| in levels of 255, mean |Δ| in levels, mean squared error in levels²).
+    Args:
+        key: the sample, for messages.
+        clean_HWC: the image as it was; only its layout matters.
+        epsilon: ε in [0, 1] units.
+    """
+
+    def __init__(self, key: str, clean_HWC: Pixels, epsilon: float) -> None:
+        self.key, self.colours = key, clean_HWC.shape[2] - has_alpha(clean_HWC)
+        self.bound, self.level = bound_of(clean_HWC, epsilon), peak_of(clean_HWC) / 255
+        self.faded, self.largest, self.values, self.total, self.squares = False, 0, 0, 0, 0
+
+    def add(self, clean_HWC: Pixels, protected_HWC: Pixels) -> None:
+        """One strip of both images."""
+        change = protected_HWC.astype(np.int32) - clean_HWC.astype(np.int32)
+        self.faded |= bool(change[:, :, self.colours :].any())
+        size = np.abs(change[:, :, : self.colours])
+        self.largest = max(self.largest, int(size.max()))
+        self.values += size.size
+        # Sums of integers, so that they do not depend on the strips.
+        self.total += int(size.sum(dtype=np.int64))
+        self.squares += int(np.square(size, dtype=np.int64).sum())
+
+    def measured(self) -> tuple[int, float, float]:
+        """(largest |Δ| in levels of 255, mean |Δ| in levels, mean squared error in levels²) of what was shown.
+
+        Raises:
+            SampleError: `out-of-bound`, `unchanged`; names the key and the value found.
+        """
+        if self.faded:
+            raise SampleError("out-of-bound", "the alpha channel changed", key=self.key)
+        if self.largest > self.bound:
+            found = f"a pixel moved by {self.largest} levels; the bound is {self.bound}"
+            raise SampleError("out-of-bound", found, key=self.key)
+        if self.largest == 0:
+            found = "the protected image is the input; too small, or ε too small"
+            raise SampleError("unchanged", found, key=self.key)
+        mean, squared = self.total / self.values / self.level, self.squares / self.values / self.level**2
+        return int(np.ceil(self.largest / self.level)), mean, squared
+
+
+def measure_change(
+    key: str, clean_HWC: Pixels | KeptPixels, protected_HWC: Pixels, epsilon: float
+) -> tuple[int, float, float]:
+    """Check one image against the bound; what `Change.measured` gives.
 
     Raises:
         SampleError: `out-of-bound`, `unchanged`, `layout`; names the key and the value found.
@@ -48,19 +92,11 @@ def measure_change(key: str, clean_HWC: Pixels, protected_HWC: Pixels, epsilon: 
             f"the input {clean_HWC.shape} {clean_HWC.dtype}",
             key=key,
         )
-    colours = clean_HWC.shape[2] - has_alpha(clean_HWC)
-    change = protected_HWC.astype(np.int32) - clean_HWC.astype(np.int32)
-    if change[:, :, colours:].any():
-        raise SampleError("out-of-bound", "the alpha channel changed", key=key)
-    size = np.abs(change[:, :, :colours])
-    largest, bound = int(size.max()), bound_of(clean_HWC, epsilon)
-    if largest > bound:
-        raise SampleError("out-of-bound", f"a pixel moved by {largest} levels; the bound is {bound}", key=key)
-    if largest == 0:
-        raise SampleError("unchanged", "the protected image is the input; too small, or ε too small", key=key)
-    level = peak_of(clean_HWC) / 255
-    squared = float(np.square(size, dtype=np.float64).mean()) / level**2
-    return int(np.ceil(largest / level)), float(size.mean()) / level, squared
+    height, width, _ = clean_HWC.shape
+    change = Change(key, clean_HWC[:1], epsilon)
+    for rows in strips(height, height * width):
+        change.add(clean_HWC[rows], protected_HWC[rows])
+    return change.measured()
 
 
 def validate_shard(
@@ -87,9 +123,7 @@ def validate_shard(
         try:
             clean = image_member(original, dataset)
             image = _compare_members(original, sample, clean, dataset, encoding)
-            decoded = decode_image(clean.data, max_pixels=dataset.max_pixels).pixels
-            again = decode_image(image.data, max_pixels=dataset.max_pixels).pixels
-            largest, mean, squared = measure_change(sample.key, decoded, same_layout(again, decoded.shape[2]), epsilon)
+            largest, mean, squared = _compare_images(sample.key, clean.data, image.data, dataset.max_pixels, epsilon)
         except (SampleError, ValidationError) as error:
             raise ValidationError(error.problem, shard=source_name, key=sample.key) from None
         measured.samples += 1
@@ -97,6 +131,14 @@ def validate_shard(
         measured.psnr = measured.psnr.add(psnr(squared))
         measured.delta = measured.delta.add(mean)
     return measured
+
+
+def _compare_images(
+    key: str, clean: bytes, protected: bytes, max_pixels: int, epsilon: float
+) -> tuple[int, float, float]:
+    with kept_pixels(decode_image(clean, max_pixels=max_pixels).pixels) as decoded:
+        again = same_layout(decode_image(protected, max_pixels=max_pixels).pixels, decoded.shape[2])
+        return measure_change(key, decoded, again, epsilon)
 
 
 def _protected_samples(path: Path, name: str, dataset: Layout) -> Iterator[Sample]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from stages.io.images.codecs import Pixels
 from stages.io.images.pixels import bound_of, has_alpha, peak_of
+from stages.io.images.strips import strips
 from stages.io.shards.names import key_hash
 
 
@@ -23,8 +24,13 @@ class UniformNoise:
         """The image with its noise."""
         bound = bound_of(pixels_HWC, self.epsilon)
         rng = np.random.default_rng([self.seed, *key_hash(key)])
-        noise = rng.integers(-bound, bound, size=pixels_HWC.shape, endpoint=True, dtype=np.int32)
-        if has_alpha(pixels_HWC):
-            noise[:, :, -1] = 0
-        noisy: Pixels = np.clip(pixels_HWC + noise, 0, peak_of(pixels_HWC)).astype(pixels_HWC.dtype)
+        noisy = np.empty_like(pixels_HWC)
+        height, width, _ = pixels_HWC.shape
+        for rows in strips(height, height * width):
+            clean = pixels_HWC[rows]
+            # 32 bits a number: narrower types draw several at once, which would depend on the strips.
+            noise = rng.integers(-bound, bound, size=clean.shape, endpoint=True, dtype=np.int32)
+            if has_alpha(pixels_HWC):
+                noise[:, :, -1] = 0
+            noisy[rows] = np.clip(clean + noise, 0, peak_of(pixels_HWC))
         return noisy

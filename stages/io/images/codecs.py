@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from schemas.errors import SampleError
@@ -23,11 +25,10 @@ from stages.io.images.formats import (
     looks_like_image,
     unsupported,
 )
+from stages.io.images.keeping import LARGE_PIXELS, Pixels, gathered
+from stages.io.images.strips import strips
 
 __all__ = ["Decoded", "Pixels", "decode_image", "encode_image", "image_extension", "looks_like_image", "same_layout"]
-
-Pixels = npt.NDArray[np.uint8 | np.uint16]
-"""H×W×C, C = 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA)."""
 
 WEBP_LIMIT = 16383
 """Longest side of a WebP image, in pixels (the format's own limit)."""
@@ -92,7 +93,10 @@ def decode_image(data: bytes, *, max_pixels: int) -> Decoded:
         stored = image.tag_v2.get(274, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
         image.load()
         rotated = stored != 1 or _orientation(image) != 1
-        source: Image.Image = image.transpose(_UNTURN[stored]) if stored in _UNTURN else image
+        source: Image.Image = image
+        if stored in _UNTURN:
+            source = image.transpose(_UNTURN[stored])
+            image.close()
         mode, pixels = _pixels(data, extension, source)
         return Decoded(np.ascontiguousarray(pixels), mode, rotated)
     except BOMB as error:
@@ -121,38 +125,70 @@ def _pixels(data: bytes, extension: str, image: Image.Image) -> tuple[str, Pixel
     if mode.startswith("I;16"):
         if transparency is not None:
             raise unsupported("16-bit gray with transparency")
-        return mode, np.array(image).astype(np.uint16)[..., None]
+        return mode, _gathered(image, lambda strip: np.array(strip).astype(np.uint16)[..., None])
+    return mode, _gathered(image, _conversion(mode, depth, image))
+
+
+def _conversion(mode: str, depth: int, image: Image.Image) -> Callable[[Image.Image], Pixels]:
+    """How an image of this mode, or a strip of it, becomes pixels."""
     if mode in ("P", "PA"):
-        return mode, np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+        colours = "RGBA" if image.has_transparency_data else "RGB"
+        return lambda strip: np.array(strip.convert(colours))
     if mode == "LAB":
-        colours = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
-        converted = ImageCms.applyTransform(image, colours)
-        return mode, np.array(converted)
+        lab = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+        return lambda strip: np.array(ImageCms.applyTransform(strip, lab))
     if mode in ("RGBX", "CMYK", "YCbCr", "HSV"):
-        return mode, np.array(image.convert("RGB"))
+        return lambda strip: np.array(strip.convert("RGB"))
     if mode not in ("1", "L", "LA", "RGB", "RGBA"):
         raise unsupported(f"mode {mode}")
+    transparency = None if mode in ("LA", "RGBA") else image.info.get("transparency")
+    return lambda strip: _plain(strip, mode, depth, transparency)
+
+
+def _plain(image: Image.Image, mode: str, depth: int, transparency: Any) -> Pixels:
     pixels = np.array(image.convert("L") if mode == "1" else image)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    if transparency is None or mode in ("LA", "RGBA"):
-        return mode, pixels
+    if transparency is None:
+        return pixels
     # The PNG names one sample value as transparent, in the file's own depth; Pillow gives the pixels in 8 bits.
     top = 2**depth - 1
     clear = (np.atleast_1d(transparency) & top) * 255 // top
     alpha = np.where((pixels == clear).all(axis=2), 0, 255).astype(np.uint8)
-    return mode, np.dstack([pixels, alpha])
+    return np.dstack([pixels, alpha])
+
+
+def _gathered(image: Image.Image, convert: Callable[[Image.Image], Pixels]) -> Pixels:
+    """The pixels of an image; of a large one strip by strip, and Pillow's copy is gone before ours is made."""
+    width, height = image.size
+    if width * height < LARGE_PIXELS:
+        return convert(image)
+
+    def parts() -> Iterator[Pixels]:
+        for rows in strips(height, width * height):
+            yield convert(image.crop((0, rows.start, width, rows.stop)))
+        image.close()
+
+    return gathered(parts())
 
 
 def _decode_16_bit_png(data: bytes) -> Pixels:
     # Pillow gives 8 bits of it.
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise ValueError("OpenCV cannot decode this 16-bit PNG")
-    order = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return np.asarray(cv2.cvtColor(pixels, order), dtype=np.uint16)
+    decoded: Pixels = pixels
+    _swap_red_and_blue(decoded)
+    return decoded
 
 
-def encode_image(pixels: Pixels, encoding: Literal["png", "webp"]) -> bytes:
+def _swap_red_and_blue(pixels: Pixels) -> None:
+    """RGB to OpenCV's BGR and back, in place."""
+    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    for rows in strips(pixels.shape[0], pixels.shape[0] * pixels.shape[1]):
+        pixels[rows] = cv2.cvtColor(pixels[rows], order)
+
+
+def encode_image(pixels: Pixels, encoding: Literal["png", "webp"], *, spend: bool = False) -> bytes:
     """Encode losslessly, without metadata; the same pixels give the same bytes.
 
     WebP has neither gray images nor, when every pixel is opaque, alpha: gray comes back as RGB with equal channels,
@@ -161,6 +197,7 @@ def encode_image(pixels: Pixels, encoding: Literal["png", "webp"]) -> bytes:
     Args:
         pixels: H×W×C, C = 1..4, uint8; uint16 as PNG with C = 1, 3 or 4.
         encoding: `png` or `webp`.
+        spend: the array may be overwritten, so that no second one is needed.
 
     Raises:
         SampleError: `unsupported-mode` (16-bit WebP, 16-bit gray with alpha), `image-too-large` (a side over 16383 px
@@ -182,14 +219,29 @@ def encode_image(pixels: Pixels, encoding: Literal["png", "webp"]) -> bytes:
         Image.fromarray(pixels).save(target, "PNG")
         return target.getvalue()
     if channels > 1:
-        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if channels == 4 else cv2.COLOR_RGB2BGR))
+        pixels = pixels if spend else pixels.copy()
+        _swap_red_and_blue(pixels)
     try:
-        done, encoded = cv2.imencode(".png", pixels)
+        return _encode_png(pixels)
     except cv2.error:
-        done = False
+        raise SampleError(
+            "image-too-large", f"the PNG encoder refuses the shape {pixels.shape}; shrink the image"
+        ) from None
+
+
+def _encode_png(pixels: Pixels) -> bytes:
+    """PNG of gray, BGR or BGRA pixels; the bytes of a large image are gathered in a file, not in memory that grows."""
+    if pixels.shape[0] * pixels.shape[1] < LARGE_PIXELS:
+        done, encoded = cv2.imencode(".png", pixels)
+        data = encoded.tobytes()
+    else:
+        with TemporaryDirectory(prefix="mtlue-pixels-") as directory:
+            path = Path(directory, "image.png")
+            done = cv2.imwrite(str(path), pixels)
+            data = path.read_bytes() if done else b""
     if not done:
-        raise SampleError("image-too-large", f"the PNG encoder refuses the shape {pixels.shape}; shrink the image")
-    return encoded.tobytes()
+        raise cv2.error("no image was written")
+    return data
 
 
 def _encode_webp(pixels: Pixels) -> bytes:
@@ -214,6 +266,8 @@ def same_layout(pixels: Pixels, channels: int) -> Pixels:
     It takes back what WebP does to a layout: equal RGB channels become one gray, a missing alpha becomes opaque. What
     does not fit keeps its shape, so a comparison with the original fails.
     """
+    if pixels.shape[2] == channels:
+        return pixels
     colours = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
     alpha = pixels[..., colours.shape[2] :]
     if channels <= 2 and bool((colours == colours[..., :1]).all()):

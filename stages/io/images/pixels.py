@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from stages.io.images.codecs import Pixels
+from stages.io.images.strips import strips
 
 
 def has_alpha(pixels_HWC: Pixels) -> bool:
@@ -38,12 +39,26 @@ def canonical_view(pixels_HWC: Pixels, resolution: int) -> np.ndarray:
     Bilinear with antialiasing. Training and protection use this one function, so they see the same pixels.
     """
     colour = pixels_HWC[:, :, :-1] if has_alpha(pixels_HWC) else pixels_HWC
-    if colour.shape[2] == 1:
-        colour = colour.repeat(3, axis=2)
-    if colour.dtype == np.uint8 and colour.shape[:2] == (resolution, resolution):
-        return np.ascontiguousarray(colour)
-    x_BCHW = torch.from_numpy(colour.astype(np.float32)).permute(2, 0, 1)[None] * (255 / peak_of(pixels_HWC))
-    resized = functional.interpolate(
-        x_BCHW, size=(resolution, resolution), mode="bilinear", antialias=True, align_corners=False
-    )
+    height, width = colour.shape[:2]
+    if colour.dtype == np.uint8 and (height, width) == (resolution, resolution):
+        return np.ascontiguousarray(colour if colour.shape[2] == 3 else colour.repeat(3, axis=2))
+    rows = list(strips(height, height * width))
+    if len(rows) == 1:
+        x_BCHW = _floats(colour)
+    else:
+        # Resizing is separable, the width before the height: strips of rows narrowed one by one are the same bits.
+        x_BCHW = torch.empty(1, 3, height, resolution)
+        for strip in rows:
+            x_BCHW[:, :, strip] = _resized(_floats(colour[strip]), strip.stop - strip.start, resolution)
+    resized = _resized(x_BCHW, resolution, resolution)
     return resized[0].permute(1, 2, 0).round_().clamp_(0, 255).to(torch.uint8).numpy()
+
+
+def _floats(colour_HWC: Pixels) -> torch.Tensor:
+    """1×3×H×W float32 in 0..255; gray repeated."""
+    rgb_HWC = colour_HWC if colour_HWC.shape[2] == 3 else colour_HWC.repeat(3, axis=2)
+    return torch.from_numpy(rgb_HWC.astype(np.float32)).permute(2, 0, 1)[None] * (255 / peak_of(colour_HWC))
+
+
+def _resized(x_BCHW: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    return functional.interpolate(x_BCHW, size=(height, width), mode="bilinear", antialias=True, align_corners=False)

@@ -583,7 +583,7 @@ def test_a_sample_that_is_lost_on_its_way_to_the_disk_is_noticed(
 
 
 def test_an_encoder_that_loses_something_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protect, "encode_image", lambda pixels, encoding: png(np.roll(pixels, 1, axis=0)))
+    monkeypatch.setattr(protect, "encode_image", lambda pixels, encoding, spend: png(np.roll(pixels, 1, axis=0)))
     place = Place(tmp_path, builders.labelled_samples(5))
     published_nothing(place, ValidationError, r"shard train-0\.tar: sample 's00000': a pixel moved by \d+ levels")
 
