@@ -72,8 +72,8 @@ def measure(path: Path) -> None:
     layout, tasks, epsilon = Layout(), [Task(field="cls", classes=3)], 8 / 255
     peaks = {"start": peak()}
     if path.stat().st_size:
-        ingest = IngestPlan(layout=layout, tasks=tasks, resolution=64, samples_per_shard=100)
-        profile_shard(path, "train-0.tar", path.with_name("table"), ingest)
+        ingest = IngestPlan(layout=layout, tasks=tasks, resolution=64)
+        profile_shard(path, "train-0.tar", path.with_name("table"), ingest, 100)
         peaks["ingest"] = peak()
         spec = GeneratorSpec(network="codes", resolution=64, epsilon=epsilon, tasks=tasks, protected=[True])
         perturber = GeneratorPerturber(ClassCodes(spec).eval().requires_grad_(False), "codes")

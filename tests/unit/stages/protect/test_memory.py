@@ -196,10 +196,10 @@ def test_a_worker_needs_a_few_frames_of_its_largest_image(tmp_path: Path, monkey
     plan = ProtectPlan(
         layout=Layout(), tasks=tasks, epsilon=EPSILON, encoding="png", on_error="fail", generator="codes"
     )
-    ingest = IngestPlan(layout=Layout(), tasks=tasks, resolution=16, samples_per_shard=9)
+    ingest = IngestPlan(layout=Layout(), tasks=tasks, resolution=16)
     frame = side * side * 3 / 1e6
     steps: dict[str, Callable[[], object]] = {
-        "ingest": lambda: profile_shard(source, "in.tar", tmp_path / "table", ingest),
+        "ingest": lambda: profile_shard(source, "in.tar", tmp_path / "table", ingest, 9),
         "protect": lambda: write_protected(source, "in.tar", target, plan, perturber),
         "validate": lambda: validate_shard(source, "in.tar", target, Layout(), epsilon=EPSILON, encoding="png"),
     }
