@@ -10,7 +10,6 @@ from schemas.plans import GeneratorSpec
 from stages.models.codes import ClassCodes
 from stages.models.linear import LinearInducement
 
-
 # torchvision, whose blocks these two are built of, takes 170 MB of a worker and some seconds.
 
 
