@@ -57,13 +57,17 @@ UNSEEN: tuple[Backbone, ...] = (
 )
 """Victims of `audit.victims: auto`, cheapest first; of those that no surrogate is like, the first three are trained."""
 
+FINE: tuple[Backbone, ...] = ("unet", "dilated_resnet50")
+"""Those that come before them where a task has a value per pixel: coarse maps would make a weak victim."""
+
 
 def victims_of(config: Config, audit: Audit) -> list[Backbone]:
     """Architectures of the victims: those that no surrogate has first."""
     if audit.victims != "auto":
         return audit.victims
     known: list[Backbone] = config.train.surrogates or ["resnet18"]
-    return [*[name for name in UNSEEN if name not in known][:3], known[0]]
+    order = (*FINE, *UNSEEN) if any(task.per_pixel for task in config.tasks) else UNSEEN
+    return [*[name for name in order if name not in known][:3], known[0]]
 
 
 def victim_plans(config: Config, audit: Audit, data: str) -> list[VictimPlan]:

@@ -81,6 +81,16 @@ class Task(BaseModel):
         raise NotImplementedError
 
     @property
+    def per_pixel(self) -> bool:
+        """Whether a label has a value for each pixel: what is counted of it are pixels, not samples."""
+        return False
+
+    @property
+    def category(self) -> str:
+        """The Hugging Face Hub's word for tasks of this kind."""
+        return "image-classification"
+
+    @property
     def class_names(self) -> list[str]:
         """Names of the classes, in order; empty where there are none."""
         return []

@@ -38,6 +38,16 @@ class DepthTask(Task):
         return self
 
     @property
+    def per_pixel(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def category(self) -> str:
+        """The Hub's word for it."""
+        return "depth-estimation"
+
+    @property
     def metrics(self) -> tuple[Metric, ...]:
         """Mean absolute and mean relative error."""
         return Metric(name="absolute_error", larger_is_better=False, unit=self.unit), RELATIVE_ERROR

@@ -27,6 +27,16 @@ class NormalsTask(Task):
     """Kind of label: one direction per pixel."""
 
     @property
+    def per_pixel(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def category(self) -> str:
+        """The Hub's word for it."""
+        return "image-to-image"
+
+    @property
     def metrics(self) -> tuple[Metric, ...]:
         """Mean and median angle, and the shares within `ANGLES`."""
         return (

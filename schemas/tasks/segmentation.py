@@ -38,6 +38,16 @@ class SegmentationTask(Task):
         return self
 
     @property
+    def per_pixel(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def category(self) -> str:
+        """The Hub's word for it."""
+        return "image-segmentation"
+
+    @property
     def metrics(self) -> tuple[Metric, ...]:
         """Mean IoU, and the share of right pixels."""
         return MEAN_IOU, PIXEL_ACCURACY

@@ -84,7 +84,7 @@ def room_scene(generator: np.random.Generator) -> Scene:
     eye[1] = generator.uniform(1.1, 1.7)
     middle = sides / 2 + generator.uniform(-1, 1, 3) * (1.0, 0, 1.0)
     yaw = math.atan2(middle[0] - eye[0], middle[2] - eye[2]) + generator.uniform(-0.4, 0.4)
-    pitch, roll = generator.uniform(-0.6, 0.45), generator.uniform(-0.7, 0.7)
+    pitch, roll = generator.uniform(-0.5, 0.4), generator.uniform(-0.35, 0.35)
     bodies = tuple(_body(generator, eye, sides, yaw) for _ in range(generator.integers(3, 8)))
     lamp = (sides * generator.uniform((0.2, 0.75, 0.2), (0.8, 0.95, 0.8))).astype(np.float32)
     axes = _camera_axes(yaw, pitch, roll)

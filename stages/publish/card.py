@@ -48,7 +48,7 @@ def dataset_card(plan: PublishPlan, manifest: Manifest, profiles: Sequence[Shard
     counted = [profile for profile in profiles if output_name(profile.name) in published]
     front = {
         "pretty_name": plan.name,
-        "task_categories": ["image-classification"],
+        "task_categories": list(dict.fromkeys(task.category for task in plan.tasks)),
         "tags": ["webdataset", "croissant", "protected-images", *(["multi-task"] if len(plan.tasks) > 1 else [])],
         "size_categories": [size_category(manifest.samples)],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": _shard_glob(manifest)}]}],
@@ -77,6 +77,10 @@ def dataset_card(plan: PublishPlan, manifest: Manifest, profiles: Sequence[Shard
     )
 
 
+READERS = {"png": "Image.open(io.BytesIO({}))", "npy": "numpy.load(io.BytesIO({}))"}
+"""Ending of a member that is not text → how Python reads it."""
+
+
 def size_category(samples: int) -> str:
     """The Hugging Face Hub's word for a number of samples."""
     return next((word for limit, word in SIZE_CATEGORIES if samples < limit), "n>1B")
@@ -93,7 +97,10 @@ def _card_task(task: Task, profiles: Sequence[ShardProfile]) -> dict[str, Any]:
     if len(rows) > CLASSES_SHOWN:
         rows = sorted(rows, key=lambda row: (-row[2], row[0]))[:CLASSES_SHOWN]
     member, path = label_place(task, profiles)
-    read = f"sample[{json.dumps(member)}]" + "".join(f"[{json.dumps(key)}]" for key in path)
+    held = f"sample[{json.dumps(member)}]"
+    ending = "" if path else member.rpartition(".")[2].lower()
+    read = held + "".join(f"[{json.dumps(key)}]" for key in path)
+    read = read if path else READERS.get(ending, "{}.decode()").format(held)
     return {
         "name": task.name,
         "description": task.description,
@@ -103,7 +110,9 @@ def _card_task(task: Task, profiles: Sequence[ShardProfile]) -> dict[str, Any]:
         "named": table.rows != [(str(index), count) for index, (_, count) in enumerate(table.rows)],
         "missing": table.missing,
         "member": member,
-        "read": read if path else f"{read}.decode()",
+        "read": read,
+        "ending": ending,
+        "counted": "pixels" if task.per_pixel else "images",
         "is_json": bool(path),
     }
 

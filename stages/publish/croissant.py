@@ -26,6 +26,7 @@ CROISSANT_CONTEXT: dict[str, Any] = {
     "dct": "http://purl.org/dc/terms/",
     "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
+    "excludes": "cr:excludes",
     "extract": "cr:extract",
     "field": "cr:field",
     "fileProperty": "cr:fileProperty",
@@ -54,6 +55,10 @@ CROISSANT_CONTEXT: dict[str, Any] = {
 """The JSON-LD context that the specification asks for."""
 
 
+MIMES = {"json": "application/json", "png": "image/png", "npy": "application/octet-stream"}
+"""Ending of a member → its type; of all others `text/plain`."""
+
+
 def croissant(plan: PublishPlan, manifest: Manifest, profiles: Sequence[ShardProfile] = ()) -> dict[str, Any]:
     """Describe the dataset in Croissant 1.0 (JSON-LD); lie it beside the shards as `croissant.json`.
 
@@ -77,7 +82,11 @@ def croissant(plan: PublishPlan, manifest: Manifest, profiles: Sequence[ShardPro
         }
         for shard in manifest.shards
     ]
-    distribution.append(_file_set("image-files", [f"*.{suffix}" for suffix in suffixes], mime, shard_ids))
+    images = _file_set("image-files", [f"*.{suffix}" for suffix in suffixes], mime, shard_ids)
+    places = {task.name: label_place(task, profiles) for task in plan.tasks}
+    members = sorted({member for member, _ in places.values()})
+    masks = [f"*.{member}" for member in members if member.endswith(tuple(f".{suffix}" for suffix in suffixes))]
+    distribution.append({**images, "excludes": masks} if masks else images)
     image = {
         "@type": "cr:Field",
         "@id": "images/image",
@@ -87,13 +96,13 @@ def croissant(plan: PublishPlan, manifest: Manifest, profiles: Sequence[ShardPro
         "source": {"fileSet": {"@id": "image-files"}, "extract": {"fileProperty": "content"}},
     }
     records = [_record_set("images", "One record per image.", [_key_field("images", "image-files"), image])]
-    places = {task.name: label_place(task, profiles) for task in plan.tasks}
-    for member in sorted({member for member, _ in places.values()}):
+    for member in members:
         files, name = f"{member}-files", f"labels-{member}"
         held = [(task, places[task.name][1]) for task in plan.tasks if places[task.name][0] == member]
-        mime = "application/json" if any(path for _, path in held) else "text/plain"
+        ending = "json" if any(path for _, path in held) else member.rpartition(".")[2]
+        mime = MIMES.get(ending, "text/plain")
         distribution.append(_file_set(files, [f"*.{member}"], mime, shard_ids))
-        fields = [_key_field(name, files), _label_field(name, files, held)]
+        fields = [_key_field(name, files), _label_field(name, files, mime, held)]
         records.append(_record_set(name, f"One record per image: its member `{member}`.", fields))
     return {
         "@context": CROISSANT_CONTEXT,
@@ -148,8 +157,8 @@ def _key_field(record_set: str, files: str) -> dict[str, Any]:
     }
 
 
-def _label_field(name: str, files: str, held: Sequence[tuple[Task, tuple[str, ...]]]) -> dict[str, Any]:
-    """The member as text: the reference reader (mlcroissant 1.1) follows no JSON path into files of an archive."""
+def _label_field(name: str, files: str, mime: str, held: Sequence[tuple[Task, tuple[str, ...]]]) -> dict[str, Any]:
+    """The member as an image or as text: the reference reader (mlcroissant 1.1) follows no JSON path in an archive."""
     described = []
     for task, path in held:
         place = f" at $.{'.'.join(path)}" if path else ""
@@ -159,6 +168,6 @@ def _label_field(name: str, files: str, held: Sequence[tuple[Task, tuple[str, ..
         "@id": f"{name}/labels",
         "name": "labels",
         "description": f"Labels: {'; '.join(described)}.",
-        "dataType": "sc:Text",
+        "dataType": "sc:ImageObject" if mime.startswith("image/") else "sc:Text",
         "source": {"fileSet": {"@id": files}, "extract": {"fileProperty": "content"}},
     }

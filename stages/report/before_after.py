@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from schemas.plans import PublishPlan
 from schemas.records import Quarantined, ShardRef
@@ -11,16 +12,27 @@ from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.images.codecs import Pixels, same_layout
 from stages.io.shards.layout import published_layout
 from stages.io.store.store import Store
+from stages.tasks.registry import kinds_of
 
-Pair = tuple[str, Pixels, Pixels]
-"""Key, clean H×W×C and protected H×W×C of one sample, in the same layout."""
+
+class Pair(NamedTuple):
+    """One sample."""
+
+    key: str
+    clean: Pixels
+    """H×W×C."""
+    protected: Pixels
+    """H×W×C, in the same layout."""
+    labels: tuple[tuple[str, Pixels], ...] = ()
+    """Name and picture, H×W×3, of each label that has a value per pixel."""
+
 
 PICTURES = 6
 """Samples that the report shows."""
 
 
 def sample_pairs(source: Store, ref: ShardRef, output: Store, plan: PublishPlan, count: int = PICTURES) -> list[Pair]:
-    """The first samples of a published shard beside their originals.
+    """The first samples of a published shard beside their originals, with pictures of their labels.
 
     Returns:
         Up to `count` pairs.
@@ -36,11 +48,15 @@ def sample_pairs(source: Store, ref: ShardRef, output: Store, plan: PublishPlan,
             if len(protected) == count:
                 break
         pairs: list[Pair] = []
-        for _, found in read_decoded(clean_path, ref.name, plan.layout, []):
+        tasks = [task for task in plan.tasks if task.per_pixel]
+        for _, found in read_decoded(clean_path, ref.name, plan.layout, tasks):
             if isinstance(found, Quarantined) or found.sample.key not in protected:
                 continue
             clean = found.image.pixels
-            pairs.append((found.sample.key, clean, same_layout(protected[found.sample.key], clean.shape[2])))
+            shown = zip(tasks, kinds_of(tasks), found.labels, strict=True)
+            labels = [(task.name, kind.picture(label)) for task, kind, label in shown if not kind.is_missing(label)]
+            again = same_layout(protected[found.sample.key], clean.shape[2])
+            pairs.append(Pair(found.sample.key, clean, again, tuple(labels)))
             if len(pairs) == len(protected):
                 break
         return pairs

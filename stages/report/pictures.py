@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from schemas.errors import ValidationError
 from stages.io.images.codecs import Pixels
+from stages.report.before_after import Pair
 
 GAP = 12  # pixels between the sheet's pictures
 CAPTION = 22  # height in pixels of one line of captions
@@ -82,11 +83,11 @@ def png_data_uri(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
 
 
-def preview_sheet(rows: Sequence[tuple[str, Pixels, Pixels]], *, side: int = 256, gain: int = 16) -> Image.Image:
-    """Lay clean, protected and amplified difference side by side, one row a sample, under captions.
+def preview_sheet(rows: Sequence[Pair], *, side: int = 256, gain: int = 16) -> Image.Image:
+    """Lay clean, protected and amplified difference side by side, one row a sample, under captions; then its labels.
 
     Args:
-        rows: (key, clean H×W×C, protected H×W×C), uint8 or uint16, C as in the legend.
+        rows: samples, uint8 or uint16, C as in the legend.
         side: longer side of each picture on the sheet, in pixels; reached by whole factors.
         gain: amplification of the difference.
 
@@ -96,22 +97,30 @@ def preview_sheet(rows: Sequence[tuple[str, Pixels, Pixels]], *, side: int = 256
     Raises:
         ValidationError: a pair's shapes or dtypes differ, or it is no image.
     """
+    names = list(dict.fromkeys(name for row in rows for name, _ in row.labels))
     pictures = [
-        (viewable(clean, side), viewable(protected, side), viewable(difference(clean, protected, gain), side))
-        for _, clean, protected in rows
+        (
+            viewable(row.clean, side),
+            viewable(row.protected, side),
+            viewable(difference(row.clean, row.protected, gain), side),
+            # A sample without that label leaves its place empty.
+            *(viewable(dict(row.labels).get(name, np.full_like(row.clean, 255)[..., :1]), side) for name in names),
+        )
+        for row in rows
     ]
     column = max([side, *(picture.width for row in pictures for picture in row)])
-    width = 3 * column + 4 * GAP
+    titles = ("clean", "protected", f"difference ×{gain}", *names)
+    width = len(titles) * (column + GAP) + GAP
     height = CAPTION + 2 * GAP + sum(row[0].height + CAPTION + 2 * GAP for row in pictures)
     sheet = Image.new("RGB", (width, height if rows else height + CAPTION), "white")
     draw = ImageDraw.Draw(sheet)
     heading, caption = _font(16), _font(12)
-    for index, title in enumerate(("clean", "protected", f"difference ×{gain}")):
+    for index, title in enumerate(titles):
         draw.text((GAP + index * (column + GAP), GAP), title, fill="#1a1a1a", font=heading)
     if not rows:
         draw.text((GAP, CAPTION + GAP), "no samples to show", fill="#595959", font=caption)
     top = CAPTION + 2 * GAP
-    for (key, clean, protected), row in zip(rows, pictures, strict=True):
+    for (key, clean, protected, _), row in zip(rows, pictures, strict=True):
         for index, picture in enumerate(row):
             sheet.paste(picture, (GAP + index * (column + GAP), top))
         top += row[0].height

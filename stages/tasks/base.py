@@ -118,6 +118,10 @@ class TaskKind(ABC):
         """The numbers in a label that is not missing, of which a histogram is kept; none where it holds classes."""
         return np.zeros(0)
 
+    def picture(self, label: Any) -> np.ndarray:
+        """A label with a value per pixel for people to look at, H×W×3 uint8."""
+        raise NotImplementedError(f"a label of kind {self.task.kind} is no picture")
+
     def fitted(self, labels: np.ndarray) -> Task:
         """The task, with what this kind must know of the labels that are learned from (N of them, as `stored`)."""
         return self.task

@@ -14,6 +14,7 @@ from schemas.tasks import Task
 from stages.io.shards.sample import Member, Sample, text_of
 from stages.tasks.base import TaskKind
 
+PNG = b"\x89PNG"
 NPY = b"\x93NUMPY"
 """How an npy file begins (NEP 1)."""
 
@@ -111,7 +112,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def known_fields(sample: Sample) -> list[str]:
-    """Every field that a task could name, for messages: `json.shape`, `cls`; of binary members only npy is named."""
+    """Every field that a task could name, for messages: `json.shape`, `cls`; of binary ones only npy and `mask.png`."""
     fields: list[str] = []
     for member in sample.members:
         try:
@@ -121,6 +122,8 @@ def known_fields(sample: Sample) -> list[str]:
                 fields.append(member.field)
             continue
         if isinstance(value, bytes):
+            if value.startswith(PNG) and "." in member.field:
+                fields.append(member.field)
             continue
         fields.extend(_paths(member.field, value))
     return fields

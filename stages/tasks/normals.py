@@ -58,6 +58,10 @@ class Normals(DenseKind):
         """3×R×R, in steps of 1/`STEPS`."""
         return np.asarray(np.rint(label.transpose(2, 0, 1) * STEPS))
 
+    def picture(self, label: np.ndarray) -> np.ndarray:
+        """127.5·(n + 1) as red, green and blue, as usual; gray where there is none."""
+        return np.asarray(np.rint(127.5 * (label + 1)), np.uint8)
+
     def known(self, labels: torch.Tensor) -> torch.Tensor:
         """Where any pixel has a normal."""
         return (labels != 0).flatten(1).any(dim=1)

@@ -5,6 +5,7 @@ Shapes: H×W pixels, R canonical side, B batch, N samples, C classes.
 
 from __future__ import annotations
 
+import colorsys
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,17 @@ from stages.tasks.dense import DenseKind, place_of, read_values
 
 IGNORED = 255
 """A pixel without a label, as labels are held and stored."""
+
+
+def class_colours(count: int) -> np.ndarray:
+    """256×3 uint8: colours of classes 0..count-1, neighbours unlike; black for all others."""
+    hues = [index * 0.618 % 1 for index in range(count)]  # the golden section spreads them
+    bright = [(0.55, 0.95) if index % 2 else (0.75, 0.7) for index in range(count)]
+    colours = np.zeros((256, 3), np.uint8)
+    colours[:count] = [
+        [round(255 * part) for part in colorsys.hsv_to_rgb(hue, *rest)] for hue, rest in zip(hues, bright, strict=True)
+    ]
+    return colours
 
 
 class Segmentation(DenseKind):
@@ -50,6 +62,10 @@ class Segmentation(DenseKind):
     def classes_in(self, label: np.ndarray) -> np.ndarray:
         """Pixels of each class."""
         return np.bincount(label[label != IGNORED], minlength=self.task.class_count)
+
+    def picture(self, label: np.ndarray) -> np.ndarray:
+        """A colour a class; black where there is none."""
+        return np.asarray(class_colours(self.task.class_count)[label])
 
     def known(self, labels: torch.Tensor) -> torch.Tensor:
         """Where any pixel has a class."""

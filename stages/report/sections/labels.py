@@ -1,4 +1,4 @@
-"""Labels: input samples of each class, or of each range of numbers."""
+"""Labels: input samples (or pixels) of each class, or of each range of numbers."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def _histogram(task: Task, profiles: Sequence[ShardProfile]) -> dict[str, Any]:
     return {
         "name": task.name,
         "heading": "Class" if task.class_names else "Value",
+        "counted": "Pixels" if task.per_pixel else "Samples",
         "rows": rows,
         "peak": max([1, *(count for _, count in table.rows)]),
         "labelled": table.total,

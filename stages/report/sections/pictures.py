@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stages.io.images.codecs import Pixels
+from stages.report.before_after import Pair
 from stages.report.pictures import difference, max_levels, png_data_uri, viewable
 from stages.report.sections.base import Material
 
@@ -13,18 +13,21 @@ PICTURE_SIDE = 256
 
 
 def facts(material: Material) -> dict[str, Any]:
-    """One triple a sample."""
-    return {"pictures": [_picture(*pair) for pair in material.pictures]}
+    """One triple a sample, and its labels where they are pictures."""
+    return {"pictures": [_picture(pair) for pair in material.pictures]}
 
 
-def _picture(key: str, clean: Pixels, protected: Pixels) -> dict[str, Any]:
-    shown = (clean, protected, difference(clean, protected))
+def _picture(pair: Pair) -> dict[str, Any]:
+    key, clean, protected, labels = pair
+    shown = [
+        ("clean", clean),
+        ("protected", protected),
+        ("difference ×16", difference(clean, protected)),
+        *labels,
+    ]
     return {
         "key": key,
         "size": f"{clean.shape[1]}×{clean.shape[0]}",
         "largest": f"{max_levels(clean, protected):.3g}",
-        "images": [
-            (title, png_data_uri(viewable(pixels, PICTURE_SIDE)))
-            for title, pixels in zip(("clean", "protected", "difference ×16"), shown, strict=True)
-        ],
+        "images": [(title, png_data_uri(viewable(pixels, PICTURE_SIDE))) for title, pixels in shown],
     }

@@ -49,3 +49,10 @@ def test_default_victims_are_three_that_no_surrogate_is_like_and_one_that_is(
     assert len(set(victims)) == 4
     assert not set(victims[:3]) & set(surrogates)
     assert victims[3] in surrogates
+
+
+def test_default_victims_of_tasks_with_a_value_per_pixel_have_fine_maps(tmp_path: Path) -> None:
+    tasks = [{"name": "depth", "kind": "depth", "field": "depth.png", "high": 10}]
+    config = builders.config(tmp_path, audit={"victims": "auto"}, tasks=tasks)
+    assert config.audit is not None
+    assert victims_of(config, config.audit)[:2] == ["unet", "dilated_resnet50"]

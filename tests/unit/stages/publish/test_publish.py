@@ -7,6 +7,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import numpy
 import pytest
 import yaml
 from PIL import Image
@@ -269,3 +270,49 @@ def test_croissant_passes_the_reference_validator_and_its_reader_finds_every_sam
     assert {key: json.loads(text)["shape"] for key, text in labels.items()} == {
         key: index for key, (_, index) in keys.items()
     }
+
+
+DENSE = {
+    "dataset": {"shards": "raw/*.tar", "image": "png", "members": {"mask.png": "keep", "normals.npy": "keep"}},
+    "tasks": [
+        {"name": "mask", "kind": "segmentation", "field": "mask.png", "classes": ["floor", "wall"]},
+        {"kind": "normals", "field": "normals.npy", "name": "normals"},
+    ],
+}
+
+
+def test_card_and_croissant_know_labels_that_are_files_of_their_own(tmp_path, monkeypatch):
+    normals = io.BytesIO()
+    numpy.save(normals, numpy.zeros((4, 4, 3), numpy.float16))
+    path = tmp_path / "00000.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for index in range(2):
+            pictures = [io.BytesIO(), io.BytesIO()]
+            Image.new("RGB", (4, 4), (index, 9, 0)).save(pictures[0], "PNG")
+            Image.new("L", (4, 4), index).save(pictures[1], "PNG")
+            members = zip(("png", "mask.png", "normals.npy"), (*pictures, normals), strict=True)
+            for field, data in members:
+                member = tarfile.TarInfo(f"k{index}.{field}")
+                member.size = len(data.getvalue())
+                archive.addfile(member, io.BytesIO(data.getvalue()))
+    manifest = build_manifest("rooms", [make_record(path.name, path.read_bytes(), samples=2)])
+    (tmp_path / "manifest.json").write_text(manifest.model_dump_json())
+    config = make_config(**DENSE)
+    profile = ShardProfile(
+        name="00000.tar", samples=2, bytes=10, sha256="c1", modes={"RGB": 2}, height=Moments(), width=Moments(),
+        histograms={"mask": [16, 16]}, missing={"mask": 0, "normals": 0},
+    )  # fmt: skip
+    card = dataset_card(config, manifest, [profile])
+    assert "- image-segmentation\n- image-to-image\n" in card
+    assert "| index | class | pixels |" in card
+    assert "| 1 | wall | 16 |" in card
+    code = code_blocks(card)[0] + "    print(image.size, labels['mask'].getpixel((0, 0)), labels['normals'].shape)\n"
+    assert run_in(tmp_path, code) == ["(4, 4) 0 (4, 4, 3)", "(4, 4) 1 (4, 4, 3)"]
+    described = croissant(config, manifest)
+    files = {part["@id"]: part for part in described["distribution"]}
+    assert files["image-files"]["excludes"] == ["*.mask.png"]
+    assert files["mask.png-files"]["encodingFormat"] == "image/png"
+    (tmp_path / "croissant.json").write_text(json.dumps(described))
+    monkeypatch.setenv("CROISSANT_CACHE", str(tmp_path / "cache"))
+    validate = "import mlcroissant\nprint(list(mlcroissant.Dataset('croissant.json').metadata.ctx.issues.errors))"
+    assert run_in(tmp_path, validate) == ["[]"]

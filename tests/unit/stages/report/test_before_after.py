@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.configuration.plans import protect_plan, publish_plan
 from schemas.config import Config
-from stages.io.images.codecs import Pixels, decode_image
+from stages.io.images.codecs import decode_image
 from stages.io.shards.layout import published_layout
 from stages.io.store.store import Store
 from stages.protect.protect import protect_shard
-from stages.report.before_after import sample_pairs
+from stages.report.before_after import Pair, sample_pairs
 from tests import builders
 from tests.builders import BuiltSample
 
@@ -24,7 +24,7 @@ def config(root: Path, image: str = "jpg;png", encoding: str = "png", **override
     return builders.config(root, dataset={"image": image}, protect={"encoding": encoding}, **overrides)
 
 
-def pairs(root: Path, path: Path, settings: Config, count: int) -> list[tuple[str, Pixels, Pixels]]:
+def pairs(root: Path, path: Path, settings: Config, count: int) -> list[Pair]:
     source, ref = builders.shard_ref(path)
     output = Store(str(root / "public"))
     protect_shard(source, ref, output, protect_plan(settings), builders.perturber(), "identity")
@@ -59,8 +59,8 @@ def test_each_clean_image_comes_with_its_own_protected_one_in_the_same_layout(en
         samples.append((f"k{number}", [("png", builders.png(pixels)), ("json", json.dumps({"a": 1}).encode())]))
     path = builders.write_shard(tmp_path / "raw" / "s.tar", samples)
     found = pairs(tmp_path, path, config(tmp_path, encoding=encoding), 4)
-    assert [key for key, _, _ in found] == ["k0", "k1", "k2", "k3"]
-    for (_, clean, protected), original in zip(found, images, strict=False):
+    assert [pair.key for pair in found] == ["k0", "k1", "k2", "k3"]
+    for (_, clean, protected, _), original in zip(found, images, strict=False):
         np.testing.assert_array_equal(clean, original)
         assert protected.shape == clean.shape
         assert 0 < np.abs(protected.astype(int) - clean).max() <= 8
@@ -74,12 +74,12 @@ def test_fewer_samples_than_asked_for_are_all_shown(tmp_path: Path) -> None:
 def test_a_renamed_member_and_a_parquet_column_are_followed(tmp_path: Path) -> None:
     left = builders.jpeg(builders.picture(0, 16, 16))
     tar = builders.write_shard(tmp_path / "raw" / "s.tar", [("k", [("left.jpg", left), ("json", b'{"a": 1}')])])
-    ((key, clean, _),) = pairs(tmp_path, tar, config(tmp_path, "left.jpg"), 2)
+    ((key, clean, _, _),) = pairs(tmp_path, tar, config(tmp_path, "left.jpg"), 2)
     assert key == "k"
     np.testing.assert_array_equal(clean, decode_image(left, max_pixels=999).pixels)
     table = tmp_path / "raw" / "p.parquet"
     pq.write_table(pa.table({"image": pa.array([left, left], pa.binary()), "a": [0, 1]}), table)
     tasks = [{"field": "a", "classes": 3}, {"field": "b", "classes": 2}]
     found = pairs(tmp_path, table, config(tmp_path, "image", tasks=tasks), 2)
-    assert [key for key, _, _ in found] == ["p-00000000", "p-00000001"]
+    assert [pair.key for pair in found] == ["p-00000000", "p-00000001"]
     np.testing.assert_array_equal(found[0][1], clean)

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from schemas.errors import ValidationError
+from stages.report.before_after import Pair
 from stages.report.pictures import difference, max_levels, png_data_uri, preview_sheet, viewable
 
 
@@ -98,25 +99,25 @@ def test_data_uri_holds_the_very_pixels():
         assert (np.asarray(read) == np.asarray(picture)).all()
 
 
-def test_sheet_shows_clean_protected_and_difference_of_each_sample():
+def test_sheet_shows_clean_protected_difference_and_labels_of_each_sample():
     rows = []
     for index, shape in enumerate([(16, 16, 3), (8, 16, 1), (16, 8, 4)]):
         clean = image(*shape, seed=index)
         protected = clean.copy()
         protected[..., : max(1, shape[2] - 1) if shape[2] != 3 else 3] += 4
-        rows.append((f"key-{index}", clean, protected))
+        rows.append(Pair(f"key-{index}", clean, protected, (("mask", image(8, 8, 3, seed=9)),) if index else ()))
     sheet = preview_sheet(rows, side=32)
     pixels = np.asarray(sheet)
-    for _, clean, protected in rows:
-        for part in (clean, protected, difference(clean, protected)):
+    for _, clean, protected, labels in rows:
+        for part in (clean, protected, difference(clean, protected), *(shown for _, shown in labels)):
             assert _contains(pixels, np.asarray(viewable(part, 32)))
 
 
 @pytest.mark.parametrize("key", ["a" * 500, "пример/ключ-1", "line\nbreak", ""])
 def test_any_key_fits_its_column(key):
     clean = image(8, 8, 3)
-    sheet = preview_sheet([(key, clean, clean)], side=64)
-    assert sheet.size == preview_sheet([("k", clean, clean)], side=64).size
+    sheet = preview_sheet([Pair(key, clean, clean)], side=64)
+    assert sheet.size == preview_sheet([Pair("k", clean, clean)], side=64).size
 
 
 def test_sheet_without_samples_is_no_error():

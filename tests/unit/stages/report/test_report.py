@@ -16,6 +16,7 @@ from schemas.records import GeneratorRecord, Quarantined, ShardFailure, ShardPro
 from schemas.stats import Moments
 from schemas.training import Requirement
 from stages.audit.verdict import NOT_MEASURED, held_against, reach_verdict
+from stages.report.before_after import Pair
 from stages.report.pictures import difference
 from stages.report.report import build_report
 from stages.report.sections.base import Material
@@ -76,7 +77,7 @@ def make_report(**changes) -> str:
         ],
         "failures": [],
         "evidence": evidence(([0.55, 0.52], [0.12, 0.11])),
-        "pictures": [("k<script>alert(1)</script>", clean, clean + np.uint8(5))],
+        "pictures": [Pair("k<script>alert(1)</script>", clean, clean + np.uint8(5), (("mask", 255 - clean),))],
         "seconds": {"train": 65.0},
         **changes,
     }  # fmt: skip
@@ -159,7 +160,7 @@ def test_every_text_of_the_data_is_escaped():
     text = make_report(
         failures=[ShardFailure(name=evil, stage=evil, error=evil, message=evil)],
         seconds={evil: 1.0},
-        pictures=[(f'"{evil}', np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8))],
+        pictures=[Pair(f'"{evil}', np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8))],
     )
     assert "<script" not in text
     page = Page(text)
@@ -176,12 +177,13 @@ def test_no_credential_is_printed():
     assert "s3://raw/0.tar" in text
 
 
-def test_pictures_show_the_very_pixels_and_the_amplified_difference():
+def test_pictures_show_the_very_pixels_the_amplified_difference_and_labels_per_pixel():
     clean = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     protected = clean + np.uint8(7)
-    page = Page(make_report(pictures=[("k", clean, protected)]))
+    mask = np.full((4, 4, 3), 99, np.uint8)
+    page = Page(make_report(pictures=[Pair("k", clean, protected, (("mask", mask),))]))
     sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    for source, pixels in zip(sources, (clean, protected, difference(clean, protected)), strict=True):
+    for source, pixels in zip(sources, (clean, protected, difference(clean, protected), mask), strict=True):
         with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as shown:
             assert (np.asarray(shown)[::64, ::64] == pixels).all()
 
