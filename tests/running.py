@@ -42,9 +42,9 @@ class Ended:
     err: str
 
 
-def run(config: Config, *, retrain: bool = False) -> RunResult:
+def run(config: Config, *, retrain: bool = False, take_over: bool = False) -> RunResult:
     """One run in this process, on the Ray that is there."""
-    return Run(config, Reporter("plain"), retrain=retrain)()
+    return Run(config, Reporter("plain"), retrain=retrain, take_over=take_over)()
 
 
 def write_config(path: Path, config: Config) -> Path:

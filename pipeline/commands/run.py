@@ -19,6 +19,9 @@ def run(
     overrides: Overrides = None,
     address: Address = None,
     retrain: Annotated[bool, typer.Option(help="Train another generator and protect every shard again.")] = False,
+    take_over: Annotated[
+        bool, typer.Option(help="Publish into an output that belongs to another `work`, which is refused from then on.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Do everything that is not done yet: ingest, train, prove, protect, publish. Resumes; incremental."""
@@ -27,7 +30,7 @@ def run(
     from pipeline.cluster.progress import Reporter
     from pipeline.driver.run import Run, exit_code
 
-    result = Run(checked, Reporter("json" if as_json else "auto"), retrain=retrain)()
+    result = Run(checked, Reporter("json" if as_json else "auto"), retrain=retrain, take_over=take_over)()
     print_result(run_lines(result), run_figures(result), as_json=as_json)
     raise typer.Exit(exit_code(result))
 

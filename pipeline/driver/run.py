@@ -21,6 +21,7 @@ from pipeline.driver.train import refuse_lost_work, train_or_find
 from pipeline.state.generators import fitting_generator
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
+from pipeline.state.owner import claim, refuse_foreign
 from pipeline.state.places import LEFT_OUT, REPORT, Places
 from schemas.config import Config
 from schemas.errors import EvidenceError, InputError, MtlueError, RefusedInputError
@@ -69,10 +70,12 @@ class Run:
         config: checked configuration.
         reporter: where progress goes.
         retrain: train a new generator even though one fits.
+        take_over: publish into an `output` that another `work` owns; it is refused from then on.
     """
 
-    def __init__(self, config: Config, reporter: Reporter, *, retrain: bool = False) -> None:
-        self.config, self.reporter, self.retrain = config, reporter, retrain
+    def __init__(self, config: Config, reporter: Reporter, *, retrain: bool = False, take_over: bool = False) -> None:
+        self.config, self.reporter = config, reporter
+        self.retrain, self.take_over = retrain, take_over
         self.failures: list[ShardFailure] = []
         self.seconds: dict[str, float] = {}
 
@@ -91,6 +94,8 @@ class Run:
             self.places.guard(self.lease.token)
             if not self.retrain:
                 refuse_lost_work(self.places)
+            if not self.take_over:
+                refuse_foreign(self.places)
             profiles = self._timed("ingest", self._ingest)
             generator = self._timed("train", lambda: self._train(profiles))
             evidence = self._timed("prove", lambda: self._prove(profiles, generator))
@@ -191,6 +196,7 @@ class Run:
         return proof.evidence
 
     def _protect(self, profiles: Sequence[ShardProfile], generator: GeneratorRecord) -> tuple[list[ShardRecord], int]:
+        claim(self.places, self.lease.token, take_over=self.take_over)
         readable = {profile.name for profile in profiles if profile.samples}
         records, before, failures = protect_all(
             self.executor,

@@ -70,7 +70,7 @@ def refuse_lost_work(places: Places) -> None:
             f"output ({places.output.url}) holds {len(found)} protected shards of this dataset, {found[0]} first, but "
             f"work ({places.work.url}) has no generator: it was lost, or it is not theirs. A new one would give the "
             "same images a second δ, and whoever keeps both copies can average them. Restore `work`, or name the right "
-            "one; if it is gone for good, --retrain trains a new generator and protects every shard again"
+            "one; if it is gone for good, --retrain --take-over trains a new generator and protects every shard again"
         )
 
 

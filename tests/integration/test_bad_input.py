@@ -123,7 +123,8 @@ def test_samples_that_webdataset_does_not_show_end_the_run_without_a_manifest_ev
             ValidationError, match=r"shard train-00000\.tar: sample '__hidden__/s00000': webdataset pass"
         ):
             run(made)
-        assert contents(made.output).keys() == {"train-00000.tar"}
+        assert shards_in(made.output).keys() == {"train-00000.tar"}
+        assert "manifest.json" not in contents(made.output)
 
 
 def test_when_no_shard_can_be_read_the_first_reason_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -13,11 +14,11 @@ import pytest
 
 from pipeline.cluster.progress import Reporter, Step
 from pipeline.driver.run import Run
-from schemas.config import Config, Storage
-from schemas.errors import LeaseError
+from schemas.config import Config, Protection, Storage
+from schemas.errors import ConfigError, LeaseError
 from stages.io.store.store import Store
 from tests.builders import config, labelled_samples, write_shard
-from tests.running import contents, end, mtlue, start, wait_for, write_config
+from tests.running import contents, end, mtlue, run, start, wait_for, write_config
 from tests.servers import S3Server
 
 pytestmark = pytest.mark.slow
@@ -105,3 +106,51 @@ def test_of_two_runs_at_once_one_works_and_a_stopped_one_that_goes_on_later_writ
     assert ended.code == 4, ended.err
     assert "lease.json" in ended.err
     assert [contents(made.output), contents(made.work)] == finished
+
+
+def test_another_work_is_refused_an_output_that_has_an_owner_until_it_takes_the_place_over(
+    ray_session: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = prepared(tmp_path)
+    run(made)
+    published = contents(made.output)
+    other = made.model_copy(update={"work": f"{tmp_path}/elsewhere", "protection": Protection(epsilon=4 / 255)})
+    write_shard(tmp_path / "raw2/train-9.tar", labelled_samples(24, seed=7))  # another dataset: no shard is the same
+    other = other.model_copy(update={"dataset": other.dataset.model_copy(update={"shards": f"{tmp_path}/raw2/*.tar"})})
+    path = write_config(tmp_path / "other.yaml", other)
+    refused = mtlue(capsys, "run", path)
+    assert refused.code == 2
+    for word in (made.output, other.work, "belongs to another `work`", "another `output`", "--take-over"):
+        assert word in refused.err
+    assert contents(made.output) == published, "the other's data was touched"
+    assert not list(Path(other.work).glob("tables/*")), "it took a whole reading of the data to say so"
+
+    assert mtlue(capsys, "run", path, "--take-over").code == 0
+    with pytest.raises(ConfigError, match="belongs to another `work`"):
+        run(made)
+    assert run(other).done_before == 1
+
+    manifest = json.loads(Path(made.output, "manifest.json").read_text())
+    assert [shard["name"] for shard in manifest["shards"]] == ["train-9.tar"]
+    for name in ("README.md", "croissant.json", "wids.json", "manifest.json"):
+        assert "mtlue-owner" not in Path(made.output, name).read_text()
+    mark = Path(made.output, ".mtlue-owner.json").read_text()
+    assert str(tmp_path) not in mark, "the public place tells where the private one lies"
+    Path(made.output, "train-0.tar").unlink()
+    Path(made.output, "train-1.tar").unlink()
+    assert mtlue(capsys, "verify", made.output).code == 0
+
+
+def test_a_run_whose_output_is_taken_over_under_way_stops_and_writes_nothing_more(
+    ray_session: None, tmp_path: Path
+) -> None:
+    made = prepared(tmp_path)
+    at_theft: list[dict[str, str]] = []
+
+    def steal() -> None:
+        Path(made.output, ".mtlue-owner.json").write_text('{"work": "another"}')
+        at_theft.append(contents(made.output))
+
+    with pytest.raises(LeaseError, match="another `work` took this output over"):
+        Run(made, Thief(steal, "protect", at_its_end=False))()
+    assert [contents(made.output)] == at_theft

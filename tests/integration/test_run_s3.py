@@ -175,6 +175,7 @@ def test_the_reader_of_webdataset_finds_the_same_keys_and_labels_in_order(
 def test_the_public_place_holds_shards_and_their_description_and_nothing_else(prepared: Prepared, s3: S3Server) -> None:
     names = set(contents(prepared.config.output, s3.storage))
     assert names == {f"train-{shard:05d}.tar" for shard in range(SHARDS)} | {
+        ".mtlue-owner.json",
         "README.md",
         "croissant.json",
         "wids.json",
@@ -188,7 +189,7 @@ def test_the_public_place_holds_shards_and_their_description_and_nothing_else(pr
 def test_nothing_public_names_the_private_place_or_the_raw_data(prepared: Prepared, s3: S3Server) -> None:
     output = Store(prepared.config.output, s3.storage)
     bucket = prepared.config.output.removeprefix("s3://").partition("/")[0]
-    for name in ("README.md", "croissant.json", "wids.json", "manifest.json"):
+    for name in (".mtlue-owner.json", "README.md", "croissant.json", "wids.json", "manifest.json"):
         text = output.read(name).decode()
         for secret in (bucket, "/private", "/raw", s3.endpoint_url, "seed"):
             assert secret not in text, f"{name} tells {secret!r}"
