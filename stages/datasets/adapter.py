@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from pydantic import field_validator
+
 from schemas.imports import Parameters, Skipped
 from schemas.model import Model
 
@@ -49,7 +51,12 @@ class Adapter(Model, ABC):
     """Name of the dataset, as in `mtlue import <name>`."""
 
     source: Path
-    """Directory that holds the dataset; decides nothing about the bytes."""
+    """Directory that holds the dataset, absolute; decides nothing about the bytes."""
+
+    @field_validator("source")
+    @classmethod
+    def _absolute(cls, source: Path) -> Path:
+        return source.expanduser().absolute()  # a worker may be in another directory
 
     @abstractmethod
     def check(self) -> Checked:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import ConfigError, InputError
+from schemas.errors import ConfigError, InputError, SampleError
 from schemas.imports import Skipped
 from stages.datasets.adapter import Adapter, Checked, Members, Row
 from stages.datasets.dense import dense_members
@@ -71,9 +71,17 @@ class NYUv2Labelled(Adapter):
     def members(self, row: Row) -> Members:
         """One picture with its labels; axes are turned back."""
         arrays, index = self._arrays(self.source / FILE), int(row.key) - 1
-        mask_HW = _table(self.source, self.classes)[arrays["labels"][index].T] if self.classes else None
+        mask_HW = self._mask(arrays["labels"][index].T) if self.classes else None
         image_HWC = np.ascontiguousarray(arrays["images"][index].transpose(2, 1, 0))
         return dense_members(image_HWC, mask_HW, checked_depth(arrays["depths"][index].T), None)
+
+    def _mask(self, labels_HW: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+        table, largest = _table(self.source, self.classes), int(labels_HW.max())
+        if largest >= len(table):
+            raise SampleError(
+                "class-out-of-range", f"labels has {largest}, outside 0..{len(table) - 1}; fetch it again"
+            )
+        return table[labels_HW]
 
     def _arrays(self, path: Path) -> dict[str, Any]:
         if not is_hdf5(path):

@@ -196,6 +196,13 @@ def test_a_bucket_gets_the_bytes_that_a_disk_gets_from_several_workers(
     assert bucket.list() == before
 
 
+def test_a_relative_source_is_that_of_the_caller_also_in_workers(
+    tmp_path: Path, source: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(source.parent)
+    assert imported(small(Path(source.name)), tmp_path, workers=2).samples == 30
+
+
 def test_a_missing_bucket_is_told(source: Path, s3: S3Server) -> None:
     with pytest.raises(StoreError, match="no-such-bucket"):
         imported(small(source), Store("s3://no-such-bucket/x", s3.storage))

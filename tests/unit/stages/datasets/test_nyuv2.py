@@ -71,6 +71,15 @@ def test_a_picture_in_no_split_is_counted(tmp_path: Path) -> None:
     ]
 
 
+def test_a_label_beyond_the_names_is_counted(tmp_path: Path) -> None:
+    made = scenes()
+    made.labels[2, 3, 4] = 895
+    summary = imported(nyuv2_adapter(nyuv2_tree(tmp_path / "raw", made)), tmp_path / "out")
+    assert summary.skipped.reasons["class-out-of-range"].examples == [
+        "nyu_depth_v2_labeled.mat#3: labels has 895, outside 0..894; fetch it again"
+    ]
+
+
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [((1, 2), (2, 3), "2 is in both trainNdxs and testNdxs"), ((0, 1), (2,), r"trainNdxs has 0, outside 1\.\.5")],
