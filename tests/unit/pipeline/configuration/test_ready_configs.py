@@ -8,7 +8,13 @@ import pytest
 
 from pipeline.configuration.loading import load_config
 from stages.datasets.chestxray14 import FINDINGS
+from stages.datasets.embedded import room_members
 from stages.datasets.nyuv2_classes import CLASSES
+from stages.datasets.rooms import CLASSES as ROOMS_CLASSES
+from stages.datasets.rooms import render_room
+from stages.io.shards.sample import Member, Sample
+from stages.tasks.labels import labels_of
+from stages.tasks.registry import kinds_of
 
 DIRECTORY = Path(__file__).parents[4] / "docs" / "configs"
 CONFIGS = sorted(DIRECTORY.glob("*.yaml"))
@@ -46,6 +52,16 @@ def test_the_dense_tasks_of_nyuv2_read_the_members_of_the_import() -> None:
     config = load_config(DIRECTORY / "nyuv2.yaml", [])
     assert {task.member for task in config.tasks} == set(config.dataset.members)
     assert config.tasks[0].class_names == list(CLASSES)
+
+
+def test_the_tasks_of_rooms_read_the_members_of_the_import() -> None:
+    config = load_config(DIRECTORY / "rooms.yaml", [])
+    members = dict(room_members(render_room(0, size=16)))
+    assert list(members) == [config.dataset.image, *config.dataset.members]
+    sample = Sample("k", tuple(Member(field, data) for field, data in members.items()))
+    kinds = kinds_of(config.tasks)
+    assert not any(kind.is_missing(label) for kind, label in zip(kinds, labels_of(sample, kinds), strict=True))
+    assert config.tasks[0].class_names == list(ROOMS_CLASSES)
 
 
 def test_findings_have_the_order_of_the_import() -> None:
