@@ -180,6 +180,9 @@ class Config(Model):
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"task names must differ; found twice: {', '.join(doubled)}; set `name` on each")
+        shadowed = sorted({task.group for task in self.tasks if task.group != task.name} & {*names})
+        if shadowed:
+            raise ValueError(f"a multi-label set and a task have the name {shadowed[0]!r}; set another `name` on one")
         if self.protection.tasks != "all":
             known = list(dict.fromkeys([*names, *(task.group for task in self.tasks)]))
             unknown = [name for name in self.protection.tasks if name not in known]

@@ -96,6 +96,20 @@ class TaskEvidence(Record):
         return self.judged_by.advantage(self.judged(data).best, self.chance[self.metric])
 
 
+class SetEvidence(Record):
+    """Means over the findings of a multi-label set, of the strongest victim; macro AUC among them."""
+
+    name: str
+    tasks: list[str]
+    """Its findings, as tasks."""
+    metrics: dict[str, Metric]
+    """Figure → its direction, unit and wording."""
+    chance: dict[str, float]
+    """Figure → mean chance line."""
+    scores: dict[str, dict[str, Score]]
+    """Figure → version of the data → score of the mean."""
+
+
 class AttackEvidence(Record):
     """What one countermeasure wins back."""
 
@@ -119,6 +133,8 @@ class Evidence(Record):
     tasks: list[TaskEvidence] = Field(default_factory=list)
     metric: Metric = BALANCED_ACCURACY
     """What `chance` and `means` are figures of: the metric that decides every task, or else advantage over chance."""
+    sets: list[SetEvidence] = Field(default_factory=list)
+    """Of each multi-label set, in the order of the configuration."""
     chance: float = 0.0
     """Mean over the tasks that were to be protected, of the metric that decides."""
     means: dict[str, Score] = Field(default_factory=dict)

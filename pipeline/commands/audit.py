@@ -11,7 +11,7 @@ from pipeline.commands.options import Address, AsJson, Overrides, checked_config
 from stages.report.wording import figure
 
 if TYPE_CHECKING:
-    from schemas.evidence import Evidence, Score, TaskEvidence
+    from schemas.evidence import Evidence, Score, SetEvidence, TaskEvidence
     from schemas.metrics import Metric
 
 
@@ -58,6 +58,18 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
             }
             for task in evidence.tasks
         ],
+        "sets": [
+            {
+                "name": found.name,
+                "tasks": len(found.tasks),
+                "chance": {metric: round(value, 4) for metric, value in found.chance.items()},
+                "scores": {
+                    metric: {data: _rounded(score) for data, score in scores.items()}
+                    for metric, scores in found.scores.items()
+                },
+            }
+            for found in evidence.sets
+        ],
         "attacks": [
             {
                 "name": attack.name,
@@ -87,6 +99,16 @@ def _shown(metric: Metric, value: float) -> str:
     return f"{value:.1%}" if metric.is_share else figure(metric, value).replace("\u00a0", " ")
 
 
+def _set_line(found: SetEvidence) -> str:
+    """The means over a multi-label set of the figure that decides each finding."""
+    name, metric = next(iter(found.metrics.items()))
+    scores = ", ".join(f"{data} {_shown(metric, score.best)}" for data, score in found.scores[name].items())
+    return (
+        f"  set {found.name}: {len(found.tasks)} findings, mean {metric.words} at the best epoch: {scores}; chance "
+        f"{_shown(metric, found.chance[name])}"
+    )
+
+
 def evidence_lines(evidence: Evidence) -> list[str]:
     """An audit for a person: the same figures that the report shows."""
     if not evidence.victims:
@@ -107,6 +129,7 @@ def evidence_lines(evidence: Evidence) -> list[str]:
         for attack in evidence.attacks
         if attack.name != "none"
     ]
+    lines += [_set_line(found) for found in evidence.sets]
     open_tasks = [task for task in evidence.tasks if task.wanted and task.word != "protected"]
     lines += [
         f"  task {task.name}: {task.word}, {_shown(task.judged_by, task.judged('protected').best)} with chance at "

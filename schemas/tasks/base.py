@@ -106,6 +106,11 @@ class Task(BaseModel):
         return self.name
 
     @property
+    def set_description(self) -> str:
+        """What the labels of its set are, in words for strangers; its own description where it is part of none."""
+        return self.description
+
+    @property
     def member(self) -> str:
         """The sample's member (or Parquet column) that holds this label."""
         parts = self.field.split(".")

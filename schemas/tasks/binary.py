@@ -54,8 +54,11 @@ class BinaryTask(Task):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Mean recall, whose chance line is 1/2 whatever the share of yes, plain accuracy, and AUC."""
-        return BALANCED_ACCURACY, ACCURACY, AUC
+        """Mean recall, whose chance line is 1/2 whatever the share of yes, plain accuracy, and AUC.
+
+        Of a finding AUC decides: where one image in fifty has it, a model that has learned may still answer no to all.
+        """
+        return (BALANCED_ACCURACY, ACCURACY, AUC) if self.part is None else (AUC, BALANCED_ACCURACY, ACCURACY)
 
     @property
     def description(self) -> str:
@@ -77,6 +80,11 @@ class BinaryTask(Task):
     def group(self) -> str:
         """Name of the multi-label set, or its own."""
         return self.name if self.part is None else self.part.of
+
+    @property
+    def set_description(self) -> str:
+        """The findings of the vector."""
+        return self.description if self.part is None else f"findings, in order: {', '.join(self.part.findings)}"
 
     def label(self, raw: Any) -> int:
         """Turn the raw value of a field into 0 or 1.

@@ -69,6 +69,11 @@ class RegressionTask(Task):
         return error, Metric(name="r2", title="R²", unit="")
 
     @property
+    def category(self) -> str:
+        """The Hub has no word for it."""
+        return "other"
+
+    @property
     def description(self) -> str:
         """A number, its unit and range."""
         unit = f" in {self.unit}" if self.unit else ""

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from schemas.evidence import VERSIONS, Evidence, TaskEvidence, VictimResult, Word
+from schemas.evidence import VERSIONS, Evidence, SetEvidence, TaskEvidence, VictimResult, Word
 from schemas.metrics import ADVANTAGE, BALANCED_ACCURACY, Metric
 from schemas.tasks import Task
 from schemas.training import Requirement
 from stages.audit.attacks import attacks_of
 from stages.audit.curves import Place, strongest
 from stages.report.wording import figure, percent
+from stages.tasks.counts import grouped
 from stages.tasks.registry import kinds_of
 
 MARGIN = 0.15
@@ -98,6 +99,7 @@ def reach_verdict(
         test_samples=victims[0].test_samples,
         victims=list(victims),
         tasks=found,
+        sets=_sets(tasks, found, victims, versions),
         word="not measured",
         sentence="The audit lacks victims on clean or on protected data and shows nothing. Run mtlue audit again.",
     )
@@ -121,6 +123,28 @@ def reach_verdict(
     return summed.model_copy(
         update={"sentence": _sentence(summed, overall, leaking), "details": _details(summed, judged)}
     )
+
+
+def _sets(
+    tasks: Sequence[Task], found: Sequence[TaskEvidence], victims: Sequence[VictimResult], versions: Sequence[str]
+) -> list[SetEvidence]:
+    """The means over the findings of each set, epoch by epoch, so that one victim at one moment has them all."""
+    by_name, sets = {task.name: task for task in found}, []
+    for name, members in grouped(tasks).items():
+        if len(members) == 1:
+            continue
+        metrics = {metric.name: metric for metric in members[0].metrics}
+        places = {key: [Place(task.name, metric) for task in members] for key, metric in metrics.items()}
+        sets.append(
+            SetEvidence(
+                name=name,
+                tasks=[task.name for task in members],
+                metrics=metrics,
+                chance={key: sum(by_name[task.name].chance[key] for task in members) / len(members) for key in metrics},
+                scores={key: {data: strongest(victims, data, at) for data in versions} for key, at in places.items()},
+            )
+        )
+    return sets
 
 
 def _places(judged: Sequence[TaskEvidence]) -> tuple[list[Place], float]:

@@ -19,7 +19,7 @@ from schemas.plans import PublishPlan
 from schemas.records import Manifest, ShardProfile, output_name
 from schemas.tasks import Task
 from stages.publish.layout import image_fields, label_place
-from stages.tasks.counts import label_table
+from stages.tasks.counts import grouped, label_table, set_table
 
 CLASSES_SHOWN = 50
 """Rows of a class table on the card; a task with more classes shows its most frequent ones."""
@@ -72,7 +72,7 @@ def dataset_card(plan: PublishPlan, manifest: Manifest, profiles: Sequence[Shard
         encoding=plan.encoding,
         image_fields=image_fields(plan, counted),
         bound=plan.bound,
-        tasks=[_card_task(task, counted) for task in plan.tasks],
+        tasks=[_card_task(members, counted) for members in grouped(plan.tasks).values()],
         uncounted=max(0, sum(profile.samples for profile in counted) - manifest.samples),
     )
 
@@ -90,8 +90,9 @@ def _shard_glob(manifest: Manifest) -> str:
     return "**/*.tar" if any("/" in shard.name for shard in manifest.shards) else "*.tar"
 
 
-def _card_task(task: Task, profiles: Sequence[ShardProfile]) -> dict[str, Any]:
-    """One task as the card shows it: class counts summed over shards, and how to read the label in Python."""
+def _card_task(members: Sequence[Task], profiles: Sequence[ShardProfile]) -> dict[str, Any]:
+    """One task or set as the card shows it: counts summed over shards, and how to read the label in Python."""
+    task = members[0]
     table = label_table(task, profiles)
     rows = [(index, name, count) for index, (name, count) in enumerate(table.rows)]
     if len(rows) > CLASSES_SHOWN:
@@ -102,7 +103,8 @@ def _card_task(task: Task, profiles: Sequence[ShardProfile]) -> dict[str, Any]:
     read = held + "".join(f"[{json.dumps(key)}]" for key in path)
     read = read if path else READERS.get(ending, "{}.decode()").format(held)
     return {
-        "name": task.name,
+        "name": task.group,
+        "findings": set_table(members, profiles) if len(members) > 1 else [],
         "description": task.description,
         "classes": len(table.rows),
         "numbered": bool(task.class_names),

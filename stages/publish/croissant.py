@@ -160,9 +160,9 @@ def _key_field(record_set: str, files: str) -> dict[str, Any]:
 def _label_field(name: str, files: str, mime: str, held: Sequence[tuple[Task, tuple[str, ...]]]) -> dict[str, Any]:
     """The member as an image or as text: the reference reader (mlcroissant 1.1) follows no JSON path in an archive."""
     described = []
-    for task, path in held:
+    for task, path in {task.group: (task, path) for task, path in held}.values():
         place = f" at $.{'.'.join(path)}" if path else ""
-        described.append(f"{task.name}{place} ({task.description})")
+        described.append(f"{task.group}{place} ({task.set_description})")
     return {
         "@type": "cr:Field",
         "@id": f"{name}/labels",

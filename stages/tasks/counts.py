@@ -80,6 +80,24 @@ def _range(low: float, high: float) -> str:
     return f"{low:g}" if f"{low:g}" == f"{high:g}" else f"{low:g} to {high:g}"
 
 
+def grouped(tasks: Sequence[Task]) -> dict[str, list[Task]]:
+    """Name of a set, or of a task that is part of none → its tasks, in order."""
+    groups: dict[str, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(task.group, []).append(task)
+    return groups
+
+
+def set_table(members: Sequence[Task], profiles: Sequence[ShardProfile]) -> list[tuple[str, int, int, int]]:
+    """(finding, samples with it, without it, without a label) of each task of a multi-label set."""
+    rows = []
+    for task in members:
+        table = label_table(task, profiles)
+        (_, no), (_, yes) = table.rows
+        rows.append((task.name.removeprefix(f"{task.group}."), yes, no, table.missing))
+    return rows
+
+
 def label_doubts(tasks: Sequence[Task], profiles: Sequence[ShardProfile]) -> Iterator[str]:
     """What is odd about the labels, though no error, a sentence each: classes that never occur, only one value."""
     for task in tasks:
@@ -99,11 +117,8 @@ def label_doubts(tasks: Sequence[Task], profiles: Sequence[ShardProfile]) -> Ite
 def label_lines(tasks: Sequence[Task], profiles: Sequence[ShardProfile]) -> list[str]:
     """What the labels are, a line for each task or set: its kind, and how many labels are missing."""
     samples = sum(profile.samples for profile in profiles)
-    groups: dict[str, list[Task]] = {}
-    for task in tasks:
-        groups.setdefault(task.group, []).append(task)
     lines = []
-    for name, members in groups.items():
+    for name, members in grouped(tasks).items():
         missing = sum(profile.missing.get(task.name, 0) for profile in profiles for task in members)
         many = f"{len(members)} {members[0].kind} tasks" if len(members) > 1 else members[0].description
         many = many if len(many) <= 80 else f"{many[:79]}…"

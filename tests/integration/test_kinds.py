@@ -100,6 +100,9 @@ def test_every_kind_reaches_the_evidence_with_its_own_figures(done: Done) -> Non
     assert set(found) == {"tint", "lit", "marks.bar", "marks.dot", "marks.ring", "age"}
     assert set(found["tint"].scores) == {"balanced_accuracy", "accuracy"}
     assert set(found["marks.dot"].scores) == {"balanced_accuracy", "accuracy", "auc"}
+    (marks,) = done.result.evidence.sets
+    assert (marks.name, len(marks.tasks), marks.chance["auc"]) == ("marks", 3, 0.5)
+    assert 0 < marks.scores["auc"]["clean"].last <= 1
     age = found["age"]
     assert (age.metric, age.judged_by.unit, age.judged_by.larger_is_better) == ("mae", "years", False)
     assert 15 < age.chance["mae"] < 25  # of always answering the median of numbers spread over 80
@@ -129,9 +132,10 @@ def test_report_and_card_tell_of_every_kind(done: Done) -> None:
     card = (done.root / "public/README.md").read_text()
     assert "a number in years, at least 0" in card
     assert "| value | images |" in card
-    assert "### marks.bar" in card
+    assert "| 2 | ring |" in card
+    assert '"marks": numpy.load(io.BytesIO(sample["marks.npy"]))' in card
     croissant = (done.root / "public/croissant.json").read_text()
-    assert "marks.dot (0 = no, 1 = yes; entry 1 of 3)" in croissant
+    assert "marks (findings, in order: bar, dot, ring)" in croissant
 
 
 def test_what_is_done_is_not_done_again(done: Done) -> None:

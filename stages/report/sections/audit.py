@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from schemas.evidence import VERSIONS, Evidence, TaskEvidence
+from schemas.evidence import VERSIONS, Evidence, SetEvidence, TaskEvidence
 from schemas.metrics import ACCURACY, BALANCED_ACCURACY
 from stages.audit.curves import Place, curves
 from stages.report.plots import Line, line_plot
@@ -22,7 +22,23 @@ def facts(material: Material) -> dict[str, Any]:
         "evidence": evidence,
         "data_kinds": versions,
         "balanced_only": all(task.metric == BALANCED_ACCURACY.name for task in evidence.tasks),
+        "sets": [_set_row(found, versions) for found in evidence.sets],
         "tasks": [_row(evidence, task, versions) for task in evidence.tasks],
+    }
+
+
+def _set_row(found: SetEvidence, versions: list[str]) -> dict[str, Any]:
+    """One row a figure of a multi-label set: means over its findings at the best epoch."""
+    return {
+        "name": f"{found.name} ({len(found.tasks)})",
+        "figures": [
+            {
+                "metric": metric.words,
+                "judged": {data: figure(metric, found.scores[name][data].best, 1) for data in versions},
+                "chance": figure(metric, found.chance[name], 1),
+            }
+            for name, metric in found.metrics.items()
+        ],
     }
 
 

@@ -8,15 +8,38 @@ from typing import Any
 from schemas.records import ShardProfile
 from schemas.tasks import Task
 from stages.report.sections.base import Material
-from stages.tasks.counts import label_table
+from stages.tasks.counts import grouped, label_table, set_table
 
 CLASSES_SHOWN = 24
 """Bars of one label histogram; the remaining classes are summed up."""
 
 
 def facts(material: Material) -> dict[str, Any]:
-    """One histogram a task."""
-    return {"histograms": [_histogram(task, material.profiles) for task in material.plan.published.tasks]}
+    """One histogram a task, or a multi-label set."""
+    return {
+        "histograms": [
+            _histogram(members[0], material.profiles) if len(members) == 1 else _of_set(members, material.profiles)
+            for members in grouped(material.plan.published.tasks).values()
+        ]
+    }
+
+
+def _of_set(members: Sequence[Task], profiles: Sequence[ShardProfile]) -> dict[str, Any]:
+    """Samples with each finding; labels that are missing are counted over all findings."""
+    table = set_table(members, profiles)
+    rows = [(name, yes) for name, yes, _, _ in table]
+    shown = sorted(rows, key=lambda row: -row[1])[:CLASSES_SHOWN] if len(rows) > CLASSES_SHOWN else rows
+    return {
+        "name": members[0].group,
+        "heading": "Finding",
+        "counted": "Samples",
+        "rows": shown,
+        "peak": max([1, *(count for _, count in rows)]),
+        "labelled": sum(yes + no for _, yes, no, _ in table),
+        "missing": sum(missing for *_, missing in table),
+        "hidden_classes": len(rows) - len(shown),
+        "hidden_samples": sum(count for _, count in rows) - sum(count for _, count in shown),
+    }
 
 
 def _histogram(task: Task, profiles: Sequence[ShardProfile]) -> dict[str, Any]:

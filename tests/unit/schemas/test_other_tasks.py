@@ -201,3 +201,14 @@ def test_a_requirement_names_a_figure_of_one_of_the_tasks() -> None:
         ValidationError, match=r"'f1'; the figures of these tasks are: balanced_accuracy, accuracy, auc"
     ):
         settings(dataset=dataset, audit={"require": {"metric": "f1"}})
+
+
+def test_a_set_and_a_task_of_one_name_are_told_apart() -> None:
+    clash = RegressionTask(kind="regression", field="json.findings")
+    with pytest.raises(ValidationError, match="a multi-label set and a task have the name 'findings'"):
+        settings(tasks=[FINDINGS.model_dump(), clash.model_dump()])
+
+
+def test_auc_decides_a_finding_and_recall_a_task_of_its_own() -> None:
+    assert FINDINGS.parts[0].metrics[0].name == "auc"
+    assert SMILING.metrics[0].name == "balanced_accuracy"

@@ -245,3 +245,25 @@ def test_a_figure_that_a_task_lacks_is_replaced_by_the_one_that_decides_it() -> 
 def test_an_advantage_and_its_figure_are_each_others_inverse() -> None:
     for metric in (MAE, Metric(name="accuracy")):
         assert metric.at(metric.advantage(0.3, 0.5), 0.5) == pytest.approx(0.3)
+
+
+def test_the_findings_of_a_set_have_their_means_of_one_victim_at_one_moment() -> None:
+    parts = Task(field="json.marks", kind="multilabel", findings=["bar", "dot"]).parts
+    figures = [{"bar": 0.9, "dot": 0.6}, {"bar": 0.6, "dot": 0.8}]
+
+    def victim(data: str) -> VictimResult:
+        each = [
+            {
+                f"marks.{name}": {"auc": value, "balanced_accuracy": 0.5, "accuracy": 0.5}
+                for name, value in epoch.items()
+            }
+            for epoch in figures
+        ]
+        lines = {part.name: {"auc": 0.5, "balanced_accuracy": 0.5, "accuracy": 0.7} for part in parts}
+        return make_victim(data, [0.5] * 2, [0.1] * 2).model_copy(update={"figures": each, "chance": lines})
+
+    (found,) = reach_verdict(parts, [True, True], [victim("clean"), victim("protected")]).sets
+    assert (found.name, found.tasks) == ("marks", ["marks.bar", "marks.dot"])
+    assert found.scores["auc"]["protected"].best == pytest.approx(0.75)  # not 0.85, the mean of each one's best
+    assert found.scores["auc"]["protected"].last == pytest.approx(0.7)
+    assert found.chance["accuracy"] == pytest.approx(0.7)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.records import ShardProfile
 from schemas.stats import MOST_BINS, Histogram, Moments
 from schemas.tasks import Task
-from stages.tasks.counts import LabelCounts, label_doubts, label_lines, label_table
+from stages.tasks.counts import LabelCounts, label_doubts, label_lines, label_table, set_table
 from stages.tasks.registry import kinds_of
 
 AGE = Task(field="json.age", kind="regression", unit="years")
@@ -89,3 +89,8 @@ def test_profiles_of_earlier_runs_are_still_read() -> None:
     stored = profile([[10, "disc", [1, 0], [1, 0]]]).model_dump(mode="json", exclude={"values"})
     assert ShardProfile.model_validate(stored).values == {}
     np.testing.assert_array_equal(ShardProfile.model_validate(stored).histograms["shape"], [1, 0, 0])
+
+
+def test_a_set_is_counted_finding_by_finding() -> None:
+    rows = [[10, "disc", marks, marks] for marks in ([1, 0], [1, None], [0, 0])]
+    assert set_table(MARKS, [profile(rows)]) == [("bar", 2, 1, 0), ("dot", 0, 2, 1)]
