@@ -198,7 +198,7 @@ def test_a_requirement_names_a_figure_of_one_of_the_tasks() -> None:
     asked = settings(dataset=dataset, audit={"require": {"metric": "mae"}}).audit
     assert asked is not None
     with pytest.raises(
-        ValidationError, match=r"'f1'; the figures of these tasks are: balanced_accuracy, accuracy, auc"
+        ValidationError, match=r"'f1'; the figures of these tasks are: auc, balanced_accuracy, accuracy"
     ):
         settings(dataset=dataset, audit={"require": {"metric": "f1"}})
 
