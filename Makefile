@@ -19,7 +19,7 @@ help: ## list the targets
 		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
 
 run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file, ARGS="--set train.epochs=5")
-	@[ "$(CONFIG)" != pipeline.yaml ] || $(BIN)/mtlue import scenes --out data/scenes --size 40
+	@[ "$(CONFIG)" != pipeline.yaml ] || $(BIN)/mtlue import outlines --out data/outlines
 	@$(BIN)/mtlue run $(CONFIG) $(ARGS)
 
 results: $(VENV)/.ready-run test-data ## measure protection on MultiFashion (hours on 2 cores; resumes; ARGS="--rows codes")

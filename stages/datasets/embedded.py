@@ -1,11 +1,12 @@
-"""The datasets that come with the package, drawn here and packed into shards: scenes, and rooms for dense tasks."""
+"""The datasets that come with the package, drawn here and packed into shards: outlines, scenes, rooms (dense tasks)."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from schemas.errors import ConfigError
 from schemas.records import ManifestShard
 from stages.datasets.dense import dense_members
+from stages.datasets.outlines import MAX_TASKS, outline_samples
 from stages.datasets.packing import PackedSample, pack_shards
 from stages.datasets.rooms import CONTRAST as ROOMS_CONTRAST
 from stages.datasets.rooms import PALETTE, Room, render_room
@@ -50,7 +51,35 @@ def import_scenes(
         for key, image, labels in scene_samples(count, split=split, seed=seed, size=size, contrast=contrast):
             yield key, [("jpg", image), ("json", json.dumps(labels).encode())]
 
-    return _packed(store, "scenes", draw, (train, test), size, seed, contrast, shard_samples, on_shard)
+    _check_contrast(contrast)
+    options = {"contrast": str(contrast)}
+    return _packed(store, "scenes", draw, (train, test), size, seed, options, shard_samples, on_shard)
+
+
+def import_outlines(
+    store: Store,
+    *,
+    train: int,
+    test: int,
+    size: int = 32,
+    seed: int = 0,
+    tasks: int = 2,
+    shard_samples: int = 500,
+    on_shard: Callable[[ManifestShard], None] | None = None,
+) -> list[ManifestShard]:
+    """Draw outlines and write them as shards; arguments, result and errors are those of `import_scenes`.
+
+    Members of a sample: `png`, RGB, size×size pixels; `json`, an index of `outlines.CLASSES` for each of the `tasks`.
+    """
+    if not 1 <= tasks <= MAX_TASKS:
+        raise ConfigError(f"tasks must lie in 1..{MAX_TASKS}; found {tasks}")
+
+    def draw(split: str, count: int) -> Iterator[PackedSample]:
+        for key, image, labels in outline_samples(count, split=split, seed=seed, size=size, tasks=tasks):
+            yield key, [("png", image), ("json", json.dumps(labels).encode())]
+
+    options = {"tasks": tasks}
+    return _packed(store, "outlines", draw, (train, test), size, seed, options, shard_samples, on_shard)
 
 
 def import_rooms(
@@ -76,12 +105,19 @@ def import_rooms(
             room = render_room(index, split=split, seed=seed, size=size, contrast=contrast)
             yield f"{split}-{index:06d}", room_members(room)
 
-    return _packed(store, "rooms", draw, (train, test), size, seed, contrast, shard_samples, on_shard)
+    _check_contrast(contrast)
+    options = {"contrast": str(contrast)}
+    return _packed(store, "rooms", draw, (train, test), size, seed, options, shard_samples, on_shard)
 
 
 def room_members(room: Room) -> list[tuple[str, bytes]]:
     """A room's members, (field, bytes) each, in the order stored."""
     return dense_members(room.image, room.mask, room.depth, room.normals, PALETTE)
+
+
+def _check_contrast(contrast: float) -> None:
+    if not 0 < contrast <= 1:
+        raise ConfigError(f"contrast must lie in 0..1, above 0; found {contrast}")
 
 
 def _packed(
@@ -91,17 +127,15 @@ def _packed(
     counts: tuple[int, int],
     size: int,
     seed: int,
-    contrast: float,
+    options: Mapping[str, int | str],
     shard_samples: int,
     on_shard: Callable[[ManifestShard], None] | None,
 ) -> list[ManifestShard]:
-    """Both splits, drawn by `draw(split, count)`, in shards."""
+    """Both splits, drawn by `draw(split, count)`, in shards; `options` are the dataset's own."""
     train, test = counts
     for name, value, least in (("train", train, 1), ("test", test, 1), ("size", size, 16), ("seed", seed, 0)):
         if value < least:
             raise ConfigError(f"{name} must be at least {least}; found {value}")
-    if not 0 < contrast <= 1:
-        raise ConfigError(f"contrast must lie in 0..1, above 0; found {contrast}")
     shards: list[ManifestShard] = []
     for split, count in (("train", train), ("test", test)):
         shards += pack_shards(
@@ -115,7 +149,7 @@ def _packed(
                 "samples": count,
                 "size": size,
                 "seed": seed,
-                "contrast": str(contrast),
+                **options,
             },
             on_shard=on_shard,
         )

@@ -121,7 +121,7 @@ def configuration(name: str) -> Config:
                 "output": "s3://public/things",
             }
         )
-    return load_config(ROOT / {"multifashion": "docs/configs/multifashion.yaml", "scenes": "pipeline.yaml"}[name], [])
+    return load_config(ROOT / f"docs/configs/{name}.yaml", [])
 
 
 def plans_of(config: Config) -> dict[str, Plan]:

@@ -149,7 +149,7 @@ def test_every_problem_is_in_one_message_with_file_place_and_value():
         "tasks.0.classes: should be greater than or equal to 2 or a valid list; found 1",
         "tasks.1.field: required, and missing",
         "train.epochs: should be a valid integer, unable to parse string as an integer; found 'x'",
-        "train.method: should be 'em', 'tap' or 'sep'; found 'emm'",
+        "train.method: should be 'em', 'fresh', 'pil', 'sep' or 'tap'; found 'emm'",
         "protection.epsilon: epsilon must lie between 1/255 and 32/255 (8/255 is usual); found 9",
         "output: required, and missing",
     ):

@@ -10,6 +10,8 @@ from pipeline.configuration.loading import load_config
 from stages.datasets.chestxray14 import FINDINGS
 from stages.datasets.embedded import room_members
 from stages.datasets.nyuv2_classes import CLASSES
+from stages.datasets.outlines import CLASSES as OUTLINES
+from stages.datasets.outlines import draw_outlines
 from stages.datasets.rooms import CLASSES as ROOMS_CLASSES
 from stages.datasets.rooms import render_room
 from stages.io.shards.sample import Member, Sample
@@ -78,3 +80,12 @@ def test_the_age_of_utkface_may_be_a_number_instead(tmp_path: Path) -> None:
     (tmp_path / "utkface.yaml").write_text(changed)
     kinds = {task.name: task.kind for task in load_config(tmp_path / "utkface.yaml", []).tasks}
     assert kinds == {"age": "regression", "race": "classification", "gender": "binary"}
+
+
+def test_the_configuration_of_make_run_fits_the_dataset_that_it_draws() -> None:
+    config = load_config(DIRECTORY.parents[1] / "pipeline.yaml", [])
+    _, labels = draw_outlines(0, size=config.train.resolution)
+    assert [task.path[0] for task in config.tasks] == list(labels)
+    assert all(tuple(task.class_names) == OUTLINES for task in config.tasks)  # type: ignore[attr-defined]
+    assert config.audit is not None
+    assert config.audit.require is not None
