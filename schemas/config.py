@@ -50,7 +50,8 @@ class Layout(Model):
     """Member (or Parquet column) to protect; alternatives separated by `;`, exactly one of them in each sample."""
 
     members: dict[str, Literal["keep", "drop"]] = Field(default_factory=dict)
-    """What happens to every other member. Undeclared: text is kept; an image or unknown bytes are refused."""
+    """What happens to every other member. Undeclared: text is kept unless it holds an image or leads to one
+    (base64, SVG, `url`, `sha256`, `exif`); that, an image and unknown bytes are refused."""
 
     max_pixels: int = Field(default=64 * 2**20, gt=0)
     """Largest H·W that is decoded, in pixels; a larger image is quarantined as a decompression bomb."""

@@ -28,6 +28,17 @@ def place(shard: str | None, key: str | None) -> str:
     return ("" if shard is None else f"shard {shard}: ") + ("" if key is None else f"sample {key!r}: ")
 
 
+LONGEST_PROBLEM = 600
+"""Letters of a problem of one sample, which may quote what is stored there: a label can be a report, or an image."""
+
+
+def _cut(problem: str) -> str:
+    """A problem without its middle where it is too long; what was found stands at its start, the mend at its end."""
+    if len(problem) <= LONGEST_PROBLEM:
+        return problem
+    return f"{problem[: LONGEST_PROBLEM // 2]} … {problem[-LONGEST_PROBLEM // 4 :]}"
+
+
 class MtlueError(Exception):
     """Base of every error that mtlue raises on purpose; its text names the thing, the value found and the mend.
 
@@ -84,6 +95,7 @@ class SampleError(MtlueError):
     """
 
     def __init__(self, reason: str, problem: str, *, shard: str | None = None, key: str | None = None) -> None:
+        problem = _cut(problem)
         super().__init__(problem, shard=shard, key=key)
         self.args = (reason, problem)  # what a pickled error is built from again, in another process
         self.reason = reason

@@ -60,7 +60,7 @@ def _walk(value: Any, path: Sequence[str], task: Task) -> Any:
         if not isinstance(value, dict):
             raise SampleError(
                 "label-unreadable",
-                f"task {task.name!r}: field {task.field!r} leads into {value!r}, which is no JSON object; "
+                f"task {task.name!r}: field {task.field!r} leads into {repr(value)[:80]}, which is no JSON object; "
                 "correct the task's field",
             )
         length = next((size for size in range(len(path), 0, -1) if ".".join(path[:size]) in value), 0)

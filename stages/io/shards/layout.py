@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.config import Layout
 from schemas.errors import RefusedInputError, SampleError
 from stages.io.images.formats import looks_like_image
+from stages.io.shards.hidden import hidden_original
 from stages.io.shards.sample import Member, Sample, text_of
 
 
@@ -14,8 +15,9 @@ def image_member(sample: Sample, dataset: Layout) -> Member:
     Members named in `dataset.members` are as declared and are not looked into (a mask is an image on purpose).
 
     Raises:
-        RefusedInputError: two alternatives of `dataset.image` in one sample, or an undeclared member that is an image
-            or neither text nor JSON. The message names key and field; the caller adds the shard.
+        RefusedInputError: two alternatives of `dataset.image` in one sample, or an undeclared member that is an image,
+            that is neither text nor JSON, or that is text which holds an image or leads to one. The message names key
+            and field; the caller adds the shard.
         SampleError: `no-image`, `empty-image`.
     """
     fields = (sample.image,) if sample.image is not None else dataset.image_fields
@@ -29,7 +31,7 @@ def image_member(sample: Sample, dataset: Layout) -> Member:
         )
     for member in sample.members:
         if member.field not in fields and member.field not in dataset.members:
-            _refuse_undeclared(sample.key, member)
+            _refuse_undeclared(sample.key, member, dataset)
     if not images:
         found = ", ".join(member.field for member in sample.members) or "no member"
         raise SampleError(
@@ -43,11 +45,14 @@ def image_member(sample: Sample, dataset: Layout) -> Member:
     return images[0]
 
 
-def _refuse_undeclared(key: str, member: Member) -> None:
+def _refuse_undeclared(key: str, member: Member, dataset: Layout) -> None:
+    text = text_of(member.data)
     if looks_like_image(member.data):
         found = "is an image that nobody declared; it may be the unprotected original"
-    elif text_of(member.data) is None:
+    elif text is None:
         found = "is undeclared binary, neither text nor JSON; it may hold the unprotected original"
+    elif hidden := hidden_original(text, frozenset(dataset.members)):
+        found = f"holds {hidden}, and nobody declared it"
     else:
         return
     raise RefusedInputError(
