@@ -18,6 +18,7 @@ from pipeline.commands.run import run
 from pipeline.commands.status import status
 from pipeline.commands.verify import verify
 from schemas.errors import MtlueError
+from schemas.secrets import scrub, scrub_names
 
 INTERRUPTED = 130
 """Exit code after SIGINT or SIGTERM; the next run goes on."""
@@ -55,8 +56,8 @@ def _exit_code(action: Callable[[], Any], *, debug: bool) -> int:
         code = action()
     except MtlueError as error:
         if debug:
-            traceback.print_exc()
-        print(f"mtlue: {error.message}", file=sys.stderr)
+            print(scrub(traceback.format_exc()), file=sys.stderr)
+        print(f"mtlue: {scrub_names(error.message)}", file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort, SystemExit):  # while Ray starts, it has its own handler of SIGTERM
         code = INTERRUPTED
@@ -65,9 +66,10 @@ def _exit_code(action: Callable[[], Any], *, debug: bool) -> int:
             error.show()  # type: ignore[attr-defined]
             return 2
         if debug:
-            traceback.print_exc()
+            print(scrub(traceback.format_exc()), file=sys.stderr)
         print(
-            f"mtlue: {type(error).__name__}: {error}\nThis is a fault of mtlue; run again with --debug and report it.",
+            f"mtlue: {type(error).__name__}: {scrub(error)}\n"
+            "This is a fault of mtlue; run again with --debug and report it.",
             file=sys.stderr,
         )
         return 1

@@ -59,7 +59,7 @@ def estimate_shard(
     with TemporaryDirectory(prefix="mtlue-estimate-") as directory:
         local, table, protected = (Path(directory, name) for name in ("shard", "table", "protected.tar"))
         started = time.monotonic()
-        source.get(ref.name, local)
+        source.get(ref.name, local, etag=ref.etag)
         download = time.monotonic() - started
         profile = profile_shard(local, ref.name, table, ingest, TRIAL_SAMPLES)
         if not profile.samples:

@@ -44,7 +44,7 @@ def ingest_shard(source: Store, ref: ShardRef, work: Store, name: str, plan: Ing
     """
     with TemporaryDirectory(prefix="mtlue-ingest-") as directory:
         local, table = Path(directory, "shard"), Path(directory, "table")
-        source.get(ref.name, local)
+        source.get(ref.name, local, etag=ref.etag)
         profile = profile_shard(local, ref.name, table, plan, limit)
         if profile.cached:
             work.put(table, name)

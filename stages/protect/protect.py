@@ -83,7 +83,7 @@ def protect_shard(
     started = time.monotonic()
     with TemporaryDirectory(prefix="mtlue-protect-") as directory:
         local, protected = Path(directory, "input"), Path(directory, "protected.tar")
-        source.get(ref.name, local)
+        source.get(ref.name, local, etag=ref.etag)
         written = write_protected(local, ref.name, protected, plan, perturber)
         measured = validate_shard(
             local,

@@ -45,7 +45,7 @@ def verify_shard(
         if source is None or ref is None or plan is None:
             return _count(path, shard), None
         original = Path(directory, "input")
-        source.get(ref.name, original)
+        source.get(ref.name, original, etag=ref.etag)
         measured = validate_shard(
             original,
             ref.name,

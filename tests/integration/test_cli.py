@@ -321,6 +321,25 @@ def test_a_cluster_that_is_not_there_ends_a_process_of_its_own_with_2(fresh: Pla
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "s3://AKIAPLANTED:planted/secret@bucket/x"),
+        ("verify", "s3://bucket/x", "--endpoint-url", "http://AKIAPLANTED:planted/secret@127.0.0.1:1"),
+        ("verify", "s3://bucket/x", "--debug", "--endpoint-url", "http://AKIAPLANTED:planted@127.0.0.1:1"),
+        ("import", "scenes", "--out", "s3://AKIAPLANTED:planted/secret@bucket/x"),
+    ],
+)
+def test_a_password_in_an_argument_ends_with_2_and_is_not_repeated(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    ended = mtlue(capsys, *arguments)
+    assert ended.code == 2
+    assert "held a user name and a password" in ended.err
+    for word in ("planted", "secret", "AKIAPLANTED"):
+        assert word not in ended.out + ended.err
+
+
 @pytest.mark.slow
 def test_credentials_are_in_nothing_that_a_run_prints_or_stores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

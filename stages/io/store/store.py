@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from schemas.config import Storage
-from schemas.errors import StoreError, TransientError
-from schemas.secrets import scrub
+from schemas.errors import ConfigError, StoreError, TransientError
+from schemas.secrets import holds_password, scrub
 from stages.io.store import failures
 from stages.io.store.disk import Disk
 from stages.io.store.failures import WRITING, retried
@@ -63,9 +63,14 @@ class Store:
             patience: seconds that transient failures are waited out; None: minutes once the store has answered.
 
         Raises:
-            ConfigError: the URL names no place.
+            ConfigError: the URL names no place, or it or the endpoint holds a password.
         """
         self._protocol, self._root = split_url(url)
+        if storage.endpoint_url and holds_password(storage.endpoint_url):
+            raise ConfigError(
+                f"endpoint_url {scrub(storage.endpoint_url)}: the URL held a user name and a password; credentials "
+                "come only from environment variables (S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+            )
         self._storage = storage
         self._anon = anon
         self._guard = guard
@@ -108,11 +113,14 @@ class Store:
         """The bytes of a small object."""
         return self._attempt("read", checked_name(name), lambda objects, _: objects.read(name))
 
-    def get(self, name: str, path: Path) -> Entry:
+    def get(self, name: str, path: Path, *, etag: str | None = None) -> Entry:
         """Download an object to the local file `path`; nothing is left there when it fails.
 
         Every attempt starts from the first byte. The length must be the one that the store lists, and the object must
         be the same before and after.
+
+        Args:
+            etag: what the object had when it was listed; one that changed since is a StoreError.
         """
         if not path.parent.is_dir():
             raise StoreError(f"{self.join(name)}: cannot download to {path}: its directory does not exist; create it")
@@ -121,6 +129,8 @@ class Store:
             entry = objects.stat(name)
             if entry is None:
                 raise StoreError(f"{self.join(name)}: cannot download: there is no such object; check the name")
+            if etag is not None and entry.etag != etag:
+                raise StoreError(f"{self.join(name)}: it changed since it was listed; run again when nobody writes it")
             objects.download(name, path)
             size = path.stat().st_size
             if size != entry.size:

@@ -6,6 +6,7 @@ import os
 import re
 
 from schemas.errors import ConfigError, StoreError
+from schemas.secrets import holds_password, scrub
 
 LOCAL = "file"
 """Protocol of paths on a local disk (or a mounted file system)."""
@@ -19,8 +20,13 @@ def split_url(url: str) -> tuple[str, str]:
     A relative local path is taken from the current directory and `~` is the home directory; symbolic links stay.
 
     Raises:
-        ConfigError: the URL is empty, names no bucket, or chains two protocols (`simplecache::s3://…`).
+        ConfigError: the URL holds a password, is empty, names no bucket, or chains two protocols (`simplecache::s3://…`).
     """
+    if holds_password(url):
+        raise ConfigError(
+            f"{scrub(url)}: the URL held a user name and a password; credentials come only from environment variables "
+            "(S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY); take them out, and change them if others saw them"
+        )
     protocol, separator, rest = url.partition("://")
     if not separator:
         protocol, rest = "", url

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.config import Storage
 from schemas.errors import ConfigError, LeaseError, StoreError, UnwritableError
 from stages.io.store.store import Entry, Store, places_overlap
 
@@ -321,6 +322,27 @@ def test_urls_are_absolute_and_without_a_slash_at_the_end(tmp_path: Path, monkey
 def test_a_url_that_names_no_place_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="write"):
         Store(url)
+
+
+@pytest.mark.parametrize("url", ["s3://AKIAKEY:hidden@bucket/a", "s3://AKIAKEY:hid/den@bucket", "gs://u:hidden@b/c"])
+def test_a_url_with_a_password_is_refused_and_the_password_is_not_shown(url: str) -> None:
+    with pytest.raises(ConfigError, match="held a user name and a password; credentials come only from") as error:
+        Store(url)
+    for word in ("hidden", "hid/den", "AKIAKEY"):
+        assert word not in str(error.value)
+    for word in ("hidden", "AKIAKEY"):
+        with pytest.raises(ConfigError, match="endpoint_url") as error:
+            Store("s3://bucket/a", Storage(endpoint_url="https://AKIAKEY:hid/den@store:9000"))
+        assert word not in str(error.value)
+    Store("s3://bucket/a:b/c@d")
+
+
+def test_a_download_of_what_changed_since_it_was_listed_is_refused(store: Store, tmp_path: Path) -> None:
+    listed = store.write("a.tar", b"first")
+    store.write("a.tar", b"other")
+    with pytest.raises(StoreError, match=r"a\.tar: it changed since it was listed; run again"):
+        store.get("a.tar", tmp_path / "back", etag=listed.etag)
+    assert not (tmp_path / "back").exists()
 
 
 def test_a_protocol_that_nobody_knows_is_refused_by_name() -> None:
