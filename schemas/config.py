@@ -131,6 +131,10 @@ class Compute(Model):
     gpus: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = "auto"
     """GPUs that Ray may use; `auto`: those that are found."""
 
+    job_minutes: float = Field(default=240.0, gt=0, allow_inf_nan=False)
+    """Longest time for one shard, one epoch of a victim, or between two reports of a training, in minutes; then the
+    worker is ended and the job tried again, three times in all."""
+
 
 class Config(Model):
     """The whole of `pipeline.yaml`. Three keys suffice: `dataset.shards`, `tasks` and `output`."""

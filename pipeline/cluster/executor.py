@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import queue
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import ray
 import torch
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, RayTaskError
 
 from schemas.config import Compute
 from schemas.errors import ConfigError, MtlueError, TransientError
@@ -27,6 +30,9 @@ T = TypeVar("T")
 
 ATTEMPTS = 3
 """Times that a shard is tried when a store or a worker fails in a way that may pass."""
+
+START_SECONDS = 600.0
+"""Time for a worker or a node to start, or to be noticed as lost, on top of a job's own limit."""
 
 STOP_SECONDS = 10.0
 """Time that running jobs get to end when a run ends early."""
@@ -56,39 +62,49 @@ class UnexpectedError(MtlueError):
     """A fault of mtlue itself at a shard's border; the text ends with where it happened."""
 
 
-def _call(function: Callable[..., Any], arguments: tuple[Any, ...], directory: str) -> Any:
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...], directory: str, seconds: float) -> Any:
     torch.set_num_threads(1)
     _use_directory(directory)
+    # A thread of C that ends the process also where Python hangs in a library.
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
     try:
         return function(*arguments)
-    except TransientError:
-        raise
     except MtlueError as error:
         return error
     except Exception as error:
         return _unexpected(error)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
-def _stream(function: Callable[..., Any], arguments: tuple[Any, ...], directory: str) -> Iterator[Any]:
-    """Run `function(*arguments, report=…)` in a thread; yield its reports, then ("result", …) or ("error", …)."""
-    torch.set_num_threads(os.cpu_count() or 1)
-    _use_directory(directory)
-    messages: queue.Queue[tuple[str, Any]] = queue.Queue()
+class _Stream:
+    """An actor that runs one long function in a thread, and hands out what it reports."""
 
-    def work() -> None:
+    def __init__(self, directory: str, threads: int) -> None:
+        self.threads = threads
+        _use_directory(directory)
+        self.messages: queue.Queue[tuple[str, Any]] = queue.Queue()
+
+    def begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Start `function(*arguments, report=…)`."""
+        # For every thread that begins later: torch keeps the number by thread, but starts from the process's own.
+        torch.set_num_threads(self.threads)
+        threading.Thread(target=self._work, args=(function, arguments), daemon=True).start()
+
+    def next(self) -> tuple[str, Any]:
+        """Wait for the next of its reports, then for ("result", …) or ("error", …)."""
+        return self.messages.get()
+
+    def _work(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         try:
-            messages.put(("result", function(*arguments, report=lambda *what: messages.put(("report", what)))))
+            self.messages.put(("result", function(*arguments, report=self._report)))
         except MtlueError as error:
-            messages.put(("error", error))
+            self.messages.put(("error", error))
         except Exception as error:
-            messages.put(("error", _unexpected(error)))
+            self.messages.put(("error", _unexpected(error)))
 
-    threading.Thread(target=work, daemon=True).start()
-    while True:
-        kind, value = messages.get()
-        yield kind, value
-        if kind != "report":
-            return
+    def _report(self, *what: Any) -> None:
+        self.messages.put(("report", what))
 
 
 def _use_directory(directory: str) -> None:
@@ -99,9 +115,9 @@ def _use_directory(directory: str) -> None:
     tempfile.tempdir = directory if os.path.isdir(directory) else None
 
 
-# Untyped on purpose: ray's stubs know neither a list of exceptions nor a stream of results.
-_remote_call: Any = ray.remote(max_retries=ATTEMPTS - 1, retry_exceptions=[TransientError], max_calls=0)(_call)  # type: ignore[call-overload]
-_remote_stream: Any = ray.remote(max_retries=0, num_returns="streaming", max_calls=0)(_stream)
+# Ray repeats nothing by itself: it does not count the workers that it kills for their memory, and would go on for ever.
+_remote_call: Any = ray.remote(max_retries=0)(_call)
+_remote_stream: Any = ray.remote(max_restarts=0)(_Stream)
 
 
 def _resources() -> dict[str, float]:
@@ -141,14 +157,26 @@ class Executor:
             return self.compute.cpus
         return max(1, int(_resources().get("CPU", 1)))
 
-    def map(self, function: Callable[..., T], jobs: Iterable[Job], *, gpu: bool = False) -> Iterator[Outcome[T]]:
+    def map(
+        self, function: Callable[..., T], jobs: Iterable[Job], *, gpu: bool = False, length: int = 1
+    ) -> Iterator[Outcome[T]]:
         """Run `function(*job.arguments)` for each job; outcomes come as they are ready, each job exactly once.
 
         Jobs are taken one by one as workers become free, so that a long list of them need never be in memory.
 
+        A job that fails in a way that may pass (a store, a worker that was killed or took longer than
+        `compute.job_minutes`, a node that was lost) is tried `ATTEMPTS` times; the last time alone, so that no job pays
+        for the memory of another. Then its outcome is the error, and the others go on.
+
         When the caller stops early no job is begun any more; those that run end with a Ray that this executor started.
         Another's Ray gets a while to end them: `ray.cancel` may abort this process (Ray 2.60, "Tried to complete task
         that was not pending").
+
+        Args:
+            function: module-level, or anything that cloudpickle takes.
+            jobs: names differ.
+            gpu: whether a job gets its share of a GPU.
+            length: how many times `compute.job_minutes` a job may take (epochs of a training).
 
         Raises:
             LeaseError, UnwritableError: no job can write any more (`MtlueError.ends_run`).
@@ -158,45 +186,77 @@ class Executor:
         if job is None:
             return
         self._start()
+        seconds = self.compute.job_minutes * 60 * length
         options = {"num_cpus": 1, "num_gpus": self._gpu_share() if gpu else 0}
         running: dict[Any, Job] = {}
+        again: list[Job] = []
+        attempts: Counter[str] = Counter()
+
+        def submit(job: Job) -> None:
+            attempts[job.name] += 1
+            running[_remote_call.options(**options).remote(function, job.arguments, self.directory, seconds)] = job
+
         try:
-            while job is not None or running:
+            while job is not None or running or again:
                 while job is not None and len(running) < self._window:
-                    running[_remote_call.options(**options).remote(function, job.arguments, self.directory)] = job
+                    submit(job)
                     job = next(waiting, None)
-                ready, _ = ray.wait(list(running), num_returns=1)
-                for reference in ready:
-                    outcome = _outcome(running.pop(reference), reference)
+                for tried in list(again):
+                    alone = attempts[tried.name] == ATTEMPTS - 1
+                    if len(running) < (1 if alone else self._window):
+                        again.remove(tried)
+                        submit(tried)
+                    if alone:
+                        break
+                ready, _ = ray.wait(list(running), num_returns=1, timeout=seconds + START_SECONDS)
+                for reference in ready or list(running):
+                    done = running.pop(reference)
+                    outcome = _outcome(done, reference) if ready else _no_answer(done, seconds + START_SECONDS)
                     if outcome.error is not None and outcome.error.ends_run:
                         raise outcome.error
-                    yield outcome
+                    if isinstance(outcome.error, TransientError) and attempts[done.name] < ATTEMPTS:
+                        again.append(done)
+                    else:
+                        del attempts[done.name]
+                        yield outcome
         finally:
             if running and not self.started:
                 ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
 
     def stream(self, function: Callable[..., T], arguments: tuple[Any, ...], report: Callable[..., None]) -> T:
-        """Run one long function with every core (and a GPU when there is one); pass its reports on.
+        """Run one long function on a node of its own, with every core of it (and a GPU when there is one).
 
-        The number of threads is the machine's, whatever `compute.cpus` says: sums of floats depend on it, and the
-        result must not depend on the number of workers.
+        A worker that dies, or reports nothing for `compute.job_minutes`, is replaced by another, `ATTEMPTS` times: the
+        function goes on from what it has stored itself.
+
+        On this machine the number of threads is the machine's, whatever `compute.cpus` says: sums of floats depend on
+        it, and the result must not depend on the number of workers.
         """
         self._start()
-        gpus = 1 if _resources().get("GPU", 0) >= 1 else 0
+        cpus, gpus = self._largest_node()
+        threads = (os.cpu_count() or 1) if self.compute.address == "local" else cpus
+        seconds = self.compute.job_minutes * 60
         for _ in range(ATTEMPTS):
+            actor = _remote_stream.options(num_cpus=cpus, num_gpus=gpus).remote(self.directory, threads)
             try:
-                for reference in _remote_stream.options(num_cpus=1, num_gpus=gpus).remote(
-                    function, arguments, self.directory
-                ):
-                    kind, value = ray.get(reference)
+                ray.get(actor.begin.remote(function, arguments), timeout=seconds + START_SECONDS)
+                while True:
+                    kind, value = ray.get(actor.next.remote(), timeout=seconds)
                     if kind == "result":
                         return value  # type: ignore[no-any-return]
                     if kind == "error":
                         raise value
                     report(*value)
-            except RayError as error:  # the worker died: from the start again, the result is the same
-                failure = error
-        raise TransientError(f"the worker died {ATTEMPTS} times: {failure}") from failure
+            except GetTimeoutError:
+                failure = (
+                    f"no answer in {self.compute.job_minutes:g} minutes (compute.job_minutes); is there still a node "
+                    f"with {cpus} CPUs and {gpus} GPUs?"
+                )
+            except RayError as error:
+                failure = _death_of(error)
+            finally:
+                ray.kill(actor)
+        raise TransientError(f"the worker died {ATTEMPTS} times: {failure}")
 
     def _start(self) -> None:
         if not self.directory:
@@ -233,6 +293,13 @@ class Executor:
         own = self.started and self.compute.address == "local"
         return 2 * self.workers if own or self.compute.cpus == "auto" else self.workers
 
+    def _largest_node(self) -> tuple[int, int]:
+        """CPUs and GPUs (0 or 1) that a training asks for: all of the largest node, one with a GPU if there is any."""
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        found = [node["Resources"] for node in nodes if node["Alive"]]
+        gpus = [each for each in found if each.get("GPU", 0) >= 1]
+        return max(1, *(int(each.get("CPU", 0)) for each in [{}, *(gpus or found)])), int(bool(gpus))
+
     def _gpu_share(self) -> float:
         gpus = float(_resources().get("GPU", 0))
         return min(1.0, gpus / self.workers) if gpus else 0.0
@@ -268,5 +335,19 @@ def _outcome(job: Job, reference: Any) -> Outcome[Any]:
         cause = error.cause
         return Outcome(job.name, error=cause if isinstance(cause, MtlueError) else UnexpectedError(str(cause)))
     except RayError as error:
-        return Outcome(job.name, error=TransientError(f"the worker died {ATTEMPTS} times: {error}"))
+        return Outcome(job.name, error=TransientError(f"the worker died {ATTEMPTS} times: {_death_of(error)}"))
     return Outcome(job.name, error=value) if isinstance(value, MtlueError) else Outcome(job.name, result=value)
+
+
+def _death_of(error: RayError) -> str:
+    """Why a worker died, as far as Ray knows, and the mend."""
+    told = " ".join(str(error).split())[:300]
+    if isinstance(error, OutOfMemoryError):
+        return f"it needs more memory than there is; lower compute.cpus, or use a larger machine ({told})"
+    return f"it was killed, or took longer than compute.job_minutes, or its machine was lost ({told})"
+
+
+def _no_answer(job: Job, seconds: float) -> Outcome[Any]:
+    """What becomes of a job whose worker neither answers nor ends."""
+    problem = f"no answer in {seconds:.0f} s; look for machines that hang, or raise compute.job_minutes"
+    return Outcome(job.name, error=TransientError(problem))

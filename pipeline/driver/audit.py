@@ -192,7 +192,7 @@ class Auditor:
             else:
                 jobs.append(Job(name, (work, train, test, plan, self.audit.max_samples)))
         with self.reporter.step("victims", len(jobs), "models") as step:
-            for outcome in self.executor.map(victim_step, jobs, gpu=True):
+            for outcome in self.executor.map(victim_step, jobs, gpu=True, length=self.audit.epochs):
                 if outcome.result is None:
                     raise ValidationError(f"{outcome.name}: {outcome.error}")
                 work.write(outcome.name, outcome.result.model_dump_json().encode())

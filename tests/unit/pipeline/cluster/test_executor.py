@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,6 +18,9 @@ import pytest
 from pipeline.cluster.executor import ATTEMPTS, Executor, Job, Outcome, UnexpectedError
 from schemas.config import Compute
 from schemas.errors import ConfigError, InputError, RefusedInputError, SampleError, StoreError, TransientError
+from tests.running import PATIENCE_SECONDS, ROOT
+
+HANGING = ("a", "hangs", "b", "c")
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -128,6 +133,71 @@ def test_a_job_that_kills_every_worker_becomes_an_error() -> None:
     found = outcomes(lambda number: os._exit(9), 1)
     assert isinstance(found["1"].error, TransientError)
     assert f"the worker died {ATTEMPTS} times" in found["1"].error.message
+
+
+def test_a_job_that_hangs_becomes_an_error_that_names_the_limit_and_the_others_go_on() -> None:
+    def hang(kind: str) -> str:
+        if kind == "hangs":
+            time.sleep(1000)
+        return kind
+
+    with Executor(Compute(cpus=2, job_minutes=0.02)) as executor:
+        found = {outcome.name: outcome for outcome in executor.map(hang, [Job(name, (name,)) for name in HANGING])}
+    assert {name for name, outcome in found.items() if outcome.error is None} == set(HANGING) - {"hangs"}
+    assert isinstance(found["hangs"].error, TransientError)
+    assert f"the worker died {ATTEMPTS} times" in found["hangs"].error.message
+    assert "compute.job_minutes" in found["hangs"].error.message
+
+
+def test_a_training_that_reports_nothing_is_begun_again_and_ends_with_an_error(tmp_path: Path) -> None:
+    def train(report: Callable[..., None]) -> None:
+        report("generator", note(tmp_path / "begun", "x"), 9)
+        time.sleep(1000)
+
+    with (
+        Executor(Compute(job_minutes=0.02)) as executor,
+        pytest.raises(TransientError, match=r"no answer in 0.02 minutes \(compute.job_minutes\)"),
+    ):
+        executor.stream(train, (), lambda *what: None)
+    assert note(tmp_path / "begun", "") <= ATTEMPTS + 1
+
+
+OUT_OF_MEMORY = """
+import ray
+from pipeline.cluster.executor import Executor, Job
+from schemas.config import Compute
+
+ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=150 * 2**20, log_to_driver=False)
+
+def hold(seconds):
+    import time
+    time.sleep(seconds)
+    return seconds
+
+with Executor(Compute(cpus=2)) as executor:
+    for outcome in executor.map(hold, [Job("poison", (1000,))]):
+        print(outcome.name, type(outcome.error).__name__, outcome.error)
+ray.shutdown()
+"""
+
+
+def test_a_job_that_ray_kills_for_its_memory_is_set_aside_with_the_reason(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "RAY_memory_monitor_refresh_ms": "100",
+        "RAY_memory_usage_threshold": "0.001",  # whatever a worker holds is too much
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert done.stdout.startswith(f"poison TransientError the worker died {ATTEMPTS} times: "), done
+    assert "it needs more memory than there is; lower compute.cpus" in done.stdout
 
 
 def test_no_more_jobs_run_at_a_time_than_the_configuration_says(tmp_path: Path) -> None:
