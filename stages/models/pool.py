@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torchvision.models.resnet import BasicBlock
 
 from stages.models.backbones.resnet import residual_stage
 from stages.models.multitask import resized
@@ -19,18 +20,19 @@ GRID = 4
 """Side of the feature maps that heads without a mean over places see."""
 
 
-def normed(channels_in: int, channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+def normed(channels_in: int, channels: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Convolution, batch norm, ReLU."""
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False),
+        nn.Conv2d(channels_in, channels, kernel, stride, dilation * (kernel // 2), dilation, bias=False),
         nn.BatchNorm2d(channels),
         nn.ReLU(inplace=True),
     )
 
 
-def bare(channels_in: int, channels: int, stride: int) -> nn.Sequential:
+def bare(channels_in: int, channels: int, stride: int, dilation: int = 1) -> nn.Sequential:
     """Convolution and a leaky ReLU, no norm."""
-    return nn.Sequential(nn.Conv2d(channels_in, channels, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))
+    convolution = nn.Conv2d(channels_in, channels, 3, stride, dilation, dilation)
+    return nn.Sequential(convolution, nn.LeakyReLU(0.1, inplace=True))
 
 
 def pooled() -> nn.Sequential:
@@ -86,8 +88,41 @@ POOL: dict[str, tuple[Callable[[], Body], float]] = {
 """Name → how a network without heads is built, and the learning rate that suits it."""
 
 
+def fine_plain() -> Body:
+    """Four convolutions, the last two dilated by 2 and 4."""
+    layers = (normed(3, 16), normed(16, 32, 3, 2), normed(32, 48, dilation=2), normed(48, 48, dilation=4))
+    return Body(nn.Sequential(*layers), 48, pooled(), 48)
+
+
+def fine_normless() -> Body:
+    """The same without any norm."""
+    layers = (bare(3, 24, 1), bare(24, 32, 2), bare(32, 48, 1, dilation=2), bare(48, 48, 1, dilation=4))
+    return Body(nn.Sequential(*layers), 48, pooled(), 48)
+
+
+def fine_wide() -> Body:
+    """Two 5×5 convolutions of stride 2, and one dilated by 2."""
+    layers = (normed(3, 24, 5, 2), normed(24, 48, 5, 2), normed(48, 48, dilation=2))
+    return Body(nn.Sequential(*layers), 48, pooled(), 48)
+
+
+def fine_residual() -> Body:
+    """A stem of stride 2, residual blocks with dilated convolutions between."""
+    blocks = (BasicBlock(16, 16), normed(16, 32, dilation=2), BasicBlock(32, 32), normed(32, 48, dilation=4))
+    return Body(nn.Sequential(normed(3, 16, 3, 2), *blocks), 48, pooled(), 48)
+
+
+FINE: dict[str, Callable[[], Body]] = {
+    "plain": fine_plain,
+    "normless": fine_normless,
+    "wide": fine_wide,
+    "residual": fine_residual,
+}
+"""What takes their place where a task has a label per pixel: coarse maps do not see where a texture ends."""
+
+
 class PoolNetwork(nn.Module):
-    """A fresh small network with one head a task.
+    """A fresh small network with one head a task; with finer maps where a task is dense (`FINE`).
 
     Args:
         name: in `POOL`.
@@ -97,9 +132,10 @@ class PoolNetwork(nn.Module):
     def __init__(self, name: str, kinds: Sequence[TaskKind]) -> None:
         super().__init__()
         build, self.learning_rate = POOL[name]
-        body = build()
-        self.maps, self.pool, self.dense = body.maps, body.pool, [kind.dense for kind in kinds]
-        self.heads = nn.ModuleList(kind.head(body.channels if kind.dense else body.features) for kind in kinds)
+        self.dense = [kind.dense for kind in kinds]
+        body = FINE[name]() if any(self.dense) else build()
+        self.maps, self.pool = body.maps, body.pool
+        self.heads = nn.ModuleList(kind.quick_head(body.channels if kind.dense else body.features) for kind in kinds)
 
     def forward(self, x_BCHW: torch.Tensor) -> list[torch.Tensor]:
         """Images in [0, 1], B×3×H×W, to one output a task."""

@@ -150,6 +150,10 @@ class TaskKind(ABC):
     def head(self, features: int, *, bias: bool = True) -> nn.Module:
         """A fresh head on B×F (dense: B×F×h×w), F = `features`; without `bias`, zeros give one that says nothing."""
 
+    def quick_head(self, features: int) -> nn.Module:
+        """A head that learns within a few steps, for the small networks that class codes are learned against."""
+        return self.head(features)
+
     @abstractmethod
     def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
         """Mean loss over the samples with a label; None where no sample has one."""

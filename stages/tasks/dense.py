@@ -122,6 +122,10 @@ class DenseKind(TaskKind):
         """ASPP to `outputs` channels."""
         return dense_head(features, self.outputs, bias=bias)
 
+    def quick_head(self, features: int) -> nn.Module:
+        """A linear layer to `outputs` channels."""
+        return nn.Conv2d(features, self.outputs, kernel_size=1)
+
 
 def read_values(raw: Any, task: Task, expected: str) -> np.ndarray | None:
     """The array of an npy or PNG member; None where the sample has none.

@@ -14,6 +14,7 @@ from PIL import Image
 from schemas.errors import SampleError
 from schemas.tasks import DepthTask, NormalsTask, SegmentationTask
 from stages.io.shards.sample import Member, Sample
+from stages.models.pool import POOL, PoolNetwork
 from stages.tasks.base import TaskKind
 from stages.tasks.depth import Depth
 from stages.tasks.labels import labels_of
@@ -382,6 +383,14 @@ def test_a_class_has_the_same_texture_wherever_it_lies() -> None:
     left[:, :, :8] = 2
     delta, swapped = codes(left), codes(left.flip(2))
     torch.testing.assert_close(delta[..., :8], swapped[..., 8:])
+
+
+@pytest.mark.parametrize("name", POOL)
+def test_codes_of_dense_tasks_are_learned_against_fine_maps(name: str) -> None:
+    x = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    network = PoolNetwork(name, KINDS)
+    assert min(network.maps(x).shape[2:]) >= 6
+    assert [tuple(output.shape) for output in network(x)] == [(2, kind.outputs, 24, 24) for kind in KINDS]
 
 
 def test_a_head_without_bias_says_nothing_of_zeros() -> None:
