@@ -113,7 +113,7 @@ def croissant(plan: PublishPlan, manifest: Manifest, profiles: Sequence[ShardPro
             f"{manifest.samples:,} labelled images in WebDataset shards. The images carry a protective perturbation of "
             f"at most {plan.bound}/255 per channel; keep them lossless."
         ),
-        "keywords": ["webdataset", "protected images", *(task.name for task in plan.tasks)],
+        "keywords": ["webdataset", "protected images", *dict.fromkeys(task.group for task in plan.tasks)],
         "distribution": distribution,
         "recordSet": records,
     }

@@ -9,7 +9,7 @@ from schemas.metrics import Metric
 
 def percent(share: float, digits: int = 0) -> str:
     """A share of 0..1 as text: `14 %`, with a no-break space."""
-    return f"{100 * share:.{digits}f}\u00a0%"
+    return f"{round(100 * share, digits) + 0.0:.{digits}f}\u00a0%"  # + 0.0: no minus before a zero
 
 
 def figure(metric: Metric, value: float, digits: int = 0) -> str:

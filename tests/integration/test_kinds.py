@@ -1,4 +1,4 @@
-"""One dataset with every kind of label that has no pixels, from shards to evidence: labels missing here and there."""
+"""One dataset with labels of unlike kinds, one of them per pixel, from shards to evidence; some labels are missing."""
 
 from __future__ import annotations
 
@@ -30,12 +30,16 @@ TASKS: list[dict[str, Any]] = [
     {"field": "lit.txt", "name": "lit", "kind": "binary"},
     {"field": "marks.npy", "name": "marks", "kind": "multilabel", "findings": FINDINGS},
     {"field": "json.age", "kind": "regression", "bins": 4, "unit": "years", "low": 0},
+    {"field": "mask.png", "name": "mask", "kind": "segmentation", "classes": ["wall", "bar", "dot", "ring"]},
 ]
 SIDE, PER_SHARD = 16, 60
 
 
 def drawn(count: int, seed: int) -> list[BuiltSample]:
-    """Noise with a tint, a light side, three marks and a brightness; every seventh label of each task is missing."""
+    """Noise with a tint, a light side, three marks, which a mask shows too, and a brightness.
+
+    Every seventh label of each task is missing.
+    """
     rng = np.random.default_rng(seed)
     samples: list[BuiltSample] = []
     for number in range(count):
@@ -43,8 +47,10 @@ def drawn(count: int, seed: int) -> list[BuiltSample]:
         image = rng.normal(100, 10, (SIDE, SIDE, 3))
         image[:, :, tint] += 30
         image[:, : SIDE // 2] += 30 * lit
+        mask = np.zeros((SIDE, SIDE, 1), dtype=np.uint8)
         for place, mark in enumerate(marks):
             image[4 * place : 4 * place + 3, 12:] += 60 * mark
+            mask[4 * place : 4 * place + 3, 12:] = (place + 1) * mark
         image += age - 40
         vector = marks.astype(np.float32)
         if number % 7 == 2:
@@ -60,6 +66,7 @@ def drawn(count: int, seed: int) -> list[BuiltSample]:
                     ("json", json.dumps(values).encode()),
                     ("lit.txt", b"" if number % 7 == 5 else (b"yes" if lit else b"no")),
                     ("marks.npy", array.getvalue()),
+                    *([] if number % 7 == 6 else [("mask.png", png(mask))]),
                 ],
             )
         )
@@ -71,11 +78,18 @@ def settings(root: Path, **overrides: Any) -> Config:
         "shards": f"{root}/raw/train-*.tar",
         "test_shards": f"{root}/raw/test-*.tar",
         "image": "png",
-        "members": {"marks.npy": "keep"},
+        "members": {"marks.npy": "keep", "mask.png": "keep"},
     }
     train = {"perturber": "codes", "rounds": 1, "resolution": SIDE, "batch_size": 32}
     audit: dict[str, Any] = {"epochs": 2, "width": 8}
     return config(root, **{"dataset": dataset, "tasks": TASKS, "train": train, "audit": audit, **overrides})
+
+
+def with_short_vector() -> list[tuple[str, bytes]]:
+    """Members of a sample whose vector lacks a finding."""
+    array = io.BytesIO()
+    np.save(array, np.array([1, 0]))
+    return [(field, array.getvalue() if field == "marks.npy" else data) for field, data in drawn(1, 3)[0][1]]
 
 
 @dataclass(frozen=True)
@@ -88,8 +102,8 @@ class Done:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     root = tmp_path_factory.mktemp("kinds")
-    for shard in range(2):
-        write_shard(root / f"raw/train-{shard:05d}.tar", drawn(PER_SHARD, shard))
+    write_shard(root / "raw/train-00000.tar", drawn(PER_SHARD, 0))
+    write_shard(root / "raw/train-00001.tar", [*drawn(PER_SHARD, 1), ("short", with_short_vector())])
     write_shard(root / "raw/test-00000.tar", drawn(PER_SHARD, 99))
     made = settings(root)
     return Done(root, made, run(made))
@@ -97,7 +111,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 def test_every_kind_reaches_the_evidence_with_its_own_figures(done: Done) -> None:
     found = {task.name: task for task in done.result.evidence.tasks}
-    assert set(found) == {"tint", "lit", "marks.bar", "marks.dot", "marks.ring", "age"}
+    assert set(found) == {"tint", "lit", "marks.bar", "marks.dot", "marks.ring", "age", "mask"}
+    assert found["mask"].metric == "mean_iou"
     assert set(found["tint"].scores) == {"balanced_accuracy", "accuracy"}
     assert set(found["marks.dot"].scores) == {"balanced_accuracy", "accuracy", "auc"}
     (marks,) = done.result.evidence.sets
@@ -111,14 +126,21 @@ def test_every_kind_reaches_the_evidence_with_its_own_figures(done: Done) -> Non
 
 
 def test_labels_that_are_missing_are_counted_for_each_task(done: Done) -> None:
-    (record, _) = done.result.records
+    record = done.result.records[0]
     missing = {name: record.samples - count for name, count in record.labelled.items()}
-    assert missing == {"tint": 9, "lit": 8, "marks.bar": 3, "marks.dot": 3, "marks.ring": 3, "age": 8}
+    assert missing == {"tint": 9, "lit": 8, "marks.bar": 3, "marks.dot": 3, "marks.ring": 3, "age": 8, "mask": 8}
+
+
+def test_a_vector_of_the_wrong_length_is_left_out_with_its_reason(done: Done) -> None:
+    (left_out,) = done.result.quarantined
+    assert (left_out.shard, left_out.key, left_out.reason) == ("train-00001.tar", "short", "label-wrong-length")
+    assert "task 'marks': field 'marks.npy' holds 2 values; expected 3" in left_out.message
+    assert sum(record.samples for record in done.result.records) == 2 * PER_SHARD
 
 
 def test_bins_of_the_training_set_are_stored_with_the_generator(done: Done) -> None:
     record = GeneratorRecord.model_validate_json(Store(done.config.work).read("generator.json"))
-    age = record.spec.tasks[-1]
+    age = next(task for task in record.spec.tasks if task.name == "age")
     assert isinstance(age, RegressionTask)
     assert age.values is not None
     assert len(age.values.edges) == 3
@@ -127,7 +149,7 @@ def test_bins_of_the_training_set_are_stored_with_the_generator(done: Done) -> N
 
 def test_report_and_card_tell_of_every_kind(done: Done) -> None:
     page = (done.root / "private/report.html").read_text()
-    for part in ("Mean absolute error", "years", "marks.ring", "AUC", "The figure that decides each task"):
+    for part in ("Mean absolute error", "years", "marks.ring", "marks (3)", "AUC", "The figure that decides each task"):
         assert part in page, part
     card = (done.root / "public/README.md").read_text()
     assert "a number in years, at least 0" in card
@@ -152,9 +174,9 @@ def test_the_audit_tells_a_terminal_the_same(done: Done, capsys: pytest.CaptureF
 
 def test_a_single_finding_of_a_set_can_be_protected(done: Done) -> None:
     chosen = settings(done.root, protection={"tasks": ["marks", "age"]})
-    assert chosen.protected_tasks == [False, False, True, True, True, True]
+    assert chosen.protected_tasks == [False, False, True, True, True, True, False]
     one = settings(done.root, protection={"tasks": ["marks.dot"]})
-    assert one.protected_tasks == [False, False, False, True, False, False]
+    assert one.protected_tasks == [False, False, False, True, False, False, False]
 
 
 def test_a_list_column_of_parquet_is_a_multi_label_vector(tmp_path: Path) -> None:

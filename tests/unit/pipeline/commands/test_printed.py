@@ -19,7 +19,7 @@ from schemas.records import Manifest, ManifestShard, Quarantined, ShardFailure, 
 from schemas.stats import Moments
 from schemas.training import Requirement
 from stages.audit.verdict import NOT_MEASURED, held_against, reach_verdict
-from stages.report.wording import size_text
+from stages.report.wording import percent, size_text
 from tests.evidence import TASKS, Curves, victims
 
 
@@ -166,3 +166,8 @@ def test_a_verification_lists_every_problem_and_says_when_there_is_none() -> Non
     assert wrong[:2] == ["problem     shard a: gone", "problem     shard b: changed"]
     assert wrong[-1] == "result      2 problems"
     assert not [line for line in wrong if "max" in line]
+
+
+def test_a_share_just_below_zero_is_shown_as_zero() -> None:
+    assert percent(-0.001) == "0\N{NO-BREAK SPACE}%"
+    assert percent(-0.001, 1) == "-0.1\N{NO-BREAK SPACE}%"
