@@ -57,9 +57,9 @@ def image_of(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data))
 
 
-def attributes_of(number: int) -> list[int]:
+def attributes_of(number: int, count: int = len(ATTRIBUTES)) -> list[int]:
     """The values, −1 or 1, of the picture with this number."""
-    return [1 if number >> place & 1 else -1 for place in range(len(ATTRIBUTES))]
+    return [1 if number >> place & 1 else -1 for place in range(count)]
 
 
 def split_of(number: int) -> int:
@@ -67,22 +67,30 @@ def split_of(number: int) -> int:
     return {9: 1, 0: 2}.get(number % 10, 0)
 
 
-def celeba_tree(root: Path, count: int = 10, *, csv: bool = False, height: int = 218, width: int = 178) -> Path:
+def celeba_tree(
+    root: Path,
+    count: int = 10,
+    *,
+    csv: bool = False,
+    height: int = 218,
+    width: int = 178,
+    names: Sequence[str] = ATTRIBUTES,
+) -> Path:
     """CelebA with `count` pictures, 000001.jpg and on."""
     folder = root / "img_align_celeba"
     folder.mkdir(parents=True, exist_ok=True)
     files = [f"{number:06d}.jpg" for number in range(1, count + 1)]
     for number, file in enumerate(files, 1):
         (folder / file).write_bytes(jpeg(picture(number, height, width)))
-    rows = [(file, attributes_of(number)) for number, file in enumerate(files, 1)]
+    rows = [(file, attributes_of(number, len(names))) for number, file in enumerate(files, 1)]
     splits = [(file, split_of(number)) for number, file in enumerate(files, 1)]
     if csv:
-        write_csv(root / "list_attr_celeba.csv", [["image_id", *ATTRIBUTES], *([file, *row] for file, row in rows)])
+        write_csv(root / "list_attr_celeba.csv", [["image_id", *names], *([file, *row] for file, row in rows)])
         write_csv(root / "list_eval_partition.csv", [["image_id", "partition"], *splits])
     else:
         lines = [
             str(count),
-            " ".join(ATTRIBUTES),
+            " ".join(names),
             *(f"{file} " + "".join(f"{value:>3}" for value in row) for file, row in rows),
         ]
         (root / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")

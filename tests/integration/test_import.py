@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from stages.io.store.store import Store
-from tests.datasets import celeba_tree
+from tests.datasets import celeba_tree, chest_tree, image_of, nyuv2_tree, samples_in, scenes, utkface_tree
 from tests.running import contents, end, mtlue, shards_in, start, wait_for
 from tests.servers import BreakingProxy, S3Server
 
@@ -33,6 +34,43 @@ def test_what_was_left_out_is_printed_with_its_count_and_an_example(
     figures = json.loads(mtlue(capsys, *arguments, "--json").out)
     assert figures["samples"] == {"test": 1, "train": 7, "val": 1}
     assert figures["skipped"]["missing-file"]["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "samples", "fields"),
+    [
+        (("celeba", "--original"), {"test": 1, "train": 8, "val": 1}, {"jpg", "json"}),
+        (("celeba", "--crop", "20", "--size", "18"), {"test": 1, "train": 8, "val": 1}, {"png", "json"}),
+        (("utkface", "--size", "18", "--test-percent", "100"), {"test": 12}, {"png", "json"}),
+        (("chestxray14", "--size", "18", "--split", "patients", "--test-percent", "0"), {"train": 12}, {"png", "json"}),
+        (("chestxray14", "--original"), {"test": 2, "train": 10}, {"png", "json"}),
+        (("nyuv2", "--classes", "0"), {"test": 2, "train": 3}, {"png", "depth.png"}),
+    ],
+)
+def test_each_command_imports_with_its_own_options(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    samples: dict[str, int],
+    fields: set[str],
+) -> None:
+    trees: dict[str, Callable[[Path], Path]] = {
+        "celeba": lambda root: celeba_tree(root, height=24, width=20),
+        "utkface": lambda root: utkface_tree(root, [f"{n}_0_1_{20170116184732000 + n}.jpg" for n in range(12)]),
+        "chestxray14": lambda root: chest_tree(root, ["Mass", "No Finding"] * 6),
+        "nyuv2": lambda root: nyuv2_tree(root, scenes()),
+    }
+    name, *options = arguments
+    source = trees[name](tmp_path / "raw")
+    places = ("--source", source, "--out", tmp_path / "out", "--workers", "1", "--json", "--shard-bytes", "700")
+    ended = mtlue(capsys, "import", name, *places, *options)
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["samples"] == samples
+    found = samples_in(tmp_path / "out")
+    assert {frozenset(each) for each in found.values()} == {frozenset(fields)}
+    assert len(list((tmp_path / "out").glob("*.tar"))) > len(samples), "a shard is full at 700 bytes"
+    if "--size" in options:
+        assert {image_of(each["png"]).size for each in found.values()} == {(18, 18)}
 
 
 def test_a_wrong_folder_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
