@@ -183,6 +183,10 @@ class LeftOut(Record):
 
     quarantined: list[Quarantined]
     failures: list[ShardFailure]
+    empty: list[str] = Field(default_factory=list)
+    """Input shards without a sample that can be published."""
+    withdrawn: list[str] = Field(default_factory=list)
+    """Published shards that have no input any more, but are public still."""
 
 
 class ManifestShard(Record):

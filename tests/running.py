@@ -17,7 +17,8 @@ import yaml
 
 from pipeline import cli
 from pipeline.cluster.progress import Reporter
-from pipeline.driver.run import Run, RunResult
+from pipeline.driver.result import RunResult
+from pipeline.driver.run import Run
 from schemas.config import Config, Storage
 from stages.io.store.store import Store
 
@@ -42,9 +43,9 @@ class Ended:
     err: str
 
 
-def run(config: Config, *, retrain: bool = False, take_over: bool = False) -> RunResult:
+def run(config: Config, *, retrain: bool = False, take_over: bool = False, prune: bool = False) -> RunResult:
     """One run in this process, on the Ray that is there."""
-    return Run(config, Reporter("plain"), retrain=retrain, take_over=take_over)()
+    return Run(config, Reporter("plain"), retrain=retrain, take_over=take_over, prune=prune)()
 
 
 def write_config(path: Path, config: Config) -> Path:

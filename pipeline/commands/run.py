@@ -11,7 +11,7 @@ from pipeline.commands.options import Address, AsJson, ConfigPath, Overrides, ch
 from stages.report.wording import duration, size_text
 
 if TYPE_CHECKING:
-    from pipeline.driver.run import RunResult
+    from pipeline.driver.result import RunResult
 
 
 def run(
@@ -22,15 +22,17 @@ def run(
     take_over: Annotated[
         bool, typer.Option(help="Publish into an output that belongs to another `work`, which is refused from then on.")
     ] = False,
+    prune: Annotated[bool, typer.Option(help="Remove published shards that have no input any more.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Do everything that is not done yet: ingest, train, prove, protect, publish. Resumes; incremental."""
     checked = checked_config(config, overrides, address)  # first: a mistake in it is told at once
 
     from pipeline.cluster.progress import Reporter
-    from pipeline.driver.run import Run, exit_code
+    from pipeline.driver.result import exit_code
+    from pipeline.driver.run import Run
 
-    result = Run(checked, Reporter("json" if as_json else "auto"), retrain=retrain, take_over=take_over)()
+    result = Run(checked, Reporter("json" if as_json else "auto"), retrain=retrain, take_over=take_over, prune=prune)()
     print_result(run_lines(result), run_figures(result), as_json=as_json)
     raise typer.Exit(exit_code(result))
 
@@ -46,6 +48,10 @@ def run_figures(result: RunResult) -> dict[str, Any]:
         "shards": len(result.records),
         "shards_done_before": result.done_before,
         "shards_failed": len(result.failures),
+        "shards_kept": result.kept,
+        "shards_empty": result.empty,
+        "shards_withdrawn": result.withdrawn,
+        "shards_pruned": result.pruned,
         "samples": result.manifest.samples,
         "quarantined": len(result.quarantined),
         "bytes": result.manifest.bytes,
@@ -68,6 +74,16 @@ def run_lines(result: RunResult) -> list[str]:
     if figures["quarantined"]:
         lines.append(f"left out    {figures['quarantined']} samples, listed in left-out.json in `work`")
     lines += [f"failed      {failure.message}" for failure in result.failures]
+    lines += [f"kept        {name}: its input failed; an earlier state of it stays published" for name in result.kept]
+    if result.empty:
+        lines.append(f"empty       {_names(result.empty)}: no sample that can be published")
+    if result.withdrawn:
+        lines.append(
+            f"withdrawn   {_names(result.withdrawn)}: no input any more, in no manifest, but public still; "
+            "`mtlue run --prune` removes what was withdrawn"
+        )
+    if result.pruned:
+        lines.append(f"pruned      {_names(result.pruned)}")
     done = f" ({result.done_before} done before)" if result.done_before else ""
     lines += [
         f"shards      {figures['shards']}{done}",
@@ -79,3 +95,9 @@ def run_lines(result: RunResult) -> list[str]:
     lines.append(f"time        {', '.join(f'{step} {duration(value)}' for step, value in result.seconds.items())}")
     lines.append(f"report      {result.report}")
     return lines
+
+
+def _names(shards: list[str]) -> str:
+    """How many, and the first by name."""
+    first = ", ".join(shards[:5]) + (", …" if len(shards) > 5 else "")
+    return f"{len(shards)} shard{'' if len(shards) == 1 else 's'} ({first})"

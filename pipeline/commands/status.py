@@ -29,6 +29,10 @@ class Status:
     """Shard → why the last run could not process it."""
     quarantined: dict[str, int] = field(default_factory=dict)
     """Reason → samples left out."""
+    empty: list[str] = field(default_factory=list)
+    """Shards in which the last run found no sample that can be published."""
+    withdrawn: list[str] = field(default_factory=list)
+    """Published shards for which the last run found no input any more; they are public still."""
     generator: str | None = None
     """Fingerprint of the generator that fits the configuration."""
     manifest: bool = False
@@ -45,6 +49,7 @@ def status_of(config: Config) -> Status:
     from pipeline.state.ledger import Ledger
     from pipeline.state.places import LEFT_OUT, Places
     from schemas.records import LeftOut
+    from stages.io.store.records import read_record
     from stages.publish.manifest import MANIFEST
 
     places = Places(config)
@@ -54,7 +59,7 @@ def status_of(config: Config) -> Status:
         committed = len(Ledger(work).done(places.shards, protect_plan(config, generator.content), places.output.list()))
     left_out = LeftOut(quarantined=[], failures=[])
     if work.stat(LEFT_OUT) is not None:
-        left_out = LeftOut.model_validate_json(work.read(LEFT_OUT))
+        left_out = read_record(work, LEFT_OUT, LeftOut, "remove it; the next run writes it again")
     reasons: dict[str, int] = {}
     for sample in left_out.quarantined:
         reasons[sample.reason] = reasons.get(sample.reason, 0) + 1
@@ -64,6 +69,8 @@ def status_of(config: Config) -> Status:
         committed=committed,
         failed={failure.name: failure.message for failure in left_out.failures},
         quarantined=dict(sorted(reasons.items())),
+        empty=left_out.empty,
+        withdrawn=left_out.withdrawn,
         generator=generator.fingerprint if generator else None,
         manifest=places.output.stat(MANIFEST) is not None,
         holder=f"{holder.run[:8]} on {holder.host} (process {holder.process})" if holder else None,
@@ -72,13 +79,18 @@ def status_of(config: Config) -> Status:
 
 def status_lines(found: Status) -> list[str]:
     """What `mtlue status` prints."""
-    left = max(0, found.planned - found.committed - len(found.failed))
+    left = max(0, found.planned - found.committed - len(found.failed) - len(found.empty))
+    empty = f"{len(found.empty)} empty, " if found.empty else ""
     lines = [
-        f"shards      {found.planned} planned, {found.committed} published, {len(found.failed)} failed, {left} to do",
+        f"shards      {found.planned} planned, {found.committed} published, {len(found.failed)} failed, "
+        f"{empty}{left} to do",
         f"generator   {found.generator or 'not trained yet'}",
         f"manifest    {'published' if found.manifest else 'not published yet'}",
         f"running     {found.holder or 'nobody'}",
     ]
     lines += [f"failed      {message}" for message in found.failed.values()]
+    lines += [
+        f"withdrawn   {name}: no input any more, but public still; --prune removes it" for name in found.withdrawn
+    ]
     lines += [f"left out    {count} samples: {reason}" for reason, count in found.quarantined.items()]
     return lines

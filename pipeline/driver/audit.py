@@ -22,6 +22,7 @@ from stages.audit.curves import Place, strongest
 from stages.audit.verdict import reach_verdict
 from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash
+from stages.io.store.records import read_record
 from stages.io.store.store import Store
 from stages.learning.sampling import share
 
@@ -67,7 +68,7 @@ class Auditor:
         name = f"{FOLDER}{state}.json"
         if self.places.work.stat(name) is None:
             return None
-        return Evidence.model_validate_json(self.places.work.read(name))
+        return read_record(self.places.work, name, Evidence, "remove it, and the generator is proven again")
 
     def sample(self, shards: Sequence[ShardRef], samples: dict[str, int]) -> list[ShardRef]:
         """Shards that hold `audit.max_samples` samples together, chosen by the hash of their names.
@@ -188,7 +189,7 @@ class Auditor:
             name = f"victims/{'-'.join(filter(None, parts))}.{state}.json"
             names.append(name)
             if name in stored:
-                results[name] = VictimResult.model_validate_json(work.read(name))
+                results[name] = read_record(work, name, VictimResult, "remove it, and the victim is trained again")
             else:
                 jobs.append(Job(name, (work, train, test, plan, self.audit.max_samples)))
         with self.reporter.step("victims", len(jobs), "models") as step:

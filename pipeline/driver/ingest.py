@@ -15,6 +15,7 @@ from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInpu
 from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, once_each
 from stages.ingest.ingest import ingest_shard
+from stages.io.store.records import parse_record
 from stages.io.store.store import Store
 
 
@@ -45,7 +46,11 @@ def ingest_all(
     known = [ref for ref in shards if objects[ref.name] in stored]
     with ThreadPoolExecutor(16) as pool:
         texts = list(pool.map(work.read, [objects[ref.name] for ref in known]))
-    found = {ref.name: ShardProfile.model_validate_json(text) for ref, text in zip(known, texts, strict=True)}
+    mend = "remove it, and its shard is read again"
+    found = {
+        ref.name: parse_record(text, ShardProfile, work.join(objects[ref.name]), mend)
+        for ref, text in zip(known, texts, strict=True)
+    }
     profiles = {name: profile for name, profile in found.items() if profile.keeps(enough)}
     failures: list[ShardFailure] = []
     jobs = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
@@ -14,6 +15,22 @@ from pipeline.steps.protect import protect_step
 from schemas.errors import GeneratorError, InputError, LeaseError, RefusedInputError
 from schemas.plans import ProtectPlan
 from schemas.records import GeneratorRecord, ShardFailure, ShardRecord, ShardRef
+from stages.io.store.objects import Entry
+from stages.publish.manifest import MANIFEST
+from stages.publish.updating import begin_update
+
+
+@dataclass(frozen=True)
+class Protected:
+    """What protecting all shards came to."""
+
+    records: list[ShardRecord]
+    """Of every shard that is published as this plan wants it, sorted by name."""
+    before: int
+    """How many of them an earlier run had published."""
+    failures: list[ShardFailure]
+    found: list[Entry]
+    """What lay in `output` before."""
 
 
 def protect_all(
@@ -24,23 +41,26 @@ def protect_all(
     shards: Sequence[ShardRef],
     plan: ProtectPlan,
     generator: GeneratorRecord,
-) -> tuple[list[ShardRecord], int, list[ShardFailure]]:
-    """Records of every published shard, sorted by name; how many an earlier run had published; what failed.
+) -> Protected:
+    """Protect every shard that is not published under this plan yet.
 
     Raises:
         RefusedInputError, GeneratorError, LeaseError: no shard can be protected; the others are not waited for.
         InputError: none was protected.
     """
-    ledger = Ledger(places.work)
-    done = ledger.done(list(shards), plan, places.output.list())
+    ledger, found = Ledger(places.work), places.output.list()
+    done = ledger.done(list(shards), plan, found)
     before, finished = len(done), {record.identity for record in done}
-    identities = {ref.name: identity_of(ref, plan) for ref in shards}
+    todo = [ref for ref in shards if identity_of(ref, plan) not in finished]
+    stale = ledger.of_shards({ref.output_name for ref in todo})
+    public = {entry.name for entry in found}
+    replaced = sum(ref.output_name in public for ref in todo)
+    if replaced and MANIFEST in public:
+        begin_update(places.output, replaced)
+    common = (places.output, places.work, plan, generator)
     jobs = [
-        Job(ref.name, (places.source, ref, places.output, places.work, plan, generator, identities[ref.name]))
-        for ref in shards
-        if identities[ref.name] not in finished
+        Job(ref.name, (places.source, ref, *common, identity_of(ref, plan), stale[ref.output_name])) for ref in todo
     ]
-    ledger.forget({ref.output_name for ref in shards} - {record.name for record in done})
     failures: list[ShardFailure] = []
     with reporter.step("protect", len(jobs), "shards") as step:
         for outcome in executor.map(protect_step, jobs, gpu=True):
@@ -57,4 +77,4 @@ def protect_all(
     failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
     if not done:
         raise InputError(f"no shard could be protected; the first: {failures[0].message}")
-    return sorted(done, key=lambda record: record.name), before, failures
+    return Protected(sorted(done, key=lambda record: record.name), before, failures, found)

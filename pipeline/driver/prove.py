@@ -48,8 +48,8 @@ def prove(auditor: Auditor, profiles: Sequence[ShardProfile], generator: Generat
     place = places.inside_work(folder)
     state = auditor.fingerprint(plan.fingerprint)
     evidence = auditor.find(state)
+    _forget_other_proofs(places.work, folder)
     if evidence is None:
-        _forget_other_proofs(places.work, folder)
         _protect(auditor, sample, place, plan, generator)
         there = {entry.name: entry for entry in place.list()}
         published = [
@@ -81,7 +81,7 @@ def _protect(
 
 
 def _forget_other_proofs(work: Store, folder: str) -> None:
-    """Only the newest sample is kept: it holds protected images, and takes their room."""
+    """Only the present sample is kept: it holds protected images, of shards that may be withdrawn, and takes room."""
     for entry in work.list(FOLDER):
         if not entry.name.startswith(f"{folder}/"):
             work.delete(entry.name)

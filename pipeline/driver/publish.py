@@ -15,6 +15,7 @@ from stages.io.store.store import Store
 from stages.publish.card import dataset_card
 from stages.publish.croissant import croissant
 from stages.publish.manifest import MANIFEST, build_manifest
+from stages.publish.updating import UPDATING, end_update
 from stages.publish.wids import wids_index
 from stages.report.before_after import Pair, sample_pairs
 from stages.report.report import build_report
@@ -22,11 +23,10 @@ from stages.report.sections.base import Material
 from stages.verify.reading import check_as_user_reads
 
 
-def publish(places: Places, told: Material, *, changed: bool) -> Manifest:
+def publish(places: Places, told: Material) -> Manifest:
     """Write what is not written yet; the manifest comes last, when everything that it lists is there.
 
-    Args:
-        changed: a shard was published in this run; else nothing is read or written that is there already.
+    The mark of an update, which may be that of a run that was broken off, is removed after it.
 
     Raises:
         ValidationError: a user could not read what was published; no manifest lists it then.
@@ -39,19 +39,22 @@ def publish(places: Places, told: Material, *, changed: bool) -> Manifest:
         "wids.json": wids_index(manifest).encode(),
         MANIFEST: manifest.model_dump_json(indent=1).encode(),
     }
-    stale = changed or bool(told.failures) or places.work.stat(_written(told)) is None
-    if stale or places.work.stat(REPORT) is None:
-        first = next(ref for ref in places.shards if ref.output_name == told.records[0].name)
+    if places.work.stat(_written(told)) is None or places.work.stat(REPORT) is None:
+        failed = {failure.name for failure in told.failures}
+        names = {record.name for record in told.records}
+        first = next(ref for ref in places.shards if ref.output_name in names and ref.name not in failed)
         write_report(places, told, sample_pairs(places.source, first, places.output, plan))
     pending = {
         name: data
         for name, data in published.items()
-        if changed or places.output.stat(name) is None or places.output.read(name) != data
+        if places.output.stat(name) is None or places.output.read(name) != data
     }
     if MANIFEST in pending:
         _check_one_shard(places.output, told.records)
     for name, data in pending.items():
         places.output.write(name, data)
+    if places.output.stat(UPDATING) is not None:
+        end_update(places.output)
     return manifest
 
 
@@ -66,8 +69,15 @@ def write_report(places: Places, told: Material, pictures: Sequence[Pair]) -> No
 
 
 def _written(told: Material) -> str:
-    """Name of the mark that the report tells this evidence."""
-    return f"report.{fingerprint([told.evidence.fingerprint, told.evidence.shortfalls])}.told"
+    """Name of the mark that the report tells this evidence, these shards and these failures.
+
+    What a run has done counts by its result: one that was broken off before it wrote the report leaves no such mark.
+    """
+    evidence = [told.evidence.fingerprint, told.evidence.shortfalls]
+    shards = [[record.name, record.identity, record.sha256] for record in told.records]
+    inputs = [[profile.name, profile.sha256] for profile in told.profiles]
+    failures = [failure.model_dump() for failure in told.failures]
+    return f"report.{fingerprint([evidence, told.generator.content, shards, inputs, failures])}.told"
 
 
 def _check_one_shard(output: Store, records: Sequence[ShardRecord]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pipeline.cluster.executor import Executor
@@ -14,27 +13,29 @@ from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import ingest_plan, protect_plan, report_plan, train_plan
 from pipeline.driver.audit import Auditor
 from pipeline.driver.ingest import check_failed, check_profiles, check_quarantined, ingest_all
-from pipeline.driver.protect import protect_all
+from pipeline.driver.protect import Protected, protect_all
 from pipeline.driver.prove import prove
 from pipeline.driver.publish import publish, write_report
+from pipeline.driver.result import RunResult, empty_shards
 from pipeline.driver.train import refuse_lost_work, train_or_find
+from pipeline.driver.withdrawn import collect_private, prune, withdrawn_shards
 from pipeline.state.generators import fitting_generator
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
 from pipeline.state.owner import claim, refuse_foreign
 from pipeline.state.places import LEFT_OUT, REPORT, Places
 from schemas.config import Config
-from schemas.errors import EvidenceError, InputError, MtlueError, RefusedInputError
+from schemas.errors import EvidenceError, InputError, RefusedInputError
 from schemas.evidence import Evidence
 from schemas.records import (
     GeneratorRecord,
     LeftOut,
-    Manifest,
     Quarantined,
     ShardFailure,
     ShardProfile,
     ShardRecord,
     once_each,
+    output_name,
 )
 from stages.audit.verdict import NOT_MEASURED
 from stages.learning.sampling import share
@@ -46,23 +47,6 @@ from stages.tasks.counts import label_doubts
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """What a run did, for the last lines on the terminal and for `--json`."""
-
-    manifest: Manifest
-    records: list[ShardRecord]
-    failures: list[ShardFailure]
-    quarantined: list[Quarantined]
-    evidence: Evidence
-    report: str
-    """URL of the HTML report."""
-    done_before: int
-    """Shards that an earlier run had published; none of their images was read."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time of each step."""
-
-
 class Run:
     """One run of one configuration.
 
@@ -71,11 +55,20 @@ class Run:
         reporter: where progress goes.
         retrain: train a new generator even though one fits.
         take_over: publish into an `output` that another `work` owns; it is refused from then on.
+        prune: remove published shards that have no input any more.
     """
 
-    def __init__(self, config: Config, reporter: Reporter, *, retrain: bool = False, take_over: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reporter: Reporter,
+        *,
+        retrain: bool = False,
+        take_over: bool = False,
+        prune: bool = False,
+    ) -> None:
         self.config, self.reporter = config, reporter
-        self.retrain, self.take_over = retrain, take_over
+        self.retrain, self.take_over, self.prune = retrain, take_over, prune
         self.failures: list[ShardFailure] = []
         self.seconds: dict[str, float] = {}
 
@@ -99,14 +92,33 @@ class Run:
             profiles = self._timed("ingest", self._ingest)
             generator = self._timed("train", lambda: self._train(profiles))
             evidence = self._timed("prove", lambda: self._prove(profiles, generator))
-            records, before = self._timed("protect", lambda: self._protect(profiles, generator))
-            quarantined = self._left_out(profiles, records)
+            protected = self._timed("protect", lambda: self._protect(profiles, generator))
+            ledger = Ledger(self.places.work)
+            withdrawn = withdrawn_shards(self.places, ledger, profiles, protected.found)
+            kept = self._kept(ledger, protected)
+            records = sorted([*protected.records, *kept], key=lambda record: record.name)
+            quarantined = self._left_out(profiles, records, [] if self.prune else withdrawn)
             check_failed(self.config, self.failures, len(self.places.shards))
             check_quarantined(self.config, quarantined, profiles)
             told = self._told(profiles, generator, records, evidence)
-            manifest = self._timed("publish", lambda: publish(self.places, told, changed=before < len(records)))
-        report = self.places.work.join(REPORT)
-        return RunResult(manifest, records, self.failures, quarantined, evidence, report, before, self.seconds)
+            manifest = self._timed("publish", lambda: publish(self.places, told))
+            if self.prune:
+                prune(self.places, ledger, withdrawn)
+            collect_private(self.places)
+        return RunResult(
+            manifest,
+            records,
+            self.failures,
+            quarantined,
+            evidence,
+            self.places.work.join(REPORT),
+            protected.before,
+            kept=[record.name for record in kept],
+            empty=empty_shards(profiles),
+            withdrawn=[] if self.prune else withdrawn,
+            pruned=withdrawn if self.prune else [],
+            seconds=self.seconds,
+        )
 
     def _told(
         self,
@@ -195,10 +207,10 @@ class Run:
             )
         return proof.evidence
 
-    def _protect(self, profiles: Sequence[ShardProfile], generator: GeneratorRecord) -> tuple[list[ShardRecord], int]:
+    def _protect(self, profiles: Sequence[ShardProfile], generator: GeneratorRecord) -> Protected:
         claim(self.places, self.lease.token, take_over=self.take_over)
         readable = {profile.name for profile in profiles if profile.samples}
-        records, before, failures = protect_all(
+        protected = protect_all(
             self.executor,
             self.reporter,
             self.places,
@@ -207,19 +219,23 @@ class Run:
             protect_plan(self.config, generator.content),
             generator,
         )
-        self.failures = sorted(self.failures + failures, key=lambda failure: failure.name)
-        return records, before
+        self.failures = sorted(self.failures + protected.failures, key=lambda failure: failure.name)
+        return protected
 
-    def _left_out(self, profiles: Sequence[ShardProfile], records: Sequence[ShardRecord]) -> list[Quarantined]:
+    def _kept(self, ledger: Ledger, protected: Protected) -> list[ShardRecord]:
+        """The last good records of shards that failed: what an earlier run has checked and published stays listed."""
+        failed = {output_name(failure.name) for failure in self.failures}
+        return ledger.last_good(failed, self.config.protection.bound, protected.found)
+
+    def _left_out(
+        self, profiles: Sequence[ShardProfile], records: Sequence[ShardRecord], withdrawn: Sequence[str] = ()
+    ) -> list[Quarantined]:
         """Write what was left out, and why, to `work`; also when there is nothing, so that the file is always true."""
         found = [sample for profile in profiles for sample in profile.quarantined]
         found += [sample for record in records for sample in record.quarantined]
         quarantined = once_each(found)
-        left_out = LeftOut(quarantined=quarantined, failures=self.failures)
+        left_out = LeftOut(
+            quarantined=quarantined, failures=self.failures, empty=empty_shards(profiles), withdrawn=list(withdrawn)
+        )
         self.places.work.write(LEFT_OUT, left_out.model_dump_json(indent=1).encode())
         return quarantined
-
-
-def exit_code(result: RunResult) -> int:
-    """0 when every planned shard is published, else 1."""
-    return MtlueError.exit_code if result.failures else 0

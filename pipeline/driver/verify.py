@@ -13,6 +13,7 @@ from schemas.records import ShardRef
 from stages.io.shards.names import key_hash
 from stages.io.store.store import Store
 from stages.publish.manifest import read_manifest
+from stages.publish.updating import UPDATING
 from stages.verify.verify import verify_shard
 
 
@@ -51,9 +52,14 @@ def verify_prefix(
     result = Verified()
     there = {entry.name for entry in output.list()}
     listed = {shard.name for shard in manifest.shards}
+    if UPDATING in there:
+        result.problems.append(
+            f"{UPDATING}: shards are being replaced, or that was broken off; some may not be those of the manifest: "
+            "wait until it is gone, or let `mtlue run` end it"
+        )
     result.problems += [f"shard {name}: in the manifest, but not there" for name in sorted(listed - there)]
     result.problems += [
-        f"{name}: a shard that the manifest does not list; nobody checked it: remove it"
+        f"{name}: a shard that the manifest does not list; nobody checked it, or it was withdrawn: remove it"
         for name in sorted(there - listed)
         if name.endswith((".tar", ".parquet"))
     ]

@@ -14,6 +14,7 @@ import secrets
 from pipeline.state.places import GENERATOR
 from schemas.plans import TrainPlan
 from schemas.records import GeneratorRecord, Record
+from stages.io.store.records import read_record
 from stages.io.store.store import Store
 
 FOLDER = "generators/"
@@ -30,7 +31,8 @@ def fitting_generator(work: Store, plan: TrainPlan) -> GeneratorRecord | None:
     """The newest generator that was trained under `plan`; None when it has to be trained."""
     for name in (GENERATOR, _present(plan)):
         if work.stat(name) is not None:
-            record = GeneratorRecord.model_validate_json(work.read(name))
+            # An unknown field of the network might decide δ: there is no guessing.
+            record = read_record(work, name, GeneratorRecord, "train another one with --retrain", strict=True)
             if record.plan == plan.fingerprint:
                 return record
     return None
@@ -48,7 +50,7 @@ def pending_retraining(work: Store, plan: TrainPlan) -> Retraining | None:
     """The retraining that an earlier run was asked for and did not end."""
     if work.stat(_asked(plan)) is None:
         return None
-    return Retraining.model_validate_json(work.read(_asked(plan)))
+    return read_record(work, _asked(plan), Retraining, "remove it, and ask with --retrain again")
 
 
 def ask_retraining(work: Store, plan: TrainPlan) -> Retraining:

@@ -8,6 +8,7 @@ from schemas.fingerprints import fingerprint
 from schemas.plans import ProtectPlan
 from schemas.records import ShardRecord, ShardRef
 from stages.io.store.objects import Entry
+from stages.io.store.records import parse_record
 from stages.io.store.store import Store
 
 FOLDER = "ledger/"
@@ -49,10 +50,44 @@ class Ledger:
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(self.work.delete, stale))
 
+    def shards(self) -> set[str]:
+        """Output shards that have a record."""
+        return {_shard_of(name) for name in self.identities().values()}
+
+    def of_shards(self, shards: set[str]) -> dict[str, list[str]]:
+        """Output shard → the object names of its records."""
+        found: dict[str, list[str]] = {shard: [] for shard in shards}
+        for name in self.identities().values():
+            if _shard_of(name) in shards:
+                found[_shard_of(name)].append(name)
+        return found
+
     def read(self, names: list[str]) -> list[ShardRecord]:
-        """The records stored under these object names."""
+        """The records stored under these object names.
+
+        Raises:
+            ValidationError: one of them cannot be read.
+        """
         with ThreadPoolExecutor(16) as pool:
-            return [ShardRecord.model_validate_json(data) for data in pool.map(self.work.read, names)]
+            return [
+                parse_record(data, ShardRecord, self.work.join(name), "remove it, and its shard is protected again")
+                for name, data in zip(names, pool.map(self.work.read, names), strict=True)
+            ]
+
+    def last_good(self, shards: set[str], bound: int, published: list[Entry]) -> list[ShardRecord]:
+        """Records of what lies there of these output shards, whatever input and generator it was made from.
+
+        Args:
+            bound: B; what was protected under a larger one is not vouched for.
+            published: the listing of `output`.
+        """
+        sizes = {entry.name: entry.size for entry in published}
+        names = sorted(records[0] for records in self.of_shards(shards).values() if len(records) == 1)
+        return [
+            record
+            for record in self.read(names)
+            if sizes.get(record.name) == record.bytes and record.max_delta <= bound
+        ]
 
     def done(self, shards: list[ShardRef], plan: ProtectPlan, published: list[Entry]) -> list[ShardRecord]:
         """Records of the shards that need no work: recorded under their identity, and there with the recorded size.

@@ -78,5 +78,9 @@ def refuse_overlap(key: str, url: str, other_key: str, other_url: str) -> None:
 
 def shard_object(folder: str, ref: ShardRef, settings: str, ending: str) -> str:
     """Name in `work` of what belongs to one state of one shard: a new state, or other settings, is another name."""
-    state = fingerprint([ref.name, ref.size, ref.etag])
-    return f"{folder}/{ref.name}.{state}-{settings}.{ending}"
+    return f"{folder}/{shard_state(ref)}-{settings}.{ending}"
+
+
+def shard_state(ref: ShardRef) -> str:
+    """One state of one shard, in a name."""
+    return f"{ref.name}.{fingerprint([ref.name, ref.size, ref.etag])}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -63,7 +63,13 @@ class Encoded:
 
 
 def protect_shard(
-    source: Store, ref: ShardRef, output: Store, plan: ProtectPlan, perturber: Perturber, identity: str
+    source: Store,
+    ref: ShardRef,
+    output: Store,
+    plan: ProtectPlan,
+    perturber: Perturber,
+    identity: str,
+    before_put: Callable[[], None] = lambda: None,
 ) -> ShardRecord:
     """Protect one shard and publish it; the caller writes the returned record to the ledger, last.
 
@@ -74,6 +80,7 @@ def protect_shard(
         plan: epsilon, encoding, members, what a bad sample does.
         perturber: makes δ.
         identity: of this shard under this plan.
+        before_put: called when all is checked, before what is public of this shard is replaced.
 
     Raises:
         InputError: the shard is damaged, or a bad sample under `on_error: fail`.
@@ -111,6 +118,7 @@ def protect_shard(
             quarantined=written.quarantined,
             seconds=time.monotonic() - started,
         )
+        before_put()
         output.put(protected, record.name)
     return record
 

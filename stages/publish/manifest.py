@@ -49,6 +49,6 @@ def read_manifest(output: Store, name: str = MANIFEST) -> Manifest:
     if output.stat(name) is None:
         raise InputError(f"{output.join(name)}: no manifest; is this the `output` of a finished run?")
     try:
-        return Manifest.model_validate_json(output.read(name))
+        return Manifest.model_validate_json(output.read(name), extra="ignore")  # a later version may tell more
     except PydanticError as error:
         raise InputError(f"{output.join(name)}: not a manifest of mtlue ({error.error_count()} problems)") from None

@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from pipeline.driver import audit as auditing
 from pipeline.driver import protect as protecting
 from pipeline.driver import train as training
-from pipeline.driver.run import RunResult
+from pipeline.driver.result import RunResult
 from pipeline.steps.protect import protect_step
 from pipeline.steps.train import train_step
 from pipeline.steps.victim import victim_step

@@ -9,11 +9,17 @@ from typing import Any
 
 import pytest
 
+from pipeline.commands.run import run_lines
+from pipeline.commands.status import status_lines, status_of
+from pipeline.driver import protect as protecting
+from pipeline.driver import run as running
 from pipeline.driver import train as training
+from pipeline.driver.result import exit_code
+from pipeline.steps.protect import protect_step
 from schemas.config import Config, Protect
-from schemas.errors import ConfigError, GeneratorError, QuarantineError
+from schemas.errors import ConfigError, GeneratorError, QuarantineError, ValidationError
 from tests.builders import config, labelled_samples, write_shard
-from tests.running import contents, run, shards_in
+from tests.running import contents, mtlue, run, shards_in
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -28,6 +34,156 @@ def write_shards(root: Path, *numbers: int) -> None:
 def generator_of(made: Config) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Path(made.work, "generator.json").read_text())
     return found
+
+
+# --- what is no input any more ----------------------------------------------------------------------------------------
+
+
+def told(made: Config) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(made.work, "left-out.json").read_text())
+    return found
+
+
+def manifest_of(made: Config) -> list[str]:
+    return [shard["name"] for shard in json.loads(Path(made.output, "manifest.json").read_text())["shards"]]
+
+
+def test_a_withdrawn_shard_is_told_until_it_is_pruned_and_leaves_no_picture_in_private(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0, 1, 2)
+    made = config(tmp_path)
+    run(made)
+    (tmp_path / "raw/train-00001.tar").unlink()
+    for _ in range(2):  # every night
+        result = run(made)
+        assert result.withdrawn == told(made)["withdrawn"] == ["train-00001.tar"]
+        assert exit_code(result) == 1
+        assert any("withdrawn   1 shard (train-00001.tar)" in line for line in run_lines(result))
+        assert manifest_of(made) == ["train-00000.tar", "train-00002.tar"]
+        assert Path(made.output, "train-00001.tar").exists(), "nobody asked for that"
+    assert not [name for name in contents(made.work) if name.startswith(("tables/train-00001", "profiles/train-00001"))]
+    Path(made.output, "train-99999.tar").write_bytes(b"another's")
+    pruned = run(made, prune=True)
+    assert (pruned.withdrawn, pruned.pruned, exit_code(pruned)) == ([], ["train-00001.tar"], 0)
+    assert shards_in(made.output).keys() == {"train-00000.tar", "train-00002.tar", "train-99999.tar"}
+    assert told(made)["withdrawn"] == []
+    write_shards(tmp_path, 1)
+    assert run(made).done_before == 2, "a record outlived its shard"
+
+
+def test_a_shard_that_becomes_unreadable_or_empty_is_accounted_for(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0, 1, 2, 3)
+    made = config(tmp_path)
+    run(made)
+    before = shards_in(made.output)
+    (tmp_path / "raw/train-00001.tar").write_bytes(b"<html>403 Forbidden</html>" * 100)
+    write_shard(tmp_path / "raw/train-00002.tar", [])
+    cut = (tmp_path / "raw/train-00003.tar").read_bytes()
+    (tmp_path / "raw/train-00003.tar").write_bytes(cut[: len(cut) // 2])
+    result = run(made)
+    assert manifest_of(made) == ["train-00000.tar", "train-00001.tar", "train-00003.tar"], "the last good state is kept"
+    assert shards_in(made.output) == before
+    assert (result.kept, result.empty) == (["train-00001.tar", "train-00003.tar"], ["train-00002.tar"])
+    assert result.withdrawn == ["train-00002.tar"], "what it held is public still"
+    assert len(result.records) - len(result.kept) + len(result.failures) + len(result.empty) == 4
+    assert any("empty       1 shard (train-00002.tar)" in line for line in run_lines(result))
+    found = status_of(made)
+    assert (found.planned, found.committed, len(found.failed), found.empty) == (4, 1, 2, ["train-00002.tar"])
+    assert "1 published, 2 failed, 1 empty, 0 to do" in status_lines(found)[0]
+
+
+def test_what_was_published_under_a_larger_bound_is_not_listed_under_a_smaller_one(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0, 1)
+    run(config(tmp_path))
+    (tmp_path / "raw/train-00001.tar").write_bytes(b"")
+    made = config(tmp_path, protection={"epsilon": "4/255"})
+    assert run(made).kept == []
+    assert manifest_of(made) == ["train-00000.tar"]
+
+
+# --- one state of the public place, or a mark -------------------------------------------------------------------------
+
+
+def test_a_reader_can_tell_that_shards_are_being_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shards(tmp_path, 0, 1)
+    made = config(tmp_path)
+    run(made)
+    mark = Path(made.output, "updating.json")
+    assert not mark.exists()
+    write_shards(tmp_path, 2)
+    with monkeypatch.context() as broken:
+        broken.setattr(protecting, "protect_step", break_second)
+        with pytest.raises(GeneratorError):
+            run(made)  # only adds: whoever reads what the manifest lists reads one state
+        assert not mark.exists()
+        with pytest.raises(GeneratorError):
+            run(made, retrain=True)
+    ended = mtlue(capsys, "verify", made.output)
+    assert ended.code == 1
+    assert "updating.json: shards are being replaced" in ended.out
+    assert set(json.loads(mark.read_text())) == {"format", "shards"}, "nothing private"
+    run(made)
+    assert not mark.exists()
+    assert mtlue(capsys, "verify", made.output).code == 0
+    assert "`updating.json`" in Path(made.output, "README.md").read_text()
+
+
+def break_second(source: Any, ref: Any, *rest: Any) -> Any:
+    if ref.name != "train-00000.tar":
+        raise GeneratorError("the machine went down")
+    return protect_step(source, ref, *rest)
+
+
+# --- a run that was killed late, and what another version wrote -------------------------------------------------------
+
+
+def test_a_run_that_is_killed_before_it_publishes_leaves_no_stale_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shards(tmp_path, 0)
+    made = config(tmp_path)
+    run(made)
+    write_shards(tmp_path, 1)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(running, "publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(made)
+    report = Path(made.work, "report.html")
+    before = report.read_text()
+    assert run(made).done_before == 2
+    assert report.read_text() != before, "the report tells of one shard"
+    written = report.stat().st_mtime_ns
+    run(made)
+    assert report.stat().st_mtime_ns == written, "it tells the same"
+
+
+def test_records_of_a_later_version_are_read_and_broken_ones_are_named(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0)
+    made = config(tmp_path)
+    run(made)
+    names = [name for name in contents(made.work) if name.startswith(("ledger/", "profiles/"))]
+    assert len(names) == 2
+    for name in names:
+        path = Path(made.work, name)
+        whole = path.read_text()
+        path.write_text(json.dumps({**json.loads(whole), "novelty": [1]}))
+        assert run(made).done_before == 1
+        path.write_text(whole[: len(whole) // 2])
+        with pytest.raises(
+            ValidationError, match=rf"{name}: this is no Shard.*newer version.*remove it, and its shard"
+        ):
+            run(made)
+        path.unlink()
+        run(made)
+    record = Path(made.work, "generator.json")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "novelty": 1}))
+    with pytest.raises(ValidationError, match=r"generator\.json: .*novelty.*newer version.*--retrain"):
+        run(made)
 
 
 # --- nothing is read twice --------------------------------------------------------------------------------------------
