@@ -144,7 +144,7 @@ class Auditor:
     def _profiles(self, version: Version) -> list[ShardProfile]:
         what = f"audit: {version.name}"
         wanted = share(self.audit.max_samples, len(version.shards))
-        profiles, failures = ingest_all(
+        found = ingest_all(
             self.executor,
             self.reporter,
             version.source,
@@ -155,9 +155,9 @@ class Auditor:
             limit=wanted,
             enough=wanted,  # of every version the same samples
         )
-        if failures:
-            raise ValidationError(f"{what}: {failures[0].message}")
-        return profiles
+        if found.failures:
+            raise ValidationError(f"{what}: {found.failures[0].message}")
+        return found.profiles
 
     def _strongest(self, plans: Sequence[VictimPlan], victims: Sequence[VictimResult]) -> VictimPlan:
         """The multi-task victim that learns most of protected data, at its best epoch, in what is to be protected."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
+from pipeline.state.folded import Folded
 from pipeline.state.left_out import failure_of
 from pipeline.state.places import shard_object
 from schemas.config import Config
@@ -15,8 +16,24 @@ from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInpu
 from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, once_each
 from stages.ingest.ingest import ingest_shard
-from stages.io.store.records import parse_record
 from stages.io.store.store import Store
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What ingest knows of all shards."""
+
+    profiles: list[ShardProfile]
+    """Of those that could be read, in their order."""
+    failures: list[ShardFailure]
+    later: list[ShardProfile]
+    """Of those that no run had read before."""
+
+    @property
+    def before(self) -> list[ShardProfile]:
+        """Of those that an earlier run had read."""
+        names = {profile.name for profile in self.later}
+        return [profile for profile in self.profiles if profile.name not in names]
 
 
 def ingest_all(
@@ -30,8 +47,8 @@ def ingest_all(
     *,
     limit: int,
     enough: int,
-) -> tuple[list[ShardProfile], list[ShardFailure]]:
-    """Profiles of all shards in their order; only shards without a stored profile are read.
+) -> Ingested:
+    """Profiles of all shards; only shards without a stored profile are read.
 
     Args:
         limit: samples of a shard that are kept for training.
@@ -42,16 +59,11 @@ def ingest_all(
         RefusedInputError: one shard says that configuration or data must be mended; the others are not waited for.
     """
     objects = {ref.name: shard_object("profiles", ref, plan.fingerprint, "json") for ref in shards}
-    stored = {entry.name for entry in work.list("profiles/")}
-    known = [ref for ref in shards if objects[ref.name] in stored]
-    with ThreadPoolExecutor(16) as pool:
-        texts = list(pool.map(work.read, [objects[ref.name] for ref in known]))
-    mend = "remove it, and its shard is read again"
-    found = {
-        ref.name: parse_record(text, ShardProfile, work.join(objects[ref.name]), mend)
-        for ref, text in zip(known, texts, strict=True)
-    }
-    profiles = {name: profile for name, profile in found.items() if profile.keeps(enough)}
+    stored = Folded(work, "profiles/", ShardProfile, "remove it, and its shard is read again")
+    known = [ref.name for ref in shards if objects[ref.name] in stored.entries]
+    found = zip(known, stored.read([objects[name] for name in known]), strict=True)
+    profiles = {name: profile for name, profile in found if profile.keeps(enough)}
+    later: list[ShardProfile] = []
     failures: list[ShardFailure] = []
     jobs = [
         Job(ref.name, (source, ref, work, shard_object("tables", ref, plan.fingerprint, "arrow"), plan, limit))
@@ -66,11 +78,13 @@ def ingest_all(
                 failures.append(failure_of(outcome.name, what, outcome.error))
                 reporter.say(f"{what}: {failures[-1].message}")
             elif outcome.result is not None:
-                work.write(objects[outcome.name], outcome.result.model_dump_json().encode())
+                stored.add(objects[outcome.name], outcome.result)
                 profiles[outcome.name] = outcome.result
+                later.append(outcome.result)
             step.advance()
+    stored.save()
     failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
-    return [profiles[ref.name] for ref in shards if ref.name in profiles], failures
+    return Ingested([profiles[ref.name] for ref in shards if ref.name in profiles], failures, later)
 
 
 def check_profiles(

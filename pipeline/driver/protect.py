@@ -38,6 +38,7 @@ def protect_all(
     reporter: Reporter,
     places: Places,
     lease: Lease,
+    ledger: Ledger,
     shards: Sequence[ShardRef],
     plan: ProtectPlan,
     generator: GeneratorRecord,
@@ -48,7 +49,7 @@ def protect_all(
         RefusedInputError, GeneratorError, LeaseError: no shard can be protected; the others are not waited for.
         InputError: none was protected.
     """
-    ledger, found = Ledger(places.work), places.output.list()
+    found = places.output.list()
     done = ledger.done(list(shards), plan, found)
     before, finished = len(done), {record.identity for record in done}
     todo = [ref for ref in shards if identity_of(ref, plan) not in finished]
@@ -71,7 +72,7 @@ def protect_all(
                 failures.append(failure_of(outcome.name, "protect", outcome.error))
                 reporter.say(f"protect: {failures[-1].message}")
             elif outcome.result is not None:
-                ledger.add(outcome.result)
+                ledger.add(outcome.result, stale[outcome.result.name])
                 done.append(outcome.result)
             step.advance()
     failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready

@@ -38,6 +38,7 @@ from schemas.records import (
     output_name,
 )
 from stages.audit.verdict import NOT_MEASURED
+from stages.ingest.drift import drift
 from stages.learning.sampling import share
 from stages.publish.manifest import MANIFEST, read_manifest
 from stages.report.before_after import sample_pairs
@@ -85,6 +86,7 @@ class Run:
         self.places.check_writable()
         with Lease(self.places.work) as self.lease, Executor(self.config.compute) as self.executor:
             self.places.guard(self.lease.token)
+            self.ledger = Ledger(self.places.work)
             if not self.retrain:
                 refuse_lost_work(self.places)
             if not self.take_over:
@@ -93,9 +95,8 @@ class Run:
             generator = self._timed("train", lambda: self._train(profiles))
             evidence = self._timed("prove", lambda: self._prove(profiles, generator))
             protected = self._timed("protect", lambda: self._protect(profiles, generator))
-            ledger = Ledger(self.places.work)
-            withdrawn = withdrawn_shards(self.places, ledger, profiles, protected.found)
-            kept = self._kept(ledger, protected)
+            withdrawn = withdrawn_shards(self.places, self.ledger, profiles, protected.found)
+            kept = self._kept(protected)
             records = sorted([*protected.records, *kept], key=lambda record: record.name)
             quarantined = self._left_out(profiles, records, [] if self.prune else withdrawn)
             check_failed(self.config, self.failures, len(self.places.shards))
@@ -103,8 +104,10 @@ class Run:
             told = self._told(profiles, generator, records, evidence)
             manifest = self._timed("publish", lambda: publish(self.places, told))
             if self.prune:
-                prune(self.places, ledger, withdrawn)
-            collect_private(self.places)
+                prune(self.places, self.ledger, withdrawn)
+            if withdrawn or self.failures or protected.before < len(records):
+                collect_private(self.places)
+            self.ledger.save()
         return RunResult(
             manifest,
             records,
@@ -141,7 +144,7 @@ class Run:
     def _ingest(self) -> list[ShardProfile]:
         places = self.places
         wanted = share(self.config.train.max_samples, len(places.shards))
-        profiles, failures = ingest_all(
+        found = ingest_all(
             self.executor,
             self.reporter,
             places.source,
@@ -151,12 +154,18 @@ class Run:
             limit=wanted,
             enough=-(-wanted // 2),
         )
-        self.failures += failures
+        profiles = found.profiles
+        self.failures += found.failures
         self._left_out(profiles, [])
         self._refuse_protected(profiles)
-        check_profiles(self.config, profiles, failures, len(places.shards))
+        check_profiles(self.config, profiles, found.failures, len(places.shards))
         for doubt in label_doubts(self.config.tasks, profiles):
             self.reporter.say(f"ingest: {doubt}")
+        for difference in drift(self.config.tasks, found.before, found.later):
+            self.reporter.say(
+                f"ingest: new shards ({len(found.later)}) are unlike those before: {difference}; the generator has not "
+                "seen such data; prove it again with `mtlue audit`, or --retrain"
+            )
         return profiles
 
     def _refuse_protected(self, profiles: Sequence[ShardProfile]) -> None:
@@ -164,8 +173,7 @@ class Run:
 
         It is known by its checksum, from this ledger or from the manifest that a published prefix holds.
         """
-        ledger = Ledger(self.places.work)
-        published = {record.sha256 for record in ledger.read(sorted(ledger.identities().values()))}
+        published = {record.sha256 for record in self.ledger.records()}
         for folder in sorted({profile.name.rpartition("/")[0] for profile in profiles}):
             with suppress(InputError):  # no manifest, or one of another tool
                 manifest = read_manifest(self.places.source, f"{folder}/{MANIFEST}".lstrip("/"))
@@ -215,6 +223,7 @@ class Run:
             self.reporter,
             self.places,
             self.lease,
+            self.ledger,
             [ref for ref in self.places.shards if ref.name in readable],
             protect_plan(self.config, generator.content),
             generator,
@@ -222,10 +231,10 @@ class Run:
         self.failures = sorted(self.failures + protected.failures, key=lambda failure: failure.name)
         return protected
 
-    def _kept(self, ledger: Ledger, protected: Protected) -> list[ShardRecord]:
+    def _kept(self, protected: Protected) -> list[ShardRecord]:
         """The last good records of shards that failed: what an earlier run has checked and published stays listed."""
         failed = {output_name(failure.name) for failure in self.failures}
-        return ledger.last_good(failed, self.config.protection.bound, protected.found)
+        return self.ledger.last_good(failed, self.config.protection.bound, protected.found)
 
     def _left_out(
         self, profiles: Sequence[ShardProfile], records: Sequence[ShardRecord], withdrawn: Sequence[str] = ()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 
+from pipeline.state.folded import Folded
 from schemas.fingerprints import fingerprint
 from schemas.plans import ProtectPlan
 from schemas.records import ShardRecord, ShardRef
 from stages.io.store.objects import Entry
-from stages.io.store.records import parse_record
 from stages.io.store.store import Store
 
 FOLDER = "ledger/"
@@ -27,52 +27,49 @@ def _shard_of(name: str) -> str:
 class Ledger:
     """The records of one `work` prefix.
 
-    The name of a record holds the shard's name and identity, so one listing tells which shards are done.
+    The name of a record holds the shard's name and identity, so one listing tells which shards are done; it is taken
+    when something is asked for the first time. Their contents are folded into one object (`Folded`).
     """
 
     def __init__(self, work: Store) -> None:
-        self.work = work
+        self.folded = Folded(work, FOLDER, ShardRecord, "remove it, and its shard is protected again")
 
     def identities(self) -> dict[str, str]:
-        """Identity → object name, from one listing."""
-        return {entry.name.rpartition(".")[0].rpartition(".")[2]: entry.name for entry in self.work.list(FOLDER)}
-
-    def add(self, record: ShardRecord) -> None:
-        """Write a record: from now on the shard counts as published."""
-        self.work.write(f"{FOLDER}{record.name}.{record.identity}.json", record.model_dump_json().encode())
-
-    def forget(self, shards: set[str]) -> None:
-        """Remove every record of these output shards, before their bytes are replaced.
-
-        A record that outlived its bytes would be believed again as soon as the configuration went back to it.
-        """
-        stale = [name for name in self.identities().values() if _shard_of(name) in shards]
-        with ThreadPoolExecutor(16) as pool:
-            list(pool.map(self.work.delete, stale))
+        """Identity → object name, as the store lists them now."""
+        return _identities(self.folded.refresh())
 
     def shards(self) -> set[str]:
         """Output shards that have a record."""
-        return {_shard_of(name) for name in self.identities().values()}
+        return set(map(_shard_of, self.folded.entries))
 
     def of_shards(self, shards: set[str]) -> dict[str, list[str]]:
         """Output shard → the object names of its records."""
         found: dict[str, list[str]] = {shard: [] for shard in shards}
-        for name in self.identities().values():
-            if _shard_of(name) in shards:
-                found[_shard_of(name)].append(name)
+        for name in self.folded.entries:
+            if (shard := _shard_of(name)) in found:
+                found[shard].append(name)
         return found
 
-    def read(self, names: list[str]) -> list[ShardRecord]:
-        """The records stored under these object names.
+    def records(self) -> list[ShardRecord]:
+        """All of them, those of former states too.
 
         Raises:
-            ValidationError: one of them cannot be read.
+            ValidationError: one of them cannot be read; so do the others that read records.
         """
-        with ThreadPoolExecutor(16) as pool:
-            return [
-                parse_record(data, ShardRecord, self.work.join(name), "remove it, and its shard is protected again")
-                for name, data in zip(names, pool.map(self.work.read, names), strict=True)
-            ]
+        return self.folded.read(sorted(self.folded.entries))
+
+    def add(self, record: ShardRecord, stale: Sequence[str] = ()) -> None:
+        """Write a record: from now on the shard counts as published.
+
+        Args:
+            stale: records of the shard that were removed before its bytes were replaced.
+        """
+        self.folded.add(f"{FOLDER}{record.name}.{record.identity}.json", record)
+        self.folded.drop(stale)
+
+    def forget(self, shards: set[str]) -> None:
+        """Remove every record of these output shards."""
+        self.folded.remove(name for names in self.of_shards(shards).values() for name in names)
 
     def last_good(self, shards: set[str], bound: int, published: list[Entry]) -> list[ShardRecord]:
         """Records of what lies there of these output shards, whatever input and generator it was made from.
@@ -81,11 +78,14 @@ class Ledger:
             bound: B; what was protected under a larger one is not vouched for.
             published: the listing of `output`.
         """
+        if not shards:
+            return []
+        self.folded.refresh()  # a worker that failed may have removed a record before it replaced its shard
         sizes = {entry.name: entry.size for entry in published}
         names = sorted(records[0] for records in self.of_shards(shards).values() if len(records) == 1)
         return [
             record
-            for record in self.read(names)
+            for record in self.folded.read(names)
             if sizes.get(record.name) == record.bytes and record.max_delta <= bound
         ]
 
@@ -95,8 +95,16 @@ class Ledger:
         Args:
             published: the listing of `output`.
         """
-        known = self.identities()
+        known = _identities(self.folded.entries)
         wanted = [identity_of(ref, plan) for ref in shards]
         sizes = {entry.name: entry.size for entry in published}
-        records = self.read([known[identity] for identity in wanted if identity in known])
+        records = self.folded.read([known[identity] for identity in wanted if identity in known])
         return [record for record in records if sizes.get(record.name) == record.bytes]
+
+    def save(self) -> None:
+        """Fold the records for the next run."""
+        self.folded.save()
+
+
+def _identities(names: Iterable[str]) -> dict[str, str]:
+    return {name.rpartition(".")[0].rpartition(".")[2]: name for name in names}

@@ -18,7 +18,8 @@ from pipeline.driver.result import exit_code
 from pipeline.steps.protect import protect_step
 from schemas.config import Config, Protect
 from schemas.errors import ConfigError, GeneratorError, QuarantineError, ValidationError
-from tests.builders import config, labelled_samples, write_shard
+from stages.io.store.disk import Disk
+from tests.builders import config, labelled_samples, picture, png, write_shard
 from tests.running import contents, mtlue, run, shards_in
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -211,6 +212,45 @@ def test_shards_that_come_or_go_make_no_other_shard_be_read_again(tmp_path: Path
     assert {name: when for name, when in read_in(made).items() if "00001" not in name} == {
         name: when for name, when in after.items() if "00001" not in name
     }
+
+
+def test_a_run_that_finds_nothing_to_do_asks_for_no_shard_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for verb in ("read", "list", "write", "delete", "create"):  # a listing of a disk looks at each file: no request
+
+        def call(*arguments: Any, verb: str = verb, action: Any = getattr(Disk, verb)) -> Any:
+            if not str(arguments[1]).startswith(("lease", ".mtlue")):  # they beat with the clock
+                asked.append(f"{verb} {arguments[1]}")
+            return action(*arguments)
+
+        monkeypatch.setattr(Disk, verb, call)
+    made, counts = config(tmp_path), []
+    for new in ((0,), (1, 2, 3, 4)):
+        write_shards(tmp_path, *new)
+        run(made)
+        asked.clear()
+        assert run(made).done_before == new[-1] + 1
+        counts.append(len(asked))
+    assert counts[0] == counts[1], asked
+
+
+def test_new_shards_that_are_unlike_those_before_are_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shard(tmp_path / "raw/train-00000.tar", labelled_samples(60))
+    made = config(tmp_path)
+    run(made)
+    write_shard(tmp_path / "raw/train-00001.tar", labelled_samples(60, seed=1))
+    run(made)
+    assert "unlike" not in capsys.readouterr().err
+    dark = [(f"s{n:05d}", [("png", png(picture(n, 16, 16) // 8)), ("json", b'{"a": 0, "b": 0}')]) for n in range(60)]
+    write_shard(tmp_path / "raw/train-00002.tar", dark)
+    assert run(made).done_before == 2
+    printed = capsys.readouterr().err
+    assert "new shards (1) are unlike those before: the labels of task 'a' are spread differently" in printed
+    assert "the mean brightness is" in printed
 
 
 # --- all of the data, or nothing --------------------------------------------------------------------------------------
