@@ -10,7 +10,7 @@ import torch
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
 from schemas.tasks import Task
-from stages.audit.curves import curves, strongest
+from stages.audit.curves import Place, curves, strongest
 from stages.audit.verdict import reach_verdict
 from stages.audit.victims import train_victim
 from stages.learning.table import ImageTable
@@ -67,8 +67,8 @@ def result(data: str, *, only: str | None = None, seed: int = 0, **figures: Sequ
     )
 
 
-def places(*tasks: str) -> list[tuple[str, str]]:
-    return [(task, "balanced_accuracy") for task in tasks]
+def places(*tasks: str) -> list[Place]:
+    return [Place(task, TASKS[0].metrics[0]) for task in tasks]
 
 
 def test_plans_without_a_weighting_or_single_tasks_keep_the_fingerprint_that_they_had() -> None:

@@ -219,8 +219,9 @@ def test_the_shared_part_gets_the_weighted_gradient_and_each_head_that_of_its_ow
     model, (x, labels) = new_model(name), new_batch()
     accumulate_gradients(model, x, labels, KINDS)
     plain = new_model(name)
-    features = plain.shared_features(x)
-    losses = task_losses(plain.heads_of(features), labels, KINDS)
+    seen = plain.features_of(x)
+    features = plain.common(seen)
+    losses = task_losses(plain.heads_of(seen), labels, KINDS)
     rows = [torch.autograd.grad(loss, features, retain_graph=True)[0].flatten() for loss in losses.values()]
     jacobian = torch.stack(rows).double()
     combined = plain.weighting.weights(gramian(jacobian)) @ jacobian  # type: ignore[operator]
