@@ -202,9 +202,12 @@ MAKES: dict[str, tuple[dict[str, Any], float]] = {
     "sep-sample": ({"surrogate_epochs": 12, "width": 8}, 0.2),
     "generator": ({"method": "fresh", "generator": "tiny", "epochs": 24}, 0.5),
 }
-"""What is trained on the striped set, and the least distance to random noise at the best epoch. Noise leaves 100; over two
-seeds codes left 40 and 48, pil 56 and 88, tap-sample 46 and 85, sep-sample 50 and 67, the generator with `fresh` 25 and 28 (chance
-25). EM (99 and 93), pil in the generator (96 and 94) and em-sample (94 and 95) do not stop this victim on so small a set."""
+"""What is trained on the striped set, and the least distance to random noise at the best epoch.
+
+Noise leaves 100, chance is 25; over two seeds codes left 40 and 48, pil 56 and 88, tap-sample 46 and 85, sep-sample 50
+and 67, the generator with `fresh` 25 and 28. EM in the generator (99 and 93), pil in the generator (96 and 94) and
+em-sample (94 and 95) do not stop this victim on so small a set.
+"""
 
 STRONG = 16 / 255
 
