@@ -9,11 +9,13 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -180,6 +182,25 @@ class BreakingProxy:
         self.let_go()
         self._listener.close()
 
+    def fault(self) -> tuple[str, int]:
+        """What happens to the next connection: a kind (empty: nothing) and its number."""
+        return self._faults.pop(0) if self._faults else ("", 0)
+
+    def _ask_once(self, client: socket.socket, head: bytes, body: bytes) -> tuple[bytes, bytes]:
+        """Have the server do what a whole request asks for, and drop its answer; the request, to be passed on again."""
+        lines = head.split(b"\r\n")
+        if any(line.lower().startswith(b"expect:") for line in lines):
+            client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            head = b"\r\n".join(line for line in lines if not line.lower().startswith(b"expect:"))
+        lengths = [int(line.split(b":")[1]) for line in lines if line.lower().startswith(b"content-length:")]
+        while len(body) < sum(lengths) and (block := client.recv(1 << 16)):
+            body += block
+        with socket.create_connection(self._target) as server:
+            server.sendall(b"\r\n".join([*self.lines(head), b"Connection: close"]) + b"\r\n\r\n" + body)
+            while server.recv(1 << 16):
+                pass
+        return head, body
+
     def lines(self, head: bytes) -> list[bytes]:
         """The request's first line and headers, as they are passed on."""
         return [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
@@ -202,8 +223,15 @@ class BreakingProxy:
             if self._held and head.startswith(self._held):
                 self._let_go.wait()
                 return
-            fault, number = self._faults.pop(0) if self._faults else ("", 0)
+            fault, number = self.fault()
             self.broken += bool(fault)
+            if fault == "reset":
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+            if fault == "delay":
+                time.sleep(number / 1000)
+            if fault == "twice":
+                head, body = self._ask_once(client, head, body)
             if fault == "status":
                 client.sendall(f"HTTP/1.1 {number} Fault\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
                 client.shutdown(socket.SHUT_WR)
@@ -216,6 +244,37 @@ class BreakingProxy:
                 limit = number - len(body) if fault == "request" else None
                 threading.Thread(target=_pass, args=(client, server, limit), daemon=True).start()
                 _pass(server, client, number if fault == "answer" else None, other_etags=self.other_etags)
+
+
+class FaultyProxy(BreakingProxy):
+    """A connection to a server on a bad day: a share of its requests fail, each in another way.
+
+    `kinds` counts what was done: an error status, a delay, an answer that ends early, a reset, an answer that is lost
+    after the server has done the work, a request that reaches the server twice.
+    """
+
+    def __init__(self, endpoint_url: str, *, share: float, seed: int) -> None:
+        self.random, self.share = random.Random(seed), share
+        self.kinds: Counter[str] = Counter()
+        super().__init__(endpoint_url)
+
+    def fault(self) -> tuple[str, int]:
+        """Nothing, or one of the faults with a number that suits it."""
+        if self.random.random() >= self.share:
+            return "", 0
+        name, kind, low, high = self.random.choice(
+            [
+                ("error", "status", 500, 500),
+                ("error", "status", 503, 503),
+                ("delay", "delay", 100, 2000),
+                ("short", "answer", 1, 3000),
+                ("reset", "reset", 0, 0),
+                ("lost", "answer", 0, 0),
+                ("doubled", "twice", 0, 0),
+            ]
+        )
+        self.kinds[name] += 1
+        return kind, self.random.randint(low, high)
 
 
 def _pass(source: socket.socket, target: socket.socket, limit: int | None, *, other_etags: bool = False) -> None:

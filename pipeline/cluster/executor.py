@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import os
 import queue
-import shutil
 import signal
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -23,8 +23,10 @@ import ray
 import torch
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, RayTaskError
 
+from pipeline.cluster.scratch import Scratch
 from schemas.config import Compute
-from schemas.errors import ConfigError, MtlueError, TransientError
+from schemas.errors import ConfigError, MtlueError, TransientError, UnwritableError
+from stages.io.store.failures import FULL_ERRNOS
 
 T = TypeVar("T")
 
@@ -110,9 +112,17 @@ class _Stream:
 def _use_directory(directory: str) -> None:
     """Put this worker's temporary files where the run removes them, even when the worker is killed.
 
-    On another machine that directory does not exist; there they go where the system puts them.
+    On another machine that directory does not exist; there every worker has its own, which the next one removes.
     """
-    tempfile.tempdir = directory if os.path.isdir(directory) else None
+    tempfile.tempdir = directory if os.path.isdir(directory) else _own_directory()
+
+
+@cache
+def _own_directory() -> str:
+    tempfile.tempdir = None
+    scratch = Scratch()
+    atexit.register(scratch.close)
+    return scratch.path
 
 
 # Ray repeats nothing by itself: it does not count the workers that it kills for their memory, and would go on for ever.
@@ -124,7 +134,12 @@ def _resources() -> dict[str, float]:
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
-def _unexpected(error: Exception) -> UnexpectedError:
+def _unexpected(error: Exception) -> MtlueError:
+    if isinstance(error, OSError) and error.errno in FULL_ERRNOS:
+        where = error.filename or tempfile.gettempdir()
+        return UnwritableError(
+            f"{where}: {error.strerror}; free some space for temporary files (TMPDIR), and run again"
+        )
     where = traceback.extract_tb(error.__traceback__)[-1]
     return UnexpectedError(f"{type(error).__name__}: {error} (in {where.name}, {where.filename}:{where.lineno})")
 
@@ -139,8 +154,13 @@ class Executor:
         self.compute = compute
         self.started = False
         self.directory = ""
+        self.scratch: Scratch | None = None
+        self.outside: str | None = None
+        """Where this process puts its temporary files at other times."""
 
     def __enter__(self) -> Self:
+        self.scratch, self.outside = Scratch(), tempfile.tempdir
+        self.directory = tempfile.tempdir = self.scratch.path
         return self
 
     def __exit__(
@@ -148,7 +168,9 @@ class Executor:
     ) -> None:
         if self.started:
             ray.shutdown()
-        _remove(self.directory)
+        tempfile.tempdir = self.outside
+        if self.scratch is not None:
+            self.scratch.close()
 
     @property
     def workers(self) -> int:
@@ -259,8 +281,6 @@ class Executor:
         raise TransientError(f"the worker died {ATTEMPTS} times: {failure}")
 
     def _start(self) -> None:
-        if not self.directory:
-            self.directory = tempfile.mkdtemp(prefix="mtlue-run-")
         if ray.is_initialized():
             return
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
@@ -317,15 +337,6 @@ def _signals_kept() -> Iterator[None]:
     finally:
         if handler is not None:
             signal.signal(signal.SIGTERM, handler)
-
-
-def _remove(directory: str) -> None:
-    """Remove the workers' temporary files, as soon as the last worker writes no more."""
-    deadline = time.monotonic() + STOP_SECONDS
-    while os.path.isdir(directory) and time.monotonic() < deadline:
-        shutil.rmtree(directory, ignore_errors=True)
-        if os.path.isdir(directory):
-            time.sleep(0.1)
 
 
 def _outcome(job: Job, reference: Any) -> Outcome[Any]:

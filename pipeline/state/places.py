@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 from schemas.config import Config, Storage
 from schemas.errors import ConfigError, StoreError
 from schemas.fingerprints import fingerprint
@@ -9,6 +12,7 @@ from schemas.records import ShardRef
 from stages.io.shards.listing import list_shards
 from stages.io.store.objects import Guard
 from stages.io.store.store import Store, places_overlap
+from stages.io.store.urls import LOCAL, split_url
 
 LEASE = "lease.json"
 GENERATOR = "generator.json"
@@ -58,6 +62,7 @@ class Places:
 
     def check_writable(self) -> None:
         """Write and remove an empty object in both places, so that a missing permission ends the run at its start."""
+        _make_private(self.work)
         for key, store in (("output", self.output), ("work", self.work)):
             try:
                 store.list(PROBE)  # some stores make a missing bucket when they are written to; a listing tells
@@ -65,6 +70,15 @@ class Places:
                 store.delete(PROBE)
             except StoreError as error:
                 raise StoreError(f"{key}: {error.message}") from None
+
+
+def _make_private(work: Store) -> None:
+    """Let nobody else into a local `work`: it holds the generator. What goes wrong is told by the write check."""
+    protocol, path = split_url(work.url)
+    if protocol == LOCAL:
+        with suppress(OSError):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            os.chmod(path, 0o700)
 
 
 def refuse_overlap(key: str, url: str, other_key: str, other_url: str) -> None:

@@ -65,7 +65,7 @@ _TRANSIENT_NAMES = {
     "TransportError",
 }
 _TRANSIENT_ERRNOS = {errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT}
-_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
+FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
 _DENIED_CODES = {"AccessDenied", "403", "AllAccessDisabled", "AuthorizationFailure", "InsufficientAccountPermissions"}
 _WRONG_KEY_CODES = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthenticationFailed", "401"}
 _EXPIRED_CODES = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
@@ -178,7 +178,7 @@ def failure_of(error: BaseException, *, doing: str, url: str, endpoint: str = ""
     if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNOS:
         return TransientError(f"{start} {_system_text(error)}")
     number = error.errno if isinstance(error, OSError) else None
-    full = number in _FULL_ERRNOS  # also in a download: this machine's disk is full
+    full = number in FULL_ERRNOS  # also in a download: this machine's disk is full
     kind = UnwritableError if full or (doing in WRITING and number == errno.EROFS) else StoreError
     return kind(f"{start} {_local_refusal(error, remote=bool(endpoint))}")
 
@@ -212,7 +212,7 @@ def _local_refusal(error: BaseException, *, remote: bool) -> str:
     if not isinstance(error, OSError):
         return f"{scrub(error)}; check the URL and dataset.storage.endpoint_url (http://host:port)"
     text = _system_text(error)
-    if error.errno in _FULL_ERRNOS:
+    if error.errno in FULL_ERRNOS:
         return f"{text}; free some space"
     if isinstance(error, FileNotFoundError):
         return f"{text}; check the path"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -17,7 +18,15 @@ import pytest
 
 from pipeline.cluster.executor import ATTEMPTS, Executor, Job, Outcome, UnexpectedError
 from schemas.config import Compute
-from schemas.errors import ConfigError, InputError, RefusedInputError, SampleError, StoreError, TransientError
+from schemas.errors import (
+    ConfigError,
+    InputError,
+    RefusedInputError,
+    SampleError,
+    StoreError,
+    TransientError,
+    UnwritableError,
+)
 from tests.running import PATIENCE_SECONDS, ROOT
 
 HANGING = ("a", "hangs", "b", "c")
@@ -306,3 +315,14 @@ def test_the_number_of_training_threads_does_not_follow_the_number_of_workers() 
     for cpus in (1, 2):
         with Executor(Compute(cpus=cpus)) as executor:
             assert executor.stream(threads, (), lambda *what: None) == os.cpu_count()
+
+
+def fill(number: int) -> None:
+    raise OSError(number, os.strerror(number), "/tmp/mtlue-run-x/protected.tar")
+
+
+def test_a_full_disk_ends_the_run_with_its_name_and_no_other_job_is_begun() -> None:
+    with Executor(Compute(cpus=1)) as executor:
+        jobs = [Job(f"{number}", (errno.ENOSPC,)) for number in range(50)]
+        with pytest.raises(UnwritableError, match=r"protected\.tar: No space left on device; free some space"):
+            list(executor.map(fill, jobs))

@@ -92,3 +92,14 @@ def test_a_new_state_of_a_shard_or_other_settings_have_another_name_in_work() ->
     names |= {shard_object("profiles", other, "s", "json") for other in others}
     assert len(names) == 4
     assert shard_object("profiles", ref.model_copy(update={"url": "gs://c/a/x.tar"}), "s", "json") == name
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "open to all before"])
+def test_nobody_else_may_look_into_a_local_work(root: Path, there: bool) -> None:
+    made = config(root)
+    if there:
+        Path(made.work).mkdir()
+        Path(made.work).chmod(0o755)
+    Places(made).check_writable()
+    assert Path(made.work).stat().st_mode & 0o777 == 0o700
+    assert Path(made.output).stat().st_mode & 0o055, "what is public is open"
