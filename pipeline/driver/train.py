@@ -8,7 +8,7 @@ from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
 from pipeline.state.generators import add_generator, ask_retraining, fitting_generator, pending_retraining
 from pipeline.state.places import GENERATOR, Places
-from pipeline.steps.train import train_step
+from pipeline.steps.train import STATES, train_step
 from schemas.errors import ConfigError
 from schemas.fingerprints import fingerprint
 from schemas.plans import TrainPlan
@@ -56,6 +56,8 @@ def train_or_find(
             lambda what, done, total: step.advance_to(done, what=f"train: {what}", total=total),
         )
     add_generator(work, plan, record)
+    for entry in work.list(STATES):
+        work.delete(entry.name)
     return record
 
 

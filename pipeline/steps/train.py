@@ -15,6 +15,10 @@ from stages.perturbers.checkpoint import serialise, weights_name
 from stages.perturbers.generator import GeneratorPerturber
 from stages.tasks.registry import fitted_tasks
 from stages.train.registry import MAKINGS
+from stages.train.resuming import Kept
+
+STATES = "training/"
+"""Folder of `work` with the state of the training that is under way; the driver removes it after the record."""
 
 
 def train_step(
@@ -36,7 +40,12 @@ def train_step(
     with TemporaryDirectory(prefix="mtlue-train-") as directory:
         table = fetch_table(work, tables, Path(directory, "train"), plan.tasks, plan.train.max_samples)
         fitted = plan.model_copy(update={"tasks": fitted_tasks(plan.tasks, table.labels)})
-        trained = MAKINGS[plan.train.perturber].train(table, fitted.reseeded(nonce), device(), report)
+        state = f"{STATES}{fingerprint}.safetensors"
+        kept = Kept(
+            read=lambda: work.read(state) if work.stat(state) is not None else None,
+            write=lambda data: work.write(state, data),
+        )
+        trained = MAKINGS[plan.train.perturber].train(table, fitted.reseeded(nonce), device(), report, kept)
     data = serialise(trained.generator)
     GeneratorPerturber(trained.generator, "new")  # tries it
     digest = hashlib.sha256(data).hexdigest()

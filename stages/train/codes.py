@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -29,6 +30,7 @@ from stages.models.multitask import mean_loss
 from stages.models.pool import POOL, PoolNetwork
 from stages.tasks.base import TaskKind
 from stages.tasks.registry import kinds_of
+from stages.train.resuming import Kept
 from stages.train.trained import Trained
 
 LEARNING_RATE = 0.05
@@ -47,18 +49,24 @@ def train_codes(
     plan: TrainPlan,
     device: torch.device,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    kept: Kept | None = None,
 ) -> Trained:
     """Train class codes on a table of images at the canonical resolution; the arguments are those of `train_generator`.
+
+    The state is kept from round to round.
 
     Raises:
         GeneratorError: a loss is not finite.
     """
-    started = time.monotonic()
+    started, kept = time.monotonic(), kept or Kept()
     small = device.type == "cpu" and plan.train.resolution <= SMALL_SIDE
     with torch.random.fork_rng(devices=[]), threads(1 if small else torch.get_num_threads()):
         training = CodeTraining(table, plan, device)
-        for number in range(plan.train.rounds):
+        if (state := kept.load()) is not None:
+            training.load_state_dict(state)
+        for number in range(len(training.losses), plan.train.rounds):
             training.run_round(number)
+            kept.save(training.state_dict)
             report("codes", number + 1, plan.train.rounds)
     return Trained(training.codes.cpu().eval(), training.steps, time.monotonic() - started, training.losses)
 
@@ -107,6 +115,23 @@ class CodeTraining:
                 f"train: the loss is not finite in round {number + 1}: nothing was published; look for images or "
                 "labels that are no numbers"
             )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that another training of the same table and plan needs to go on after this round."""
+        return {
+            "steps": self.steps,
+            "losses": self.losses,
+            "codes": self.codes.state_dict(),
+            "adam": self.adam.state_dict(),
+            "rng": self.rng.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.steps, self.losses = state["steps"], list(state["losses"])
+        self.codes.load_state_dict(state["codes"])
+        self.adam.load_state_dict(state["adam"])
+        self.rng.set_state(state["rng"])
 
     def learned_network(self, name: str) -> PoolNetwork:
         """A fresh network after a few steps on perturbed images."""

@@ -21,6 +21,7 @@ from stages.methods.registry import METHODS
 from stages.methods.regularisers import embedding_regularisers
 from stages.models.generator import Generator
 from stages.tasks.registry import kinds_of
+from stages.train.resuming import Kept
 from stages.train.trained import Trained
 
 GENERATOR_LEARNING_RATE = 2e-3
@@ -69,8 +70,8 @@ class Training:
             learning_rate=GENERATOR_LEARNING_RATE,
         )
 
-    def run(self) -> None:
-        """All passes that are left.
+    def run(self, after_pass: Callable[[], None] = lambda: None) -> None:
+        """All passes that are left; `after_pass` is called after each, when the state can be stored.
 
         Raises:
             GeneratorError: a loss is not finite.
@@ -79,6 +80,7 @@ class Training:
             self.method.prepare(self.context)
         while self.epoch < self.settings.epochs:
             self.run_pass()
+            after_pass()
 
     def run_pass(self) -> None:
         """One pass of the generator over the data."""
@@ -148,10 +150,18 @@ def train_generator(
     plan: TrainPlan,
     device: torch.device,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    kept: Kept | None = None,
 ) -> Trained:
-    """Train a generator on a table of images at the canonical resolution (arguments and errors: `Training`)."""
-    started = time.monotonic()
+    """Train a generator on a table of images at the canonical resolution (arguments and errors: `Training`).
+
+    Args:
+        table, plan, device, report: as `Training`.
+        kept: where the state is kept from pass to pass; None: nowhere.
+    """
+    started, kept = time.monotonic(), kept or Kept()
     with torch.random.fork_rng(devices=[]):
         training = Training(table, plan, device, report)
-        training.run()
+        if (state := kept.load()) is not None:
+            training.load_state_dict(state)
+        training.run(lambda: kept.save(training.state_dict))
     return Trained(training.generator.cpu().eval(), training.steps, time.monotonic() - started, training.losses)

@@ -14,6 +14,7 @@ from stages.learning.optimise import to_device
 from stages.learning.table import ImageTable
 from stages.methods.pil import learn_heads
 from stages.models.linear import LinearInducement
+from stages.train.resuming import Kept
 from stages.train.trained import Trained
 
 
@@ -22,6 +23,7 @@ def train_linear(
     plan: TrainPlan,
     device: torch.device,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    kept: Kept | None = None,
 ) -> Trained:
     """Train the heads for `surrogate_epochs` passes; the arguments are those of `train_generator`.
 

@@ -17,6 +17,7 @@ from stages.methods.registry import METHODS
 from stages.models.multitask import MultiTaskModel
 from stages.models.per_sample import PerSample
 from stages.tasks.registry import kinds_of
+from stages.train.resuming import Kept
 from stages.train.trained import Trained
 
 
@@ -25,6 +26,7 @@ def train_per_sample(
     plan: TrainPlan,
     device: torch.device,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    kept: Kept | None = None,
 ) -> Trained:
     """Train the surrogates; the arguments are those of `train_generator`.
 

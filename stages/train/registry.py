@@ -17,6 +17,7 @@ from stages.train.generator import train_generator
 from stages.train.linear import train_linear
 from stages.train.patterns import PATTERNS, draw_patterns
 from stages.train.per_sample import train_per_sample
+from stages.train.resuming import Kept
 from stages.train.trained import Trained
 
 
@@ -29,8 +30,9 @@ class Trainer(Protocol):
         plan: TrainPlan,
         device: torch.device,
         report: Callable[[str, int, int], None] = ...,
+        kept: Kept | None = ...,
     ) -> Trained:
-        """Report is called with (phase, done, total).
+        """Report is called with (phase, done, total); a long training keeps its state in `kept` and goes on from it.
 
         Raises:
             GeneratorError: a loss is not finite.

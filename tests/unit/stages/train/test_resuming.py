@@ -1,0 +1,68 @@
+"""A training that is killed goes on from its stored state, with the weights of one that nobody broke."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from schemas.plans import TrainPlan
+from schemas.training import Train
+from stages.learning.table import ImageTable
+from stages.train import resuming
+from stages.train.registry import MAKINGS
+from stages.train.resuming import Kept
+from tests import builders
+
+CPU = torch.device("cpu")
+SETTINGS = {
+    "codes": {"rounds": 3},
+    "generator": {"epochs": 3, "width": 4, "generator": "tiny"},
+}
+
+
+class KilledError(Exception):
+    """The worker ends here."""
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
+    return builders.table(tmp_path_factory.mktemp("table") / "images.arrow", 24)
+
+
+def plan(perturber: str) -> TrainPlan:
+    train = {"perturber": perturber, "resolution": 16, "batch_size": 8, "augment": ["crop"], **SETTINGS[perturber]}
+    return TrainPlan(train=Train.model_validate(train), tasks=builders.tasks(), protected=[True, True], epsilon=8 / 255)
+
+
+@pytest.mark.parametrize("killed", [1, 2])
+@pytest.mark.parametrize("perturber", SETTINGS)
+def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
+    perturber: str, killed: int, table: ImageTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resuming, "SAVE_SECONDS", 0.0)
+    train, given = MAKINGS[perturber].train, plan(perturber)
+    unbroken = train(table, given, CPU)
+    stored: list[bytes] = []
+    kept = Kept(read=lambda: stored[-1] if stored else None, write=stored.append)
+
+    def kill(what: str, done: int, total: int) -> None:
+        if len(stored) == killed:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(table, given, CPU, kill, kept)
+    seen: list[int] = []
+    found = train(table, given, CPU, lambda what, done, total: seen.append(done), kept)
+    assert seen[-1] == 3
+    assert len(seen) < 3, "what was done is done again"
+    assert (found.steps, found.losses) == (unbroken.steps, unbroken.losses)
+    expected = unbroken.generator.state_dict()
+    for name, value in found.generator.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    for data in (b"", b"no state", resuming.packed({"a": torch.ones(3)})[:-2]):
+        assert Kept(read=lambda data=data: data).load() is None
