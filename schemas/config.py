@@ -218,6 +218,22 @@ class Config(Model):
             raise ValueError(f"audit.require.metric is {wanted!r}; the figures of these tasks are: {', '.join(known)}")
         return self
 
+    @model_validator(mode="after")
+    def _check_places_are_shared(self) -> Config:
+        if not self.compute.address.startswith("ray://"):
+            return self
+        places = {"output": self.output, "work": self.work, "dataset.shards": self.dataset.shards}
+        if self.audit is not None:
+            places["dataset.test_shards"] = self.dataset.test_shards or []
+        for key, found in places.items():
+            for url in [found] if isinstance(found, str) else found:
+                if "://" not in url or url.startswith("file://"):
+                    raise ValueError(
+                        f"{key} ({url}) lies on a local disk, which the workers of {self.compute.address} do not "
+                        "share; name an object store (s3://…), or set compute.address to local"
+                    )
+        return self
+
     @property
     def protected_tasks(self) -> list[bool]:
         """For each task, in order, whether it becomes unlearnable."""

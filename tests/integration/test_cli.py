@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from schemas.config import Config
 from stages.io.store.store import Store
 from tests import servers
 from tests.builders import config, labelled_samples, write_shard
-from tests.running import Ended, contents, end, mtlue, start, write_config
+from tests.running import ROOT, Ended, contents, end, mtlue, start, write_config
 from tests.servers import READ_ONLY, S3Server
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -308,14 +311,29 @@ def test_a_run_that_finds_another_at_work_ends_with_4_and_names_it(
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_not_there_ends_a_process_of_its_own_with_2(fresh: Place, tmp_path: Path) -> None:
+def test_local_places_are_refused_where_the_workers_share_no_disk(fresh: Place, tmp_path: Path) -> None:
     places = ("--set", f"work={tmp_path}/private", "--set", f"output={tmp_path}/public")
     ended = end(start("run", fresh.file, *places, "--address", "ray://127.0.0.1:1", directory=tmp_path))
     assert ended.code == 2
-    assert "compute.address 'ray://127.0.0.1:1': Ray cannot start or join" in ended.err
-    assert "use `local`, or start the cluster first" in ended.err
+    assert "lies on a local disk, which the workers of ray://127.0.0.1:1 do not share" in ended.err
     assert "Traceback" not in ended.err
     assert holder_of(Store(f"{tmp_path}/private")) is None
+
+
+JOIN = """
+from pipeline.cluster.executor import Executor, Job
+from schemas.config import Compute
+list(Executor(Compute(address="ray://127.0.0.1:1")).map(len, [Job("a", ("a",))]))
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_an_error_with_the_mend(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", JOIN], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert "ConfigError: compute.address 'ray://127.0.0.1:1': Ray cannot start or join" in ended.stderr
+    assert "use `local`, or start the cluster first" in ended.stderr
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

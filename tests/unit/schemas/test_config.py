@@ -174,3 +174,22 @@ def test_configuration_cannot_be_changed_after_it_was_checked():
 
 def test_configuration_survives_json():
     assert Config.model_validate_json(config().model_dump_json()) == config()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"work": "s3://bucket/work"}, "dataset.shards"),
+        ({"dataset": {"shards": "s3://bucket/raw/"}}, "work"),
+        ({"dataset": {"shards": "s3://bucket/raw/"}, "work": "s3://b/w", "output": "file:///data"}, "output"),
+        ({"dataset": {"shards": ["s3://bucket/raw/", "/raw/"]}, "work": "s3://b/w"}, "dataset.shards"),
+    ],
+)
+def test_a_local_place_is_refused_where_the_workers_share_no_disk(changes, named):
+    with pytest.raises(ValidationError, match=rf"{named} \(.*lies on a local disk"):
+        config(**changes, compute={"address": "ray://head:10001"})
+
+
+def test_stores_suffice_where_the_workers_share_no_disk():
+    found = config(dataset={"shards": "s3://bucket/raw/"}, work="s3://b/w", compute={"address": "ray://head:10001"})
+    assert found.compute.address == "ray://head:10001"
