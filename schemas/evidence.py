@@ -115,6 +115,8 @@ class AttackEvidence(Record):
 
     name: str
     """Its name in a configuration; `none`: the plain victims."""
+    counts: bool = True
+    """Whether the verdict counts it: not where the attacker has originals of the dataset."""
     means: dict[str, Score]
     """Version of the data → mean of the metrics that decide, over the tasks that were to be protected."""
     tasks: dict[str, Score]
@@ -141,6 +143,8 @@ class Evidence(Record):
     """Version of the data → mean of the metric that decides, over the tasks that were to be protected."""
     attacks: list[AttackEvidence] = Field(default_factory=list)
     """Countermeasures, the one that wins back most first; the plain victims among them."""
+    left_out: list[str] = Field(default_factory=list)
+    """Victims that the time did not suffice for, in words."""
     word: Word
     sentence: str
     """The whole in one sentence."""

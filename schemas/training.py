@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,7 @@ CountermeasureName = Literal[
     "none", "gray", "jpeg95", "jpeg75", "jpeg50", "jpeg10", "webp75", "bits2", "bits3", "bits4", "bits5", "blur",
     "median", "down_up", "low_pass", "high_pass", "half_size", "larger", "jitter", "cutout", "ueraser", "mixup",
     "cutmix", "adversarial4", "adversarial8", "projection", "mean_projection", "class_means", "class_means_8",
+    "clean_samples", "purifier", "coverage80", "coverage60", "coverage40", "coverage20",
 ]  # fmt: skip
 """What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
 
@@ -133,6 +134,10 @@ class Requirement(Model):
     max_share_left: float | None = Field(default=None, gt=0, le=1)
     """Largest share of what clean training gains over chance that a victim trained on protected images may keep."""
 
+    countermeasures: Literal["all"] | list[CountermeasureName] = "all"
+    """What must not help an attacker; `all`: everything in `audit.countermeasures` that needs no originals. What is
+    named and was not run is a shortfall."""
+
     epoch: Literal["best", "last"] = "best"
     """Epoch that counts; `best`: the one that suits an attacker most, who can stop early."""
 
@@ -159,8 +164,9 @@ class Audit(Model):
     weighting: WeightingName = "ls"
     """Task weighting of the multi-task victims."""
 
-    countermeasures: list[CountermeasureName] = Field(default_factory=list)
-    """What the strongest victim also tries, on clean and on protected data: the verdict counts the strongest of all."""
+    countermeasures: Literal["all"] | list[CountermeasureName] = Field(default_factory=list)
+    """What the strongest victim also tries, on clean and on protected data: the verdict counts the strongest of all.
+    Those that need originals (`clean_samples`, `purifier`, `coverage…`) are shown and do not count."""
 
     stl: bool = False
     """Also train a single-task victim for each task, which sees no other task's labels; K times the cost."""
@@ -173,3 +179,19 @@ class Audit(Model):
 
     require: Requirement | None = None
     """A bound that gates publishing: when it does not hold, the run ends with exit code 1 and nothing new is public."""
+
+    @property
+    def tried(self) -> list[CountermeasureName]:
+        """Countermeasures that are tried, each once."""
+        names = get_args(CountermeasureName) if self.countermeasures == "all" else self.countermeasures
+        return [name for name in dict.fromkeys(names) if name != "none"]
+
+    @model_validator(mode="after")
+    def _required_are_tried(self) -> Audit:
+        wanted = self.require.countermeasures if self.require is not None else "all"
+        unknown = [name for name in wanted if name not in self.tried and name != "none"] if wanted != "all" else []
+        if unknown:
+            raise ValueError(
+                f"require.countermeasures names {', '.join(unknown)}, which countermeasures does not; add it there"
+            )
+        return self

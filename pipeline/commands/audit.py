@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.commands.options import Address, AsJson, Overrides, checked_config, print_result
+from schemas.errors import ConfigError
 from stages.report.wording import figure
 
 if TYPE_CHECKING:
-    from schemas.evidence import Evidence, Score, SetEvidence, TaskEvidence
+    from schemas.evidence import AttackEvidence, Evidence, Score, SetEvidence, TaskEvidence
     from schemas.metrics import Metric
 
 
@@ -20,17 +22,33 @@ def audit(
     config: Annotated[Path | None, typer.Option(help="Its configuration; pipeline.yaml when left out.")] = None,
     overrides: Overrides = None,
     address: Address = None,
+    budget: Annotated[str | None, typer.Option(help="Time for the victims, such as 20m; more goes on later.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train victims on what a prefix really holds; exit code 1 when `audit.require` does not hold."""
+    seconds = seconds_of(budget)
     checked = checked_config(config, overrides, address)
 
     from pipeline.cluster.progress import Reporter
     from pipeline.driver.audit_published import audit_published
 
-    evidence = audit_published(checked, Reporter("json" if as_json else "auto"), url)
+    evidence = audit_published(checked, Reporter("json" if as_json else "auto"), url, seconds)
     print_result(evidence_lines(evidence), evidence_figures(evidence), as_json=as_json)
     raise typer.Exit(0 if evidence.passed else 1)
+
+
+def seconds_of(budget: str | None) -> float | None:
+    """A time such as `90s`, `20m` or `1.5h` in seconds; None stays.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if budget is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", budget.strip())
+    if found is None or not float(found[1]):
+        raise ConfigError(f"--budget {budget!r}: write a time with its unit, such as 90s, 20m or 1.5h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def evidence_figures(evidence: Evidence) -> dict[str, Any]:
@@ -73,12 +91,14 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
         "attacks": [
             {
                 "name": attack.name,
+                "counts": attack.counts,
                 "means": {data: _rounded(score) for data, score in attack.means.items()},
                 "tasks": {task: _rounded(score) for task, score in attack.tasks.items()},
             }
             for attack in evidence.attacks
         ],
         "victims": sorted({victim.backbone for victim in evidence.victims}),
+        "left_out": evidence.left_out,
         "requirement": evidence.requirement.model_dump() if evidence.requirement else None,
         "shortfalls": evidence.shortfalls,
     }
@@ -123,13 +143,10 @@ def evidence_lines(evidence: Evidence) -> list[str]:
         f"{_shown(metric, score.best)} at the best"
         for data, score in evidence.means.items()
     ]
-    lines += [
-        f"  {attack.name:<17}{_shown(metric, attack.means['protected'].best):>7} at the best epoch"
-        + (f"; on clean data {_shown(metric, attack.means['clean'].best)}" if "clean" in attack.means else "")
-        for attack in evidence.attacks
-        if attack.name != "none"
-    ]
+    lines += [_attack_line(attack, metric) for attack in evidence.attacks if attack.name != "none"]
     lines += [_set_line(found) for found in evidence.sets]
+    if evidence.left_out:
+        lines.append(f"left out    {len(evidence.left_out)} victims, for want of time: {'; '.join(evidence.left_out)}")
     open_tasks = [task for task in evidence.tasks if task.wanted and task.word != "protected"]
     lines += [
         f"  task {task.name}: {task.word}, {_shown(task.judged_by, task.judged('protected').best)} with chance at "
@@ -140,3 +157,11 @@ def evidence_lines(evidence: Evidence) -> list[str]:
     lines.append(f"verdict     {evidence.word}: {evidence.sentence}")
     lines += [f"short       {shortfall}" for shortfall in evidence.shortfalls]
     return lines
+
+
+def _attack_line(attack: AttackEvidence, metric: Metric) -> str:
+    """What a countermeasure reaches, and what it does to clean training."""
+    means = attack.means
+    reached = f"{_shown(metric, means['protected'].best):>7} at the best epoch" if "protected" in means else "not tried"
+    control = f"; on clean data {_shown(metric, means['clean'].best)}" if "clean" in means else ""
+    return f"  {attack.name:<17}{reached}{control}{'' if attack.counts else '; needs originals, not counted'}"

@@ -82,12 +82,6 @@ def victim_plans(config: Config, audit: Audit, data: str) -> list[VictimPlan]:
     ]
 
 
-def attack_plans(audit: Audit, data: str, strongest: VictimPlan) -> list[VictimPlan]:
-    """Of the victim that was strongest without countermeasures, once with each, on one version of the data."""
-    plain = strongest.model_copy(update={"data": data})
-    return [plain.model_copy(update={"countermeasure": name}) for name in audit.countermeasures if name != "none"]
-
-
 def victim_plan(
     config: Config, audit: Audit, *, data: str, backbone: Backbone, learning_rate: float, only: str | None = None
 ) -> VictimPlan:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.cluster.executor import Executor, Job
+from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
-from pipeline.configuration.plans import attack_plans, audit_plan, victim_plans
+from pipeline.configuration.plans import audit_plan, victim_plan, victim_plans, victims_of
 from pipeline.driver.ingest import ingest_all
+from pipeline.driver.victims import Budget, VictimTraining
 from pipeline.state.places import Places
-from pipeline.steps.victim import victim_step
 from schemas.config import Config
 from schemas.errors import ConfigError, ValidationError
 from schemas.evidence import Evidence, VictimResult
@@ -20,11 +21,13 @@ from schemas.records import ShardProfile, ShardRef
 from schemas.training import Audit
 from stages.audit.curves import Place, strongest
 from stages.audit.verdict import reach_verdict
+from stages.countermeasures.registry import COUNTERMEASURES
 from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash
 from stages.io.store.records import read_record
 from stages.io.store.store import Store
 from stages.learning.sampling import share
+from stages.models.backbones.registry import check_backbone
 
 FOLDER = "evidence/"
 
@@ -48,11 +51,20 @@ class Auditor:
         places: raw data, held-out data, and `work`, in which tables, victims and evidence are kept.
         config: tasks and training.
         audit: victims and their number of samples.
+        seconds: that the victims may take; None: as long as it takes.
     """
 
-    def __init__(self, executor: Executor, reporter: Reporter, places: Places, config: Config, audit: Audit) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        reporter: Reporter,
+        places: Places,
+        config: Config,
+        audit: Audit,
+        seconds: float | None = None,
+    ) -> None:
         self.executor, self.reporter, self.places = executor, reporter, places
-        self.config, self.audit = config, audit
+        self.config, self.audit, self.seconds = config, audit, seconds
 
     def fingerprint(self, subject: str) -> str:
         """Of all that decides the evidence about `subject`, whatever sample of the raw shards is looked at."""
@@ -61,14 +73,15 @@ class Auditor:
         limits = [self.audit.max_samples, audit_plan(self.config, self.audit).fingerprint]
         parts = [subject, held_out, victims, limits, self.config.protected_tasks]
         # Only where there are some: the evidence of audits without them stays found.
-        return fingerprint([*parts, self.audit.countermeasures] if self.audit.countermeasures else parts)
+        return fingerprint([*parts, self.audit.tried] if self.audit.tried else parts)
 
     def find(self, state: str) -> Evidence | None:
-        """The evidence of an earlier audit under this fingerprint."""
+        """The evidence of an earlier audit under this fingerprint; one that left something out is gone on with."""
         name = f"{FOLDER}{state}.json"
         if self.places.work.stat(name) is None:
             return None
-        return read_record(self.places.work, name, Evidence, "remove it, and the generator is proven again")
+        evidence = read_record(self.places.work, name, Evidence, "remove it, and the generator is proven again")
+        return None if evidence.left_out else evidence
 
     def sample(self, shards: Sequence[ShardRef], samples: dict[str, int]) -> list[ShardRef]:
         """Shards that hold `audit.max_samples` samples together, chosen by the hash of their names.
@@ -109,15 +122,47 @@ class Auditor:
         ]
         test = self.held_out()
         tables = {version.name: self._tables(version) for version in versions}
-        plans = [plan for data in tables for plan in victim_plans(config, self.audit, data)]
-        victims = self._victims(plans, tables, test)
-        if self.audit.countermeasures:
-            chosen = self._strongest(plans, victims)
-            attacks = [plan for data in ("clean", "protected") for plan in attack_plans(self.audit, data, chosen)]
-            victims += self._victims(attacks, tables, test)
+        training = VictimTraining(
+            self.executor, self.reporter, places.work, tables, test, self.audit.max_samples, self._budget()
+        )
+        plain = [plan for data in tables for plan in victim_plans(config, self.audit, data)]
+        training.train(sorted(plain, key=self._order), needed=2, share=0.5 if self.audit.tried else 1)
+        training.train(self._attacks(training.results))
+        training.train_left_out()
+        victims = [victim for _, victim in training.results]
+        left_out = [words_of(plan) for plan in training.left_out]
         evidence = reach_verdict(config.tasks, config.protected_tasks, victims, **told)
+        evidence = evidence.model_copy(update={"left_out": left_out})
         places.work.write(f"{FOLDER}{evidence.fingerprint}.json", evidence.model_dump_json().encode())
         return evidence
+
+    def _budget(self) -> Budget:
+        cpus = self.config.compute.cpus
+        return Budget(self.seconds, cpus if cpus != "auto" else os.cpu_count() or 1)
+
+    def _order(self, plan: VictimPlan) -> tuple[bool, int]:
+        """The first victim on clean and on protected data comes first: less than that shows nothing."""
+        first = victim_plan(
+            self.config,
+            self.audit,
+            data=plan.data,
+            backbone=victims_of(self.config, self.audit)[0],
+            learning_rate=self.audit.learning_rates[0],
+        )
+        order = ["protected", "clean", "noise"].index(plan.data)
+        return not (plan == first and plan.data != "noise"), order
+
+    def _attacks(self, found: Sequence[tuple[VictimPlan, VictimResult]]) -> list[VictimPlan]:
+        """Each countermeasure by the strongest victim that can use it, on protected data; then the controls."""
+        ranked = self._ranked(found)
+        side = self.audit.resolution or self.config.train.resolution
+        attacks = []
+        for name, countermeasure in COUNTERMEASURES.items():
+            able = (plan for plan in ranked if fits(plan.backbone, countermeasure.resolution(side)))
+            chosen = next(able, None) if name in self.audit.tried else None
+            if chosen is not None:
+                attacks.append(chosen.model_copy(update={"countermeasure": name}))
+        return attacks + [plan.model_copy(update={"data": "clean"}) for plan in attacks]
 
     def held_out(self) -> list[str]:
         """The tables of the clean held-out data.
@@ -159,47 +204,34 @@ class Auditor:
             raise ValidationError(f"{what}: {found.failures[0].message}")
         return found.profiles
 
-    def _strongest(self, plans: Sequence[VictimPlan], victims: Sequence[VictimResult]) -> VictimPlan:
-        """The multi-task victim that learns most of protected data, at its best epoch, in what is to be protected."""
+    def _ranked(self, found: Sequence[tuple[VictimPlan, VictimResult]]) -> list[VictimPlan]:
+        """Multi-task victims on protected data, the one first that learns most of what is to be protected."""
         tasks = zip(self.config.tasks, self.config.protected_tasks, strict=True)
         judged = [(task.name, task.metrics[0]) for task, wanted in tasks if wanted]
-        chance = {name: line for victim in victims for name, line in victim.chance.items()}
+        chance = {name: line for _, victim in found for name, line in victim.chance.items()}
         places = [Place(name, metric, chance[name][metric.name]) for name, metric in judged]
-        found = [
+        reached = [
             (strongest([victim], "protected", places).best, plan)
-            for plan, victim in zip(plans, victims, strict=True)
+            for plan, victim in found
             if plan.data == "protected" and plan.only is None
         ]
-        return max(found, key=lambda each: each[0])[1]
+        return [plan for _, plan in sorted(reached, key=lambda each: -each[0])]
 
-    def _victims(
-        self, plans: Sequence[VictimPlan], tables: dict[str, list[str]], test: list[str]
-    ) -> list[VictimResult]:
-        """Of each plan its victim, in that order; those that an earlier audit has trained are read."""
-        work = self.places.work
-        stored = {entry.name for entry in work.list("victims/")}
-        results: dict[str, VictimResult] = {}
-        names: list[str] = []
-        jobs = []
-        for plan in plans:
-            train = tables[plan.data]
-            state = fingerprint([plan.fingerprint, train, test, self.audit.max_samples])
-            parts = [plan.data, plan.backbone, f"{plan.learning_rate:g}", "stl" if plan.only else ""]
-            parts.append("" if plan.countermeasure == "none" else plan.countermeasure)
-            name = f"victims/{'-'.join(filter(None, parts))}.{state}.json"
-            names.append(name)
-            if name in stored:
-                results[name] = read_record(work, name, VictimResult, "remove it, and the victim is trained again")
-            else:
-                jobs.append(Job(name, (work, train, test, plan, self.audit.max_samples)))
-        with self.reporter.step("victims", len(jobs), "models") as step:
-            for outcome in self.executor.map(victim_step, jobs, gpu=True, length=self.audit.epochs):
-                if outcome.result is None:
-                    raise ValidationError(f"{outcome.name}: {outcome.error}")
-                work.write(outcome.name, outcome.result.model_dump_json().encode())
-                results[outcome.name] = outcome.result
-                step.advance()
-        return [results[name] for name in names]
+
+def words_of(plan: VictimPlan) -> str:
+    """A victim that was not trained, for people."""
+    against = "" if plan.countermeasure == "none" else f"{plan.countermeasure} by "
+    task = f", task {plan.only} alone" if plan.only else ""
+    return f"{against}{plan.backbone} at {plan.learning_rate:g} on {plan.data} data{task}"
+
+
+def fits(backbone: str, resolution: int) -> bool:
+    """Whether a network can work at a resolution."""
+    try:
+        check_backbone(backbone, resolution)
+    except ConfigError:
+        return False
+    return True
 
 
 def _cached(profiles: Sequence[ShardProfile]) -> list[str]:

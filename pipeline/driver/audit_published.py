@@ -19,13 +19,15 @@ from stages.io.store.store import Store
 from stages.publish.manifest import read_manifest
 
 
-def audit_published(config: Config, reporter: Reporter, url: str | None) -> Evidence:
+def audit_published(config: Config, reporter: Reporter, url: str | None, seconds: float | None = None) -> Evidence:
     """Train victims on the shards that a prefix's manifest lists; tables and evidence stay in `work`.
 
     Args:
         config: names the raw data, the held-out data and the victims.
         reporter: where progress goes.
         url: the prefix; None: the configuration's `output`.
+        seconds: that the victims may take; None: as long as it takes. What they do not suffice for is left out, and
+            said; another audit goes on with it.
 
     Raises:
         ConfigError: the configuration has no `audit`.
@@ -43,7 +45,7 @@ def audit_published(config: Config, reporter: Reporter, url: str | None) -> Evid
         raise InputError(f"{output.url}: none of its shards is the twin of a shard in dataset.shards; is it another's?")
     with Lease(places.work) as lease, Executor(config.compute) as executor:
         places.guard(lease.token)
-        auditor = Auditor(executor, reporter, places, config, config.audit)
+        auditor = Auditor(executor, reporter, places, config, config.audit, seconds)
         sample = auditor.sample(raw, {ref.name: manifest[ref.output_name].samples for ref in raw})
         published = [
             ShardRef(name=name, url=output.join(name), size=there[name].size, etag=there[name].etag)

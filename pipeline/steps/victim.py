@@ -13,13 +13,24 @@ from stages.io.store.store import Store
 
 
 def victim_step(
-    work: Store, train_tables: list[str], test_tables: list[str], plan: VictimPlan, samples: int
+    work: Store,
+    train_tables: list[str],
+    test_tables: list[str],
+    clean_tables: list[str],
+    plan: VictimPlan,
+    samples: int,
 ) -> VictimResult:
-    """Train one victim on the tables of one version of the data, on `samples` of them at most."""
+    """Train one victim on the tables of one version of the data, on `samples` of them at most.
+
+    `clean_tables`: originals that leaked to the attacker, if any.
+    """
     with TemporaryDirectory(prefix="mtlue-audit-") as directory:
         return train_victim(
             fetch_table(work, train_tables, Path(directory, "train"), plan.tasks, samples),
             fetch_table(work, test_tables, Path(directory, "test"), plan.tasks, samples),
             plan,
             device(),
+            clean=fetch_table(work, clean_tables, Path(directory, "clean"), plan.tasks, samples)
+            if clean_tables
+            else None,
         )

@@ -14,7 +14,7 @@ from schemas.evidence import VERSIONS, Evidence, SetEvidence, TaskEvidence, Vict
 from schemas.metrics import ADVANTAGE, BALANCED_ACCURACY, Metric
 from schemas.tasks import Task
 from schemas.training import Requirement
-from stages.audit.attacks import attacks_of
+from stages.audit.attacks import attacks_of, counts
 from stages.audit.curves import Place, strongest
 from stages.report.wording import figure, percent
 from stages.tasks.counts import grouped
@@ -64,6 +64,7 @@ def reach_verdict(
     versions = [data for data in VERSIONS if any(victim.data == data for victim in victims)]
     if not victims:
         return NOT_MEASURED
+    everyone, victims = victims, [victim for victim in victims if counts(victim)]
     chance, found = {name: line for victim in victims for name, line in victim.chance.items()}, []
     for task, kind, wanted in zip(tasks, kinds_of(tasks), protected, strict=True):
         metrics = kind.metrics
@@ -97,7 +98,7 @@ def reach_verdict(
         fingerprint=fingerprint,
         audited=audited,
         test_samples=victims[0].test_samples,
-        victims=list(victims),
+        victims=list(everyone),
         tasks=found,
         sets=_sets(tasks, found, victims, versions),
         word="not measured",
@@ -108,7 +109,7 @@ def reach_verdict(
     places, line = _places(judged)
     metric = places[0].judged_by
     means = {data: strongest(victims, data, places) for data in versions}
-    attacks = attacks_of(victims, places)
+    attacks = attacks_of(everyone, places)
     overall = judge(protected=means["protected"].best, clean=means["clean"].best, chance=line, metric=metric)
     leaking = [task.name for task in judged if task.word in ("weakened", "not protected")]
     summed = measured.model_copy(
@@ -167,11 +168,21 @@ def _shortfalls(evidence: Evidence, requirement: Requirement) -> Iterator[str]:
     if evidence.word == "not measured" or not judged:
         yield f"audit.require: there is no evidence; {evidence.sentence}"
         return
+    wanted = requirement.countermeasures
+    left_out = [line for line in evidence.left_out if wanted == "all" or line.split(" by ")[0] in wanted]
+    if left_out:
+        yield f"audit.require: {len(left_out)} victims were left out, {left_out[0]} first; give the audit more time"
+    tried = {victim.countermeasure for victim in evidence.victims if victim.data == "protected"}
+    missing = [] if wanted == "all" else [each for each in wanted if each not in tried and each != "none"]
+    if missing:
+        yield f"audit.require: {', '.join(missing)} was not tried; add it to audit.countermeasures"
+    allowed = {each.countermeasure for each in evidence.victims if counts(each)} if wanted == "all" else {*wanted}
+    counted = [victim for victim in evidence.victims if victim.countermeasure in allowed | {"none"}]
     for task in judged:
-        yield from _falls_short(task, requirement)
+        yield from _falls_short(task, requirement, counted)
 
 
-def _falls_short(task: TaskEvidence, requirement: Requirement) -> Iterator[str]:
+def _falls_short(task: TaskEvidence, requirement: Requirement, victims: Sequence[VictimResult]) -> Iterator[str]:
     name = requirement.metric if requirement.metric in task.scores else task.metric
     metric, limit, scores, line = (
         task.metric_of(name),
@@ -179,13 +190,16 @@ def _falls_short(task: TaskEvidence, requirement: Requirement) -> Iterator[str]:
         task.scores[name],
         task.chance[name],
     )
-    reached = scores["protected"].best if requirement.epoch == "best" else scores["protected"].last
+    place, best = Place(task.name, metric), requirement.epoch == "best"
+    protected = strongest(victims, "protected", [place])
+    reached = protected.best if best else protected.last
     left, whole = metric.advantage(reached, line), metric.advantage(scores["clean"].best, line)
     where = f"task {task.name!r}: {name} at the {requirement.epoch} epoch"
     if left > limit + 1e-9:
         yield (
-            f"{where} is {figure(metric, reached, 1)} for a victim that was trained on protected images, with chance "
-            f"at {figure(metric, line, 1)}; audit.require allows {figure(metric, metric.at(limit, line), 1)}"
+            f"{where} is {figure(metric, reached, 1)} for a victim that was trained on protected images"
+            f"{_by_which(victims, place, reached, best=best)}, with chance at {figure(metric, line, 1)}; "
+            f"audit.require allows {figure(metric, metric.at(limit, line), 1)}"
         )
     elif whole <= limit:
         yield (
@@ -198,6 +212,16 @@ def _falls_short(task: TaskEvidence, requirement: Requirement) -> Iterator[str]:
             f"{where}: a victim that was trained on protected images keeps {percent(left / whole, 1)} of what clean "
             f"training gains over chance; audit.require.max_share_left allows {percent(requirement.max_share_left, 1)}"
         )
+
+
+def _by_which(victims: Sequence[VictimResult], place: Place, reached: float, *, best: bool) -> str:
+    """The countermeasure of the victim that reached so much, in words; empty for a plain one."""
+    for victim in victims:
+        if victim.data == "protected" and victim.countermeasure != "none" and victim.only in (None, place.task):
+            score = strongest([victim], "protected", [place])
+            if (score.best if best else score.last) == reached:
+                return f" with {victim.countermeasure}"
+    return ""
 
 
 def _least_protected_first(task: TaskEvidence) -> tuple[bool, float, str]:
@@ -252,9 +276,10 @@ def _details(evidence: Evidence, judged: Sequence[TaskEvidence]) -> list[str]:
         by = worst.judged_by
         reached, line = figure(by, worst.judged("protected").best), figure(by, worst.chance[worst.metric])
         details.append(f"Weakest task: {worst.name}, {reached} with chance at {line}.")
-    if evidence.attacks and evidence.attacks[0].name != "none":
-        reached = figure(metric, evidence.attacks[0].means["protected"].best)
-        details.append(f"Strongest countermeasure: {evidence.attacks[0].name}, which wins back {reached}.")
+    attack = next((attack for attack in evidence.attacks if attack.counts and "protected" in attack.means), None)
+    if attack is not None and attack.name != "none":
+        reached = figure(metric, attack.means["protected"].best)
+        details.append(f"Strongest countermeasure: {attack.name}, with which victims reach {reached}.")
     if "noise" in means:
         left = figure(metric, means["noise"].best)
         details.append(f"For comparison, random noise of the same strength leaves {left}.")

@@ -30,6 +30,7 @@ def train_victim(
     plan: VictimPlan,
     device: torch.device,
     report: Callable[[int, int], None] = lambda done, total: None,
+    clean: ImageTable | None = None,
 ) -> VictimResult:
     """Train one victim and measure it on clean data after every epoch.
 
@@ -39,6 +40,7 @@ def train_victim(
         plan: its architecture, its training and the tasks.
         device: where to train.
         report: called with (epochs done, epochs in all).
+        clean: the originals of `train`, for a countermeasure that needs some; None where `train` is clean.
 
     Raises:
         ValueError: `plan.only` is no task's name.
@@ -47,11 +49,11 @@ def train_victim(
     numbers = [number for number, task in enumerate(plan.tasks) if plan.only in (None, task.name)]
     if not numbers:
         raise ValueError(f"only names {plan.only!r}; the tasks are {', '.join(task.name for task in plan.tasks)}")
-    train, test = (replace(table, labels=tuple(table.labels[number] for number in numbers)) for table in (train, test))
+    train, test = (_of_tasks(table, numbers) for table in (train, test))
     tasks = fitted_tasks([plan.tasks[number] for number in numbers], train.labels)
     kinds = kinds_of(tasks)
     attack = COUNTERMEASURES[plan.countermeasure]
-    data = attack.changed(Data(train, test, kinds, plan.seed))
+    data = attack.changed(Data(train, test, kinds, plan.seed, clean and _of_tasks(clean, numbers)))
     train, test, rng = data.train, data.test, torch.Generator().manual_seed(plan.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
@@ -95,6 +97,11 @@ def train_victim(
         figures=figures,
         seconds=time.monotonic() - started,
     )
+
+
+def _of_tasks(table: ImageTable, numbers: Sequence[int]) -> ImageTable:
+    """The table with the labels of some tasks alone."""
+    return replace(table, labels=tuple(table.labels[number] for number in numbers))
 
 
 def predict(

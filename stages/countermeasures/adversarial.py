@@ -29,6 +29,11 @@ class Adversarial(Countermeasure):
     """r in [0, 1] units."""
     steps: int = 5
 
+    @property
+    def cost(self) -> float:
+        """A pass forward and back for each step, and the victim's own."""
+        return self.steps + 1.0
+
     def lesson(
         self,
         model: MultiTaskModel,

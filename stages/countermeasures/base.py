@@ -32,6 +32,8 @@ class Data:
     kinds: Sequence[TaskKind]
     """K tasks whose labels the attacker has."""
     seed: int
+    clean: ImageTable | None = None
+    """The originals, for countermeasures that have some of them; None in the control, which has nothing else."""
 
 
 class Lesson(NamedTuple):
@@ -47,6 +49,19 @@ class Lesson(NamedTuple):
 
 class Countermeasure:
     """Leaves everything as it is; each countermeasure replaces the part that is its own."""
+
+    @property
+    def cost(self) -> float:
+        """Seconds of a step in those of a plain victim's, about."""
+        return 1.0
+
+    @property
+    def needs_originals(self) -> bool:
+        """Whether the attacker has clean images of the dataset: a leak, which no protection of the rest can undo.
+
+        Such rows are shown and do not count in the verdict, unless `audit.require` names them.
+        """
+        return False
 
     def resolution(self, side: int) -> int:
         """The side in pixels that the victim sees instead of `side`."""

@@ -7,9 +7,11 @@ from stages.countermeasures.adversarial import Adversarial
 from stages.countermeasures.augmenting import Augmenting, cutout, jitter, plasma
 from stages.countermeasures.base import Countermeasure
 from stages.countermeasures.class_means import ClassMeans
+from stages.countermeasures.leaks import CleanSamples, Coverage
 from stages.countermeasures.mixing import Mixing
 from stages.countermeasures.pixels import Squeezed
 from stages.countermeasures.projection import Projection
+from stages.countermeasures.purifier import Purifier
 from stages.countermeasures.scale import Scaled
 from stages.transforms.bands import Band
 from stages.transforms.bits import Bits
@@ -21,31 +23,38 @@ from stages.transforms.resize import DownUp
 COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
     "none": Countermeasure(),
     "gray": Squeezed(Gray()),
-    "jpeg95": Squeezed(Lossy("JPEG", 95)),
-    "jpeg75": Squeezed(Lossy("JPEG", 75)),
-    "jpeg50": Squeezed(Lossy("JPEG", 50)),
-    "jpeg10": Squeezed(Lossy("JPEG", 10)),
-    "webp75": Squeezed(Lossy("WEBP", 75)),
-    "bits2": Squeezed(Bits(2)),
-    "bits3": Squeezed(Bits(3)),
-    "bits4": Squeezed(Bits(4)),
-    "bits5": Squeezed(Bits(5)),
-    "blur": Squeezed(Blur()),
-    "median": Squeezed(Median()),
-    "down_up": Squeezed(DownUp()),
-    "low_pass": Squeezed(Band(0.5, 2)),
-    "high_pass": Squeezed(Band(0, 0.2)),
-    "half_size": Scaled(0.5),
-    "larger": Scaled(1.5),
-    "jitter": Augmenting(jitter),
-    "cutout": Augmenting(cutout),
-    "ueraser": Augmenting(plasma),
-    "mixup": Mixing(cut=False),
-    "cutmix": Mixing(cut=True),
-    "adversarial4": Adversarial(4 / 255),
-    "adversarial8": Adversarial(8 / 255),
     "projection": Projection(),
     "mean_projection": Projection(of="means"),
-    "class_means": ClassMeans(),
+    "jpeg10": Squeezed(Lossy("JPEG", 10)),
     "class_means_8": ClassMeans(bound=8),
+    "jpeg75": Squeezed(Lossy("JPEG", 75)),
+    "half_size": Scaled(0.5),
+    "low_pass": Squeezed(Band(0.5, 2)),
+    "cutmix": Mixing(cut=True),
+    "ueraser": Augmenting(plasma),
+    "down_up": Squeezed(DownUp()),
+    "bits2": Squeezed(Bits(2)),
+    "median": Squeezed(Median()),
+    "blur": Squeezed(Blur()),
+    "jitter": Augmenting(jitter),
+    "mixup": Mixing(cut=False),
+    "jpeg50": Squeezed(Lossy("JPEG", 50)),
+    "webp75": Squeezed(Lossy("WEBP", 75)),
+    "bits3": Squeezed(Bits(3)),
+    "larger": Scaled(1.5),
+    "class_means": ClassMeans(),
+    "high_pass": Squeezed(Band(0, 0.2)),
+    "cutout": Augmenting(cutout),
+    "bits4": Squeezed(Bits(4)),
+    "jpeg95": Squeezed(Lossy("JPEG", 95)),
+    "bits5": Squeezed(Bits(5)),
+    "adversarial8": Adversarial(8 / 255),
+    "adversarial4": Adversarial(4 / 255),
+    "clean_samples": CleanSamples(0.02),
+    "purifier": Purifier(200),
+    "coverage80": Coverage(0.8),
+    "coverage60": Coverage(0.6),
+    "coverage40": Coverage(0.4),
+    "coverage20": Coverage(0.2),
 }
+"""In the order in which they are tried: what undid most of other protections for least time comes first."""

@@ -20,6 +20,11 @@ class Scaled(Countermeasure):
 
     scale: float
 
+    @property
+    def cost(self) -> float:
+        """As the number of pixels."""
+        return self.scale**2
+
     def resolution(self, side: int) -> int:
         """The side in pixels that the victim sees instead of `side`."""
         return max(4, round(side * self.scale / 4) * 4)

@@ -1,31 +1,69 @@
 """Countermeasures through the whole tool: trained by the strongest victim, kept, shown, and counted by the gate."""
 
+from __future__ import annotations
+
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from pipeline.driver import train as training
+from pipeline.steps.train import train_step
+from schemas.config import Config
 from tests.builders import config, labelled_samples, write_shard
-from tests.running import mtlue, write_config
+from tests.running import mtlue, run, write_config
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
+def configured(root: Path, **audit: Any) -> Config:
+    """Class codes of one round: what they protect is not asked here."""
+    train = {"perturber": "codes", "rounds": 1}
+    return config(root, train=train, audit=audit) if audit else config(root, train=train)
+
+
+@pytest.fixture(scope="module")
+def published(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place after a run without an audit."""
+    root = tmp_path_factory.mktemp("published")
+    write_shard(root / "raw/train-0.tar", labelled_samples(64))
+    write_shard(root / "raw/test-0.tar", labelled_samples(40, seed=9))
+
+    def train_on_one(*arguments: Any, **options: Any) -> Any:
+        torch.set_num_threads(1)  # two threads on a busy core are many times as slow on networks this small
+        return train_step(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(training, "train_step", train_on_one)
+        run(configured(root))
+    return root
+
+
+@pytest.fixture
+def copied(published: Path, tmp_path: Path) -> Path:
+    """A copy of the published place."""
+    return Path(shutil.copytree(published, tmp_path / "copy"))
+
+
+def victims_in(root: Path) -> dict[str, int]:
+    """Name → time of writing of every victim's result."""
+    return {path.name: path.stat().st_mtime_ns for path in (root / "private/victims").iterdir()}
+
+
 def test_an_audit_trains_the_strongest_victim_against_each_countermeasure_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_shard(tmp_path / "raw/train-0.tar", labelled_samples(64))
-    write_shard(tmp_path / "raw/test-0.tar", labelled_samples(40, seed=9))
-    audit = {"victims": ["plain", "resnet18"], "countermeasures": ["gray", "projection"]}
-    file = write_config(tmp_path / "pipeline.yaml", config(tmp_path, audit=audit))
-    assert mtlue(capsys, "run", file).code == 0
-    victims = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "private/victims").iterdir()}
+    asked = configured(copied, victims=["plain", "resnet18"], countermeasures=["gray", "projection"])
+    file = write_config(copied / "pipeline.yaml", asked)
+    told = json.loads(mtlue(capsys, "audit", "--config", file, "--json").out)
+    victims = victims_in(copied)
     attacks = [name for name in victims if "gray" in name or "projection" in name]
     assert len(victims) == 2 * 3 + 2 * 2
     assert len({name.split("-")[1] for name in attacks}) == 1  # the strongest alone
 
-    shown = mtlue(capsys, "audit", "--config", file, "--json")
-    told = json.loads(shown.out)
     assert {row["name"] for row in told["attacks"]} == {"none", "gray", "projection"}
     reached = [row["means"]["protected"]["best"] for row in told["attacks"]]
     assert reached == sorted(reached, reverse=True)
@@ -33,5 +71,25 @@ def test_an_audit_trains_the_strongest_victim_against_each_countermeasure_once(
     lines = mtlue(capsys, "audit", "--config", file).out
     assert "gray" in lines
     assert "projection" in lines
-    for name, written in victims.items():
-        assert (tmp_path / "private/victims" / name).stat().st_mtime_ns == written
+    assert victims_in(copied) == victims
+
+
+def test_an_audit_on_a_budget_tells_what_it_left_out_and_another_one_goes_on(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = configured(copied, victims=["plain"], countermeasures=["gray", "clean_samples"])
+    file = write_config(copied / "pipeline.yaml", asked)
+    first = json.loads(mtlue(capsys, "audit", "--config", file, "--budget", "0.001s", "--json").out)
+    assert first["word"] != "not measured"  # one victim on clean and one on protected data are always trained
+    assert first["attacks"] == []
+    assert "gray by plain at 0.001 on protected data" in first["left_out"]
+    trained = victims_in(copied)
+    assert len(trained) == 2
+
+    lines = mtlue(capsys, "audit", "--config", file, "--budget", "9h").out
+    assert "left out" not in lines
+    assert "needs originals, not counted" in lines
+    assert trained.items() < victims_in(copied).items()
+    told = json.loads(mtlue(capsys, "audit", "--config", file, "--json").out)
+    assert told["left_out"] == []
+    assert [row["name"] for row in told["attacks"]][-1] == "clean_samples"

@@ -22,6 +22,7 @@ from safetensors.torch import load, save
 from pipeline.driver import audit as auditing
 from pipeline.driver import protect as protecting
 from pipeline.driver import train as training
+from pipeline.driver import victims as training_victims
 from pipeline.driver.result import RunResult
 from pipeline.steps.protect import protect_step
 from pipeline.steps.train import train_step
@@ -139,7 +140,7 @@ def proven(training_on_one_thread: None, ray_session: None, tmp_path_factory: py
         return result
 
     with pytest.MonkeyPatch.context() as context:
-        context.setattr(auditing, "victim_step", train_and_tell)
+        context.setattr(training_victims, "victim_step", train_and_tell)
         result = run(strong(root, require=HOLDS))
     return Proven(root, result, {path.name: json.loads(path.read_text()) for path in told.iterdir()})
 
@@ -158,7 +159,7 @@ def no_victims(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("the generator is proven again")
 
     monkeypatch.setattr(auditing.Auditor, "examine", refuse)
-    monkeypatch.setattr(auditing, "victim_step", refuse)
+    monkeypatch.setattr(training_victims, "victim_step", refuse)
 
 
 @pytest.mark.slow
