@@ -32,8 +32,9 @@ def audit(
     from pipeline.cluster.progress import Reporter
     from pipeline.driver.audit_published import audit_published
 
-    evidence = audit_published(checked, Reporter("json" if as_json else "auto"), url, seconds)
-    print_result(evidence_lines(evidence), evidence_figures(evidence), as_json=as_json)
+    evidence, report = audit_published(checked, Reporter("json" if as_json else "auto"), url, seconds)
+    lines = [*evidence_lines(evidence), f"report      {report}"]
+    print_result(lines, {**evidence_figures(evidence), "report": report}, as_json=as_json)
     raise typer.Exit(0 if evidence.passed else 1)
 
 

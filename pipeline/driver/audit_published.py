@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
-from pipeline.configuration.plans import audit_plan
+from pipeline.configuration.plans import audit_plan, ingest_plan, protect_plan, report_plan, train_plan
 from pipeline.driver.audit import Auditor
+from pipeline.driver.ingest import stored_profiles
+from pipeline.driver.publish import write_report
+from pipeline.state.generators import fitting_generator
 from pipeline.state.lease import Lease
-from pipeline.state.places import Places
+from pipeline.state.ledger import Ledger
+from pipeline.state.places import REPORT, Places
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError
 from schemas.evidence import Evidence
@@ -17,9 +23,13 @@ from schemas.records import ShardRef
 from stages.audit.verdict import held_against
 from stages.io.store.store import Store
 from stages.publish.manifest import read_manifest
+from stages.report.before_after import sample_pairs
+from stages.report.sections.base import Material
 
 
-def audit_published(config: Config, reporter: Reporter, url: str | None, seconds: float | None = None) -> Evidence:
+def audit_published(
+    config: Config, reporter: Reporter, url: str | None, seconds: float | None = None
+) -> tuple[Evidence, str]:
     """Train victims on the shards that a prefix's manifest lists; tables and evidence stay in `work`.
 
     Args:
@@ -28,6 +38,9 @@ def audit_published(config: Config, reporter: Reporter, url: str | None, seconds
         url: the prefix; None: the configuration's `output`.
         seconds: that the victims may take; None: as long as it takes. What they do not suffice for is left out, and
             said; another audit goes on with it.
+
+    Returns:
+        The evidence, and the URL of the HTML report on it.
 
     Raises:
         ConfigError: the configuration has no `audit`.
@@ -60,4 +73,18 @@ def audit_published(config: Config, reporter: Reporter, url: str | None, seconds
             samples = sum(manifest[ref.name].samples for ref in published)
             audited = f"{samples:,} samples in {len(published)} of {len(manifest)} published shards"
             evidence = auditor.examine(sample, output, published, audited=audited, fingerprint=state)
-    return held_against(evidence, config.audit.require)
+        evidence = held_against(evidence, config.audit.require)
+        _report(places, config, evidence, output, sample)
+    return evidence, places.work.join(REPORT)
+
+
+def _report(places: Places, config: Config, evidence: Evidence, output: Store, sample: Sequence[ShardRef]) -> None:
+    """Write the report on what was audited; what earlier runs know of the data and the generator is in it."""
+    generator = fitting_generator(places.work, train_plan(config))
+    profiles = stored_profiles(places.shards, places.work, ingest_plan(config))
+    records = []
+    if generator is not None and output.url == places.output.url:
+        records = Ledger(places.work).done(places.shards, protect_plan(config, generator.content), output.list())
+    plan = report_plan(config)
+    told = Material(plan, list(profiles.values()), generator, records, [], evidence, {})
+    write_report(places, told, sample_pairs(places.source, sample[0], output, plan.published))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.cluster.executor import Executor, Job
@@ -58,11 +58,9 @@ def ingest_all(
     Raises:
         RefusedInputError: one shard says that configuration or data must be mended; the others are not waited for.
     """
-    objects = {ref.name: shard_object("profiles", ref, plan.fingerprint, "json") for ref in shards}
-    stored = Folded(work, "profiles/", ShardProfile, "remove it, and its shard is read again")
-    known = [ref.name for ref in shards if objects[ref.name] in stored.entries]
-    found = zip(known, stored.read([objects[name] for name in known]), strict=True)
-    profiles = {name: profile for name, profile in found if profile.keeps(enough)}
+    objects, stored = _objects(shards, plan), _stored(work)
+    found = _found(shards, objects, stored)
+    profiles = {name: profile for name, profile in found.items() if profile.keeps(enough)}
     later: list[ShardProfile] = []
     failures: list[ShardFailure] = []
     jobs = [
@@ -85,6 +83,26 @@ def ingest_all(
     stored.save()
     failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
     return Ingested([profiles[ref.name] for ref in shards if ref.name in profiles], failures, later)
+
+
+def stored_profiles(shards: Sequence[ShardRef], work: Store, plan: IngestPlan) -> dict[str, ShardProfile]:
+    """Shard's name → its profile, of those that an earlier ingest has read."""
+    return _found(shards, _objects(shards, plan), _stored(work))
+
+
+def _stored(work: Store) -> Folded[ShardProfile]:
+    return Folded(work, "profiles/", ShardProfile, "remove it, and its shard is read again")
+
+
+def _found(
+    shards: Sequence[ShardRef], objects: Mapping[str, str], stored: Folded[ShardProfile]
+) -> dict[str, ShardProfile]:
+    known = [ref.name for ref in shards if objects[ref.name] in stored.entries]
+    return dict(zip(known, stored.read([objects[name] for name in known]), strict=True))
+
+
+def _objects(shards: Sequence[ShardRef], plan: IngestPlan) -> dict[str, str]:
+    return {ref.name: shard_object("profiles", ref, plan.fingerprint, "json") for ref in shards}
 
 
 def check_profiles(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.state.places import REPORT, Places
+from pipeline.state.places import REPORT, REPORT_JSON, REPORT_MARKDOWN, Places
 from schemas.fingerprints import fingerprint
 from schemas.records import Manifest, ShardRecord
 from stages.io.store.store import Store
@@ -18,6 +18,7 @@ from stages.publish.manifest import MANIFEST, build_manifest
 from stages.publish.updating import UPDATING, end_update
 from stages.publish.wids import wids_index
 from stages.report.before_after import Pair, sample_pairs
+from stages.report.markdown import build_markdown
 from stages.report.report import build_report
 from stages.report.sections.base import Material
 from stages.verify.reading import check_as_user_reads
@@ -59,9 +60,11 @@ def publish(places: Places, told: Material) -> Manifest:
 
 
 def write_report(places: Places, told: Material, pictures: Sequence[Pair]) -> None:
-    """Write the HTML report into the private place, and remember what it tells."""
+    """Write the HTML report into the private place, its evidence as Markdown and JSON, and remember what it tells."""
     report = build_report(replace(told, pictures=pictures))
     places.work.write(REPORT, report.encode())
+    places.work.write(REPORT_MARKDOWN, build_markdown(told.plan.published.name, told.evidence).encode())
+    places.work.write(REPORT_JSON, told.evidence.model_dump_json(indent=1).encode())
     for entry in places.work.list("report."):
         if entry.name.endswith(".told"):
             places.work.delete(entry.name)
@@ -77,7 +80,8 @@ def _written(told: Material) -> str:
     shards = [[record.name, record.identity, record.sha256] for record in told.records]
     inputs = [[profile.name, profile.sha256] for profile in told.profiles]
     failures = [failure.model_dump() for failure in told.failures]
-    return f"report.{fingerprint([evidence, told.generator.content, shards, inputs, failures])}.told"
+    generator = told.generator.content if told.generator else ""
+    return f"report.{fingerprint([evidence, generator, shards, inputs, failures])}.told"
 
 
 def _check_one_shard(output: Store, records: Sequence[ShardRecord]) -> None:

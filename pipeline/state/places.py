@@ -18,6 +18,8 @@ LEASE = "lease.json"
 GENERATOR = "generator.json"
 LEFT_OUT = "left-out.json"
 REPORT = "report.html"
+REPORT_MARKDOWN = "report.md"
+REPORT_JSON = "report.json"
 PROBE = ".mtlue-write-check"
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from schemas.secrets import scrub
 from stages.report.sections import (
     audit,
+    countermeasures,
     environment,
     labels,
     left_out,
@@ -27,6 +28,7 @@ from stages.report.wording import duration, percent
 SECTIONS: dict[str, Facts] = {
     "summary": summary.facts,
     "audit": audit.facts,
+    "countermeasures": countermeasures.facts,
     "pictures": pictures.facts,
     "labels": labels.facts,
     "sizes": sizes.facts,

@@ -58,8 +58,9 @@ def test_an_audit_trains_the_strongest_victim_against_each_countermeasure_once(
 ) -> None:
     asked = configured(copied, victims=["plain", "resnet18"], countermeasures=["gray", "projection"])
     file = write_config(copied / "pipeline.yaml", asked)
-    told = json.loads(mtlue(capsys, "audit", "--config", file, "--json").out)
-    victims = victims_in(copied)
+    ended = mtlue(capsys, "audit", "--config", file, "--json")
+    assert ended.code == 0, ended.err
+    told, victims = json.loads(ended.out), victims_in(copied)
     attacks = [name for name in victims if "gray" in name or "projection" in name]
     assert len(victims) == 2 * 3 + 2 * 2
     assert len({name.split("-")[1] for name in attacks}) == 1  # the strongest alone
@@ -72,6 +73,15 @@ def test_an_audit_trains_the_strongest_victim_against_each_countermeasure_once(
     assert "gray" in lines
     assert "projection" in lines
     assert victims_in(copied) == victims
+
+    html, markdown = (copied / "private/report.html").read_text(), (copied / "private/report.md").read_text()
+    assert told["report"].endswith("report.html")
+    assert "orthogonal projection" in html
+    assert "Clean, sample" in html  # originals beside their protected copies
+    assert markdown.index("| countermeasure |") < markdown.index("| orthogonal projection |")
+    assert "Not tried: JPEG, quality 95" in markdown
+    written = json.loads((copied / "private/report.json").read_text())
+    assert written["sentence"] == told["sentence"]
 
 
 def test_an_audit_on_a_budget_tells_what_it_left_out_and_another_one_goes_on(

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from schemas.evidence import VERSIONS, Evidence, SetEvidence, TaskEvidence
 from schemas.metrics import ACCURACY, BALANCED_ACCURACY
+from stages.audit.attacks import counts
 from stages.audit.curves import Place, curves
 from stages.report.plots import Line, line_plot
 from stages.report.sections.base import Material
@@ -72,7 +73,7 @@ def _plot(evidence: Evidence, task: TaskEvidence) -> Markup:
     """The strongest victim at each epoch, on each version of the data."""
     lines, metric = [], task.judged_by
     for data in VERSIONS:
-        found = curves(evidence.victims, data, [Place(task.name, metric)])
+        found = curves([victim for victim in evidence.victims if counts(victim)], data, [Place(task.name, metric)])
         epochs = max(map(len, found), default=0)
         values = [metric.best(curve[epoch] for curve in found if epoch < len(curve)) for epoch in range(epochs)]
         if values:

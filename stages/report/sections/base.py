@@ -26,7 +26,8 @@ class Material:
     """Of its addresses only the part without credentials is shown."""
     profiles: Sequence[ShardProfile]
     """Of every input shard."""
-    generator: GeneratorRecord
+    generator: GeneratorRecord | None
+    """None: an audit from a place that has no generator."""
     records: Sequence[ShardRecord]
     """Of every published shard; none when the evidence did not suffice."""
     failures: Sequence[ShardFailure]

@@ -6,6 +6,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
+from schemas.records import GeneratorRecord
 from schemas.secrets import scrub
 from schemas.training import Train
 from stages.report.sections.base import Material
@@ -19,15 +20,25 @@ def facts(material: Material) -> dict[str, Any]:
         ("PyTorch", _version("torch")),
         ("Python", platform.python_version()),
         ("Method", _method(train)),
-        ("Generator", f"{generator.spec.preset}, {generator.spec.resolution} px, {generator.fingerprint}"),
-        ("Training", f"{train.epochs} epochs, {generator.steps:,} steps on {generator.samples:,} samples"),
+        *_made_by(generator, train),
         ("Seed", str(train.seed)),
-        ("Epsilon", f"{generator.spec.epsilon * 255:.4g}/255"),
         ("Input", ", ".join(map(scrub, plan.source))),
         ("Output (public)", scrub(plan.output)),
         ("Work (private)", scrub(plan.work)),
     ]
     return {"environment": rows, "seconds": material.seconds}
+
+
+def _made_by(generator: GeneratorRecord | None, train: Train) -> list[tuple[str, str]]:
+    """Of the generator; nothing where none is known."""
+    if generator is None:
+        return []
+    spec = generator.spec
+    return [
+        ("Generator", f"{spec.preset}, {spec.resolution} px, {generator.fingerprint}"),
+        ("Training", f"{train.epochs} epochs, {generator.steps:,} steps on {generator.samples:,} samples"),
+        ("Epsilon", f"{spec.epsilon * 255:.4g}/255"),
+    ]
 
 
 def _version(package: str) -> str:

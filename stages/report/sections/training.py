@@ -14,6 +14,8 @@ from stages.report.sections.base import Material
 def facts(material: Material) -> dict[str, Any]:
     """One plot for each term of the loss: their scales differ by orders of magnitude."""
     generator = material.generator
+    if generator is None:
+        return {"losses": []}
     terms = sorted({term for epoch in generator.losses for term in epoch}, key=lambda term: (term != "total", term))
     plots = []
     for term in terms:

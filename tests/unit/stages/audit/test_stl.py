@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from schemas.evidence import VictimResult
+from schemas.metrics import BALANCED_ACCURACY
 from schemas.plans import VictimPlan
 from schemas.tasks import Task
 from stages.audit.curves import Place, curves, strongest
@@ -68,7 +69,7 @@ def result(data: str, *, only: str | None = None, seed: int = 0, **figures: Sequ
 
 
 def places(*tasks: str) -> list[Place]:
-    return [Place(task, TASKS[0].metrics[0]) for task in tasks]
+    return [Place(task, BALANCED_ACCURACY) for task in tasks]
 
 
 def test_plans_without_a_weighting_or_single_tasks_keep_the_fingerprint_that_they_had() -> None:
