@@ -124,6 +124,7 @@ def test_what_was_asked_and_where_it_falls_short_is_told() -> None:
         "max_over_chance": 0.15,
         "max_share_left": None,
         "epoch": "best",
+        "countermeasures": "all",
     }
     assert figures["shortfalls"] == [line.removeprefix("short").strip()]
 
