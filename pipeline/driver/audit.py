@@ -14,7 +14,7 @@ from pipeline.driver.victims import Budget, VictimTraining
 from pipeline.state.places import Places
 from schemas.config import Config
 from schemas.errors import ConfigError, ValidationError
-from schemas.evidence import Evidence, VictimResult
+from schemas.evidence import VERSIONS, Evidence, VictimResult
 from schemas.fingerprints import fingerprint
 from schemas.plans import IngestPlan, Noise, VictimPlan
 from schemas.records import ShardProfile, ShardRef
@@ -129,7 +129,8 @@ class Auditor:
         training.train(sorted(plain, key=self._order), needed=2, share=0.5 if self.audit.tried else 1)
         training.train(self._attacks(training.results))
         training.train_left_out()
-        victims = [victim for _, victim in training.results]
+        # They came in the order of what they tell; the record has the order of every table.
+        victims = sorted((victim for _, victim in training.results), key=lambda victim: VERSIONS.index(victim.data))
         left_out = [words_of(plan) for plan in training.left_out]
         evidence = reach_verdict(config.tasks, config.protected_tasks, victims, **told)
         evidence = evidence.model_copy(update={"left_out": left_out})

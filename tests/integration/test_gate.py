@@ -355,7 +355,7 @@ def test_a_training_that_diverges_ends_the_run_with_nothing_published_and_no_gen
     assert f"train.{setting} (now 1e+39)" in ended.err
     assert "Traceback" not in ended.err
     assert list(Path(made.output).rglob("*")) == []
-    assert not [name for name in contents(made.work) if name.startswith(("generator", "ledger", "lease", "proof"))]
+    assert not [name for name in contents(made.work) if name.startswith(("generator", "ledger", "proof"))]
     mended = mtlue(capsys, "run", file)
     assert mended.code == 0, mended.err
 
