@@ -113,6 +113,27 @@ def end(process: subprocess.Popen[str]) -> Ended:
     return Ended(process.returncode, out, err)
 
 
+def processes_of(directory: Path) -> list[int]:
+    """Processes whose temporary files go below a directory: a run, its Ray and its workers."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            environment = path.read_bytes().split(b"\0")
+        except OSError:  # it ended
+            continue
+        if f"TMPDIR={directory}/tmp".encode() in environment:
+            found.append(int(path.parent.name))
+    return found
+
+
+def gone(directory: Path) -> bool:
+    """Whether every process of a run that was broken off ends by itself; waits for it."""
+    deadline = time.monotonic() + 120  # a busy machine is slow to notice
+    while processes_of(directory) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not processes_of(directory)
+
+
 def contents(url: str, storage: Storage = Storage()) -> dict[str, str]:
     """Name → SHA-256 of everything in a place."""
     store = Store(url, storage)

@@ -12,7 +12,7 @@ import pytest
 
 from stages.io.store.store import Store
 from tests.datasets import celeba_tree, chest_tree, image_of, nyuv2_tree, samples_in, scenes, utkface_tree
-from tests.running import contents, end, mtlue, shards_in, start, wait_for
+from tests.running import contents, end, gone, mtlue, shards_in, start, wait_for
 from tests.servers import BreakingProxy, S3Server
 
 SMALL = ("--size", "16", "--crop", "16", "--shard-samples", "4")
@@ -96,6 +96,7 @@ def test_a_killed_import_goes_on_and_makes_no_shard_twice(
     wait_for(lambda: "import/train-00002.json" in contents(bucket.url, s3.storage), process)
     os.kill(process.pid, signal.SIGKILL)
     assert end(process).code == -signal.SIGKILL
+    assert gone(tmp_path), "workers outlive the import that was killed"  # before theirs is let through
     breaking.let_go()
     left = {entry.name: entry for entry in bucket.list() if entry.name.startswith("import/")}
     assert "train-00004.tar" not in shards_in(bucket.url, s3.storage)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pipeline.state.ledger import Ledger
 from schemas.config import Config
 from stages.io.store.store import Store
 from tests.builders import config, jpeg, labelled_samples, picture, write_shard
-from tests.running import contents, end, run, shards_in, start, wait_for, write_config
+from tests.running import contents, end, gone, run, shards_in, start, wait_for, write_config
 from tests.servers import BreakingProxy, S3Server
 
 pytestmark = pytest.mark.slow
@@ -74,28 +73,8 @@ def break_off(process: subprocess.Popen[str], published: Callable[[], int], numb
     return published()
 
 
-def processes_of(directory: Path) -> list[int]:
-    """Processes whose temporary files go below a directory: a run, its Ray and its workers."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            environment = path.read_bytes().split(b"\0")
-        except OSError:  # it ended
-            continue
-        if f"TMPDIR={directory}/tmp".encode() in environment:
-            found.append(int(path.parent.name))
-    return found
-
-
 def temporary_files(directory: Path) -> list[str]:
     return [path.name for path in (directory / "tmp").iterdir() if path.name.startswith("mtlue-")]
-
-
-def gone(directory: Path) -> bool:
-    deadline = time.monotonic() + 120  # a busy machine is slow to notice
-    while processes_of(directory) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return not processes_of(directory)
 
 
 def test_a_killed_run_goes_on_from_its_last_shard_with_the_bytes_of_an_unbroken_run(
