@@ -111,4 +111,3 @@ def test_the_configuration_of_make_run_fits_the_dataset_that_it_draws() -> None:
     assert [task.path[0] for task in config.tasks] == list(labels)
     assert all(tuple(task.class_names) == OUTLINES for task in config.tasks)  # type: ignore[attr-defined]
     assert config.audit is not None
-    assert config.audit.require is not None
