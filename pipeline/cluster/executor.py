@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import atexit
-import faulthandler
 import os
-import queue
 import signal
-import sys
 import tempfile
 import threading
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import ray
-import torch
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, RayTaskError
 
 from pipeline.cluster.scratch import Scratch
+from pipeline.cluster.worker import UnexpectedError, remote_call, remote_stream
 from schemas.config import Compute
-from schemas.errors import ConfigError, MtlueError, TransientError, UnwritableError
-from stages.io.store.failures import FULL_ERRNOS
+from schemas.errors import ConfigError, MtlueError, TransientError
 
 T = TypeVar("T")
 
@@ -60,88 +53,8 @@ class Outcome(Generic[T]):
     error: MtlueError | None = None
 
 
-class UnexpectedError(MtlueError):
-    """A fault of mtlue itself at a shard's border; the text ends with where it happened."""
-
-
-def _call(function: Callable[..., Any], arguments: tuple[Any, ...], directory: str, seconds: float) -> Any:
-    torch.set_num_threads(1)
-    _use_directory(directory)
-    # A thread of C that ends the process also where Python hangs in a library.
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
-    try:
-        return function(*arguments)
-    except MtlueError as error:
-        return error
-    except Exception as error:
-        return _unexpected(error)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-class _Stream:
-    """An actor that runs one long function in a thread, and hands out what it reports."""
-
-    def __init__(self, directory: str, threads: int) -> None:
-        self.threads = threads
-        _use_directory(directory)
-        self.messages: queue.Queue[tuple[str, Any]] = queue.Queue()
-
-    def begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        """Start `function(*arguments, report=…)`."""
-        # For every thread that begins later: torch keeps the number by thread, but starts from the process's own.
-        torch.set_num_threads(self.threads)
-        threading.Thread(target=self._work, args=(function, arguments), daemon=True).start()
-
-    def next(self) -> tuple[str, Any]:
-        """Wait for the next of its reports, then for ("result", …) or ("error", …)."""
-        return self.messages.get()
-
-    def _work(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        try:
-            self.messages.put(("result", function(*arguments, report=self._report)))
-        except MtlueError as error:
-            self.messages.put(("error", error))
-        except Exception as error:
-            self.messages.put(("error", _unexpected(error)))
-
-    def _report(self, *what: Any) -> None:
-        self.messages.put(("report", what))
-
-
-def _use_directory(directory: str) -> None:
-    """Put this worker's temporary files where the run removes them, even when the worker is killed.
-
-    On another machine that directory does not exist; there every worker has its own, which the next one removes.
-    """
-    tempfile.tempdir = directory if os.path.isdir(directory) else _own_directory()
-
-
-@cache
-def _own_directory() -> str:
-    tempfile.tempdir = None
-    scratch = Scratch()
-    atexit.register(scratch.close)
-    return scratch.path
-
-
-# Ray repeats nothing by itself: it does not count the workers that it kills for their memory, and would go on for ever.
-_remote_call: Any = ray.remote(max_retries=0)(_call)
-_remote_stream: Any = ray.remote(max_restarts=0)(_Stream)
-
-
 def _resources() -> dict[str, float]:
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-
-
-def _unexpected(error: Exception) -> MtlueError:
-    if isinstance(error, OSError) and error.errno in FULL_ERRNOS:
-        where = error.filename or tempfile.gettempdir()
-        return UnwritableError(
-            f"{where}: {error.strerror}; free some space for temporary files (TMPDIR), and run again"
-        )
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return UnexpectedError(f"{type(error).__name__}: {error} (in {where.name}, {where.filename}:{where.lineno})")
 
 
 class Executor:
@@ -216,7 +129,7 @@ class Executor:
 
         def submit(job: Job) -> None:
             attempts[job.name] += 1
-            running[_remote_call.options(**options).remote(function, job.arguments, self.directory, seconds)] = job
+            running[remote_call.options(**options).remote(function, job.arguments, self.directory, seconds)] = job
 
         try:
             while job is not None or running or again:
@@ -259,7 +172,7 @@ class Executor:
         threads = (os.cpu_count() or 1) if self.compute.address == "local" else cpus
         seconds = self.compute.job_minutes * 60
         for _ in range(ATTEMPTS):
-            actor = _remote_stream.options(num_cpus=cpus, num_gpus=gpus).remote(self.directory, threads)
+            actor = remote_stream.options(num_cpus=cpus, num_gpus=gpus).remote(self.directory, threads)
             try:
                 ray.get(actor.begin.remote(function, arguments), timeout=seconds + START_SECONDS)
                 while True:

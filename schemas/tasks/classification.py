@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.metrics import ACCURACY, BALANCED_ACCURACY, Metric
-from schemas.tasks.base import MISSING, Task, is_missing, is_number
+from schemas.tasks.base import MISSING, Task, is_missing
+from schemas.tasks.classes import Classes, check_names
 
 
-class ClassificationTask(Task):
+class ClassificationTask(Classes, Task):
     """One of C classes."""
 
     kind: Literal["classification"] = "classification"
@@ -36,18 +37,7 @@ class ClassificationTask(Task):
     @property
     def description(self) -> str:
         """The classes in order."""
-        names = f"0..{self.class_count - 1}" if isinstance(self.classes, int) else ", ".join(self.classes)
-        return f"classes, in order: {names}"
-
-    @property
-    def class_count(self) -> int:
-        """C, the number of classes."""
-        return self.classes if isinstance(self.classes, int) else len(self.classes)
-
-    @property
-    def class_names(self) -> list[str]:
-        """C names; the indices as text where the configuration gives only a number."""
-        return [str(index) for index in range(self.classes)] if isinstance(self.classes, int) else self.classes
+        return self.in_order
 
     def label(self, raw: Any) -> int:
         """Turn the raw value of a field into a class index.
@@ -79,19 +69,3 @@ class ClassificationTask(Task):
             mend = f"correct the label or raise `classes` (now {self.class_count})"
             raise self.out_of_range(int(found), f"0..{self.class_count - 1}", mend)
         return int(found)
-
-
-def check_names(names: list[str]) -> None:
-    """Refuse names that repeat, or that could be mistaken for each other or for a number.
-
-    Raises:
-        ValueError: names the first of them.
-    """
-    if len(set(names)) != len(names):
-        raise ValueError(f"class names must differ; found {names}")
-    bad = [name for name in names if not name.strip() or name != name.strip() or is_number(name)]
-    if bad:
-        raise ValueError(
-            f"class names must be words without spaces around them; found {bad[0]!r} "
-            "(for numbered classes, give their number: `classes: 5`)"
-        )

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from schemas.metrics import Metric
 from schemas.tasks.base import Task
 from schemas.tasks.binary import BinaryTask, Part
-from schemas.tasks.classification import check_names
+from schemas.tasks.classes import check_names
 
 
 class MultilabelTask(Task):

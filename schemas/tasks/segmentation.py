@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from schemas.metrics import Metric
 from schemas.tasks.base import Task
-from schemas.tasks.classification import check_names
+from schemas.tasks.classes import Classes, check_names
 
 MEAN_IOU = Metric(name="mean_iou", title="mean IoU")
 """Intersection over union of each class over all pixels, mean over the classes that occur."""
@@ -17,7 +17,7 @@ PIXEL_ACCURACY = Metric(name="pixel_accuracy")
 """Share of right pixels."""
 
 
-class SegmentationTask(Task):
+class SegmentationTask(Classes, Task):
     """A mask as large as the image: a PNG (8 or 16 bits, palette) or an npy array, H×W."""
 
     kind: Literal["segmentation"]
@@ -55,15 +55,4 @@ class SegmentationTask(Task):
     @property
     def description(self) -> str:
         """The classes in order, and what is ignored."""
-        names = f"0..{self.class_count - 1}" if isinstance(self.classes, int) else ", ".join(self.classes)
-        return f"a class per pixel; classes, in order: {names}; {self.ignore} is no class"
-
-    @property
-    def class_count(self) -> int:
-        """C, the number of classes."""
-        return self.classes if isinstance(self.classes, int) else len(self.classes)
-
-    @property
-    def class_names(self) -> list[str]:
-        """C names; the indices as text where the configuration gives only a number."""
-        return [str(index) for index in range(self.classes)] if isinstance(self.classes, int) else self.classes
+        return f"a class per pixel; {self.in_order}; {self.ignore} is no class"

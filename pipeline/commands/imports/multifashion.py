@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.imports.options import Endpoint, Out, PerShard, Seed, print_done
+from pipeline.commands.imports.options import Endpoint, Out, PerShard, Seed, make_shards
 
 
 def multifashion(
@@ -22,22 +22,18 @@ def multifashion(
     endpoint_url: Endpoint = None,
 ) -> None:
     """MultiFashion: two overlapping Fashion-MNIST products an image, tasks `left` and `right` of ten classes."""
-    from pipeline.cluster.progress import Reporter
-    from schemas.config import Storage
-    from stages.datasets.multifashion import import_multifashion
-    from stages.io.store.store import Store
+    from functools import partial
 
-    store, reporter = Store(out, Storage(endpoint_url=endpoint_url)), Reporter()
-    with reporter.step("import", -(-train // shard_samples) + -(-test // shard_samples), "shards") as step:
-        shards = import_multifashion(
-            source,
-            store,
-            train=train,
-            test=test,
-            size=size,
-            seed=seed,
-            mode="RGB" if rgb else "L",
-            shard_samples=shard_samples,
-            on_shard=lambda shard: step.advance(),
-        )
-    print_done(shards, store)
+    from stages.datasets.multifashion import import_multifashion
+
+    make_shards(
+        partial(import_multifashion, source),
+        out,
+        endpoint_url,
+        train=train,
+        test=test,
+        shard_samples=shard_samples,
+        size=size,
+        seed=seed,
+        mode="RGB" if rgb else "L",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from schemas.imports import ImportSummary
     from schemas.records import ManifestShard
     from stages.datasets.adapter import Adapter
-    from stages.io.store.store import Store
 
 Out = Annotated[str, typer.Option("--out", help="URL or path of the shards.")]
 Endpoint = Annotated[str | None, typer.Option(help="Endpoint of an S3-compatible store.")]
@@ -29,8 +29,41 @@ TestPercent = Annotated[int, typer.Option(min=0, max=100, help="Test split in pe
 Workers = Annotated[int | None, typer.Option(min=1, help="Workers; every core when left out. 1: without Ray.")]
 
 
-def print_done(shards: list[ManifestShard], store: Store) -> None:
-    """How many shards and samples lie in the store now."""
+def make_shards(
+    importer: Callable[..., list[ManifestShard]],
+    out: str,
+    endpoint_url: str | None,
+    *,
+    train: int,
+    test: int,
+    shard_samples: int,
+    **options: Any,
+) -> None:
+    """Make a dataset of a training and a test split, shard by shard in this process, and say what lies there now.
+
+    Args:
+        importer: of `stages/datasets/`; called with a store, these numbers, `options` and `on_shard`.
+        out: URL or path of the shards.
+        endpoint_url: endpoint of an S3-compatible store.
+        train: samples of the training split.
+        test: samples of the test split.
+        shard_samples: samples in a shard.
+        options: the dataset's own.
+    """
+    from pipeline.cluster.progress import Reporter
+    from schemas.config import Storage
+    from stages.io.store.store import Store
+
+    store = Store(out, Storage(endpoint_url=endpoint_url))
+    with Reporter().step("import", -(-train // shard_samples) + -(-test // shard_samples), "shards") as step:
+        shards = importer(
+            store,
+            train=train,
+            test=test,
+            shard_samples=shard_samples,
+            on_shard=lambda shard: step.advance(),
+            **options,
+        )
     print(f"{len(shards)} shards, {sum(shard.samples for shard in shards)} samples in {store.url}")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.imports.options import Endpoint, Out, PerShard, Seed, print_done
+from pipeline.commands.imports.options import Endpoint, Out, PerShard, Seed, make_shards
 
 
 def outlines(
@@ -20,21 +20,16 @@ def outlines(
     endpoint_url: Endpoint = None,
 ) -> None:
     """Draw the dataset of `make run`: bodies on a dark ground, a task of ten outlines for each."""
-    from pipeline.cluster.progress import Reporter
-    from schemas.config import Storage
     from stages.datasets.embedded import import_outlines
-    from stages.io.store.store import Store
 
-    store, reporter = Store(out, Storage(endpoint_url=endpoint_url)), Reporter()
-    with reporter.step("draw", -(-train // shard_samples) + -(-test // shard_samples), "shards") as step:
-        shards = import_outlines(
-            store,
-            train=train,
-            test=test,
-            size=size,
-            seed=seed,
-            tasks=tasks,
-            shard_samples=shard_samples,
-            on_shard=lambda shard: step.advance(),
-        )
-    print_done(shards, store)
+    make_shards(
+        import_outlines,
+        out,
+        endpoint_url,
+        train=train,
+        test=test,
+        shard_samples=shard_samples,
+        size=size,
+        seed=seed,
+        tasks=tasks,
+    )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.imports.options import Endpoint, Out, PerShard, Seed, print_done
+from pipeline.commands.imports.options import Endpoint, Out, PerShard, Seed, make_shards
 
 ROOMS_CONTRAST = 0.6
 """`stages.datasets.rooms.CONTRAST`, which takes numpy and Pillow to import; a test holds the two equal."""
@@ -23,21 +23,16 @@ def rooms(
     endpoint_url: Endpoint = None,
 ) -> None:
     """Render the embedded dense dataset: rooms, three tasks (mask, depth, normals)."""
-    from pipeline.cluster.progress import Reporter
-    from schemas.config import Storage
     from stages.datasets.embedded import import_rooms
-    from stages.io.store.store import Store
 
-    store, reporter = Store(out, Storage(endpoint_url=endpoint_url)), Reporter()
-    with reporter.step("render", -(-train // shard_samples) + -(-test // shard_samples), "shards") as step:
-        shards = import_rooms(
-            store,
-            train=train,
-            test=test,
-            size=size,
-            seed=seed,
-            contrast=contrast,
-            shard_samples=shard_samples,
-            on_shard=lambda shard: step.advance(),
-        )
-    print_done(shards, store)
+    make_shards(
+        import_rooms,
+        out,
+        endpoint_url,
+        train=train,
+        test=test,
+        shard_samples=shard_samples,
+        size=size,
+        seed=seed,
+        contrast=contrast,
+    )

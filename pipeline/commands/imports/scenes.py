@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands.imports.options import Endpoint, Out, PerShard, Seed, print_done
+from pipeline.commands.imports.options import Endpoint, Out, PerShard, Seed, make_shards
 
 SCENES_CONTRAST = 0.35
 """`stages.datasets.scenes.CONTRAST`, which takes numpy and Pillow to import; a test holds the two equal."""
@@ -23,21 +23,16 @@ def scenes(
     endpoint_url: Endpoint = None,
 ) -> None:
     """Draw the embedded dataset: objects in scenes, five tasks (shape, colour, texture, position, size)."""
-    from pipeline.cluster.progress import Reporter
-    from schemas.config import Storage
     from stages.datasets.embedded import import_scenes
-    from stages.io.store.store import Store
 
-    store, reporter = Store(out, Storage(endpoint_url=endpoint_url)), Reporter()
-    with reporter.step("draw", -(-train // shard_samples) + -(-test // shard_samples), "shards") as step:
-        shards = import_scenes(
-            store,
-            train=train,
-            test=test,
-            size=size,
-            seed=seed,
-            contrast=contrast,
-            shard_samples=shard_samples,
-            on_shard=lambda shard: step.advance(),
-        )
-    print_done(shards, store)
+    make_shards(
+        import_scenes,
+        out,
+        endpoint_url,
+        train=train,
+        test=test,
+        shard_samples=shard_samples,
+        size=size,
+        seed=seed,
+        contrast=contrast,
+    )

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.cluster.executor import ATTEMPTS, Executor, Job, Outcome, UnexpectedError
+from pipeline.cluster.executor import ATTEMPTS, Executor, Job, Outcome
+from pipeline.cluster.worker import UnexpectedError
 from schemas.config import Compute
 from schemas.errors import (
     ConfigError,
