@@ -127,6 +127,9 @@ class ProtectPlan(Plan):
 class VictimPlan(Plan):
     """What decides a victim, besides the tables that it learns from and is tested on."""
 
+    version: ClassVar[int] = 2
+    """2: labels with a value per pixel move with the windows of jitter and the boxes of CutMix."""
+
     tasks: list[AnyTask]
     data: str
     """Version of the training data, for the record: `clean`, `noise`, `protected`."""

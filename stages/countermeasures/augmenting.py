@@ -22,12 +22,13 @@ from stages.learning.augment import augment_with_labels
 from stages.learning.table import Batch
 from stages.models.multitask import MultiTaskModel
 from stages.tasks.base import TaskKind
+from stages.transforms.movement import Window
 
 JITTER = 0.4
 """Furthest that a factor of brightness, contrast or saturation lies from 1."""
 
 SMALLEST_WINDOW = 0.4
-"""Share of the area that a crop keeps at least."""
+"""Share of the area that jitter's crop keeps at least."""
 
 OCTAVES = 4
 """Layers of a plasma, each twice as fine and half as strong as the one before."""
@@ -38,7 +39,9 @@ class Augmenting(Countermeasure):
     """One more change of the images of every batch, after the usual augmentation."""
 
     change: Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-    """From images in [0, 1] to images in [0, 1], B×C×H×W."""
+    """From images in [0, 1] to images in [0, 1], B×C×H×W; every pixel keeps its place."""
+    window: float = 1.0
+    """Least share of the area in a random window of each image, which is resized to the whole before the change."""
 
     def lesson(
         self,
@@ -48,20 +51,18 @@ class Augmenting(Countermeasure):
         augments: Sequence[str],
         rng: torch.Generator,
     ) -> Lesson:
-        """The batch after both augmentations."""
+        """The batch after both augmentations; labels with places move as their image does."""
         x_BCHW, labels = augment_with_labels(batch.x_BCHW, batch.labels, kinds, augments, rng)
+        if self.window < 1:
+            window = Window.drawn(len(x_BCHW), self.window, rng)
+            labels = tuple(kind.moved(label, window) for kind, label in zip(kinds, labels, strict=True))
+            x_BCHW = window.of(x_BCHW)
         return Lesson(self.change(x_BCHW, rng), labels)
 
 
 def jitter(x_BCHW: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """A window of each image, resized to the whole, in changed light and colours."""
-    count = len(x_BCHW)
-    zoom_B = (SMALLEST_WINDOW + (1 - SMALLEST_WINDOW) * torch.rand(count, generator=rng)).sqrt()
-    shift_B2 = (2 * torch.rand(count, 2, generator=rng) - 1) * (1 - zoom_B)[:, None]
-    windows_B23 = torch.cat([torch.diag_embed(zoom_B[:, None].expand(-1, 2)), shift_B2[:, :, None]], dim=2)
-    grid = functional.affine_grid(windows_B23.to(x_BCHW), list(x_BCHW.shape), align_corners=False)
-    x_BCHW = functional.grid_sample(x_BCHW, grid, padding_mode="reflection", align_corners=False)
-    light_B3 = (1 + JITTER * (2 * torch.rand(count, 3, generator=rng) - 1)).to(x_BCHW)[:, :, None, None, None]
+    """Each image in changed light and colours."""
+    light_B3 = (1 + JITTER * (2 * torch.rand(len(x_BCHW), 3, generator=rng) - 1)).to(x_BCHW)[:, :, None, None, None]
     x_BCHW = x_BCHW * light_B3[:, 0]
     x_BCHW = torch.lerp(x_BCHW.mean(dim=(1, 2, 3), keepdim=True), x_BCHW, light_B3[:, 1])
     return torch.lerp(x_BCHW.mean(dim=1, keepdim=True), x_BCHW, light_B3[:, 2]).clamp(0, 1)

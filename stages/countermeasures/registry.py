@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.training import CountermeasureName
 from stages.countermeasures.adversarial import Adversarial
-from stages.countermeasures.augmenting import Augmenting, cutout, jitter, plasma
+from stages.countermeasures.augmenting import SMALLEST_WINDOW, Augmenting, cutout, jitter, plasma
 from stages.countermeasures.base import Countermeasure
 from stages.countermeasures.class_means import ClassMeans
 from stages.countermeasures.leaks import CleanSamples, Coverage
@@ -36,7 +36,7 @@ COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
     "bits2": Squeezed(Bits(2)),
     "median": Squeezed(Median()),
     "blur": Squeezed(Blur()),
-    "jitter": Augmenting(jitter),
+    "jitter": Augmenting(jitter, SMALLEST_WINDOW),
     "mixup": Mixing(cut=False),
     "jpeg50": Squeezed(Lossy("JPEG", 50)),
     "webp75": Squeezed(Lossy("WEBP", 75)),

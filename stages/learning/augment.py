@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from stages.tasks.base import TaskKind
-from stages.transforms.movement import Movement
+from stages.transforms.movement import Shift
 
 
 def augment(x_BCHW: torch.Tensor, names: Sequence[str], rng: torch.Generator) -> torch.Tensor:
@@ -23,7 +23,7 @@ def augment(x_BCHW: torch.Tensor, names: Sequence[str], rng: torch.Generator) ->
         names: of `crop` and `flip`.
         rng: CPU generator; the only source of randomness.
     """
-    return Movement.drawn(len(x_BCHW), x_BCHW.shape[-1], names, rng).of(x_BCHW)
+    return Shift.drawn(len(x_BCHW), x_BCHW.shape[-1], names, rng).of(x_BCHW)
 
 
 def augment_with_labels(
@@ -34,6 +34,6 @@ def augment_with_labels(
     rng: torch.Generator,
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """`augment` of images, and their labels moved with them, as each kind has it."""
-    movement = Movement.drawn(len(x_BCHW), x_BCHW.shape[-1], names, rng)
+    movement = Shift.drawn(len(x_BCHW), x_BCHW.shape[-1], names, rng)
     moved = tuple(kind.moved(label, movement) for kind, label in zip(kinds, labels, strict=True))
     return movement.of(x_BCHW), moved

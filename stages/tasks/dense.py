@@ -107,7 +107,7 @@ class DenseKind(TaskKind):
     def moved(self, labels: torch.Tensor, movement: Movement) -> torch.Tensor:
         """The places of the image; what comes in from outside is unknown."""
         planes = labels[:, None] if labels.ndim == 3 else labels
-        moved: torch.Tensor = movement.of(planes, fill=self.unknown)
+        moved = movement.of_labels(planes, self.unknown)
         return moved.reshape(labels.shape)
 
     def embedding(self, channels: int, side: int) -> LabelEmbedding:

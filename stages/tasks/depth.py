@@ -12,6 +12,7 @@ import torch
 
 from schemas.tasks import DepthTask
 from stages.tasks.dense import DenseKind, place_of, read_values
+from stages.transforms.movement import Movement
 
 TEXTURES = 8
 """Textures of class codes, at depths from `low` to `high`, evenly; between them a pixel mixes two."""
@@ -75,6 +76,14 @@ class Depth(DenseKind):
         shares_B = (torch.arange(count) + 1) / count
         depths_B = self.task.low + shares_B * (self.task.high - self.task.low)
         return depths_B[:, None, None].expand(count, side, side).to(torch.float16).contiguous()
+
+    def moved(self, labels: torch.Tensor, movement: Movement) -> torch.Tensor:
+        """The places of the image; what fills more of the image is nearer by as much (Eigen et al., 2014, §3.4)."""
+        moved = super().moved(labels, movement)
+        if movement.zoom_B is None:
+            return moved
+        nearer: torch.Tensor = moved * movement.zoom_B[:, None, None].to(moved)
+        return nearer
 
     def planes_of(self, labels: torch.Tensor) -> torch.Tensor:
         """Depth as a share of the range, and where there is one, B×2×R×R."""

@@ -33,21 +33,21 @@ PINS: dict[str, dict[str, str]] = {
         "TrainPlan": "7eb961495ec02e24",
         "GeneratorSpec": "a9b2b6b9fba09322",
         "ProtectPlan": "ab1a90a336d3be2b",
-        "VictimPlan": "5565ca19218cbb75",
+        "VictimPlan": "0e71c187bf67f510",
     },
     "multifashion": {
         "IngestPlan": "a75c7cd4f8a75e87",
         "TrainPlan": "2e66e12006a70479",
         "GeneratorSpec": "a3a7c626a4b435b6",
         "ProtectPlan": "6c52721d988ed588",
-        "VictimPlan": "4d7b95a8b6b9fd8e",
+        "VictimPlan": "9056066cbbdf8736",
     },
     "scenes": {
         "IngestPlan": "b62d994379071b90",
         "TrainPlan": "8e716b2930bd7007",
         "GeneratorSpec": "33f41a18c5411fb4",
         "ProtectPlan": "40cd1e7f1257ea1e",
-        "VictimPlan": "248516e9d37323f0",
+        "VictimPlan": "10269054ec66eecc",
     },
 }
 """Configuration → plan → its fingerprint."""
@@ -107,7 +107,7 @@ VERSIONS = {
     "PublishPlan": 1,
     "ReportPlan": 1,
     "TrainPlan": 2,
-    "VictimPlan": 1,
+    "VictimPlan": 2,
 }
 """Plan → its version."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from schemas.tasks import SegmentationTask
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.table import Batch
 from stages.models.multitask import MultiTaskModel, accumulate_gradients, mean_loss
+from stages.tasks.registry import kinds_of
 from tests import builders
 
 KINDS = builders.kinds()
@@ -105,3 +107,27 @@ def test_a_victim_at_half_size_sees_images_of_half_the_side() -> None:
     half, larger = COUNTERMEASURES["half_size"], COUNTERMEASURES["larger"]
     assert (half.resolution(32), larger.resolution(32)) == (16, 48)
     assert half.resolution(30) == 16  # multiples of 4
+
+
+def test_what_moves_the_pixels_moves_their_labels() -> None:
+    kind = kinds_of([SegmentationTask(kind="segmentation", field="mask.png", classes=4, ignore=255)])[0]
+    rng = torch.Generator().manual_seed(1)
+    mask_BRR = torch.randint(4, (12, 16, 16), generator=rng, dtype=torch.uint8)
+    x_BCHW = (mask_BRR.float() / 3)[:, None].repeat(1, 3, 1, 1)
+    given = Batch(x_BCHW, (mask_BRR,), torch.zeros(12, dtype=torch.bool))
+    with torch.random.fork_rng(devices=[]):
+        victim = MultiTaskModel("unet", width=4, kinds=[kind], resolution=16)
+    cut = COUNTERMEASURES["cutmix"].lesson(victim, given, [kind], ["crop", "flip"], torch.Generator().manual_seed(2))
+    known = cut.labels[0] != 255
+    assert known.any()
+    assert torch.equal(cut.x_BCHW[:, 0][known], cut.labels[0][known].float() / 3)
+    assert cut.mixed is not None
+    assert torch.equal(cut.labels[0], cut.mixed[1][0]), (
+        "the loss of a mask is that of the pasted one, whatever the share"
+    )
+    seen = COUNTERMEASURES["jitter"].lesson(victim, given, [kind], [], torch.Generator().manual_seed(2))
+    assert not torch.equal(seen.labels[0], mask_BRR)
+    # Within an image light keeps the order of gray levels: where the label is greater the picture is brighter.
+    flat_x, flat_y = seen.x_BCHW[:, 0].flatten(1), seen.labels[0].flatten(1).float()
+    for x_P, y_P in zip(flat_x, flat_y, strict=True):
+        assert float(torch.corrcoef(torch.stack([x_P, y_P]))[0, 1]) > 0.5

@@ -20,7 +20,7 @@ from stages.tasks.depth import Depth
 from stages.tasks.labels import labels_of
 from stages.tasks.normals import Normals, angles_between
 from stages.tasks.segmentation import Segmentation
-from stages.transforms.movement import Movement
+from stages.transforms.movement import Shift, Window
 
 SIDE = 16
 OUT, UNREADABLE = "label-out-of-range", "label-unreadable"
@@ -220,7 +220,7 @@ def test_a_label_of_another_size_than_its_image_is_refused(kind: TaskKind) -> No
 def test_labels_move_with_the_image_and_what_comes_in_is_unknown(kind: TaskKind) -> None:
     labels = random_labels(kind, 16)
     places = torch.arange(1.0, SIDE * SIDE + 1).reshape(1, 1, SIDE, SIDE).expand(16, 1, SIDE, SIDE)
-    movement = Movement.drawn(16, SIDE, ["crop"], torch.Generator().manual_seed(1))
+    movement = Shift.drawn(16, SIDE, ["crop"], torch.Generator().manual_seed(1))
     moved, where = kind.moved(labels, movement), movement.of(places)[:, 0].long()
     assert bool(unknown_of(kind, moved)[where == 0].all())
     assert (where == 0).any()
@@ -233,14 +233,34 @@ def test_labels_move_with_the_image_and_what_comes_in_is_unknown(kind: TaskKind)
 
 def test_a_flip_negates_the_x_of_normals_and_only_that() -> None:
     labels = random_labels(normals())
-    flipped = normals().moved(labels, Movement(torch.tensor([True, False, True, False]), 0))
+    flipped = normals().moved(labels, Shift(torch.tensor([True, False, True, False]), 0))
     torch.testing.assert_close(flipped[0, 0], -labels[0, 0].flip(1), rtol=0, atol=0)
     torch.testing.assert_close(flipped[0, 1:], labels[0, 1:].flip(2), rtol=0, atol=0)
     torch.testing.assert_close(flipped[1], labels[1], rtol=0, atol=0)
     assert flipped.dtype == labels.dtype
     for kind in (segmentation(), depth()):
-        mirrored = kind.moved(random_labels(kind), Movement(torch.tensor([True] * 4), 0))
+        mirrored = kind.moved(random_labels(kind), Shift(torch.tensor([True] * 4), 0))
         torch.testing.assert_close(mirrored, random_labels(kind).flip(2), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.task.kind)
+def test_labels_follow_a_window_that_is_resized_to_the_whole(kind: TaskKind) -> None:
+    labels = random_labels(kind)
+    window = Window(
+        torch.tensor([0.5, 0.5, 1.0, 0.5]), torch.tensor([[-0.5, -0.5], [0.5, 0.5], [0.0, 0.0], [0.5, -0.5]])
+    )
+    moved = kind.moved(labels, window)
+    nearer = 0.5 if isinstance(kind, Depth) else 1
+    half = SIDE // 2
+    for image, (top, left) in ((0, (0, 0)), (1, (half, half)), (3, (0, half))):
+        corner = labels[image, ..., top : top + half, left : left + half]
+        whole = corner.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        torch.testing.assert_close(moved[image], (whole * nearer).to(labels.dtype), rtol=0, atol=0)
+    torch.testing.assert_close(moved[2], labels[2], rtol=0, atol=0)
+    places = torch.arange(SIDE, dtype=torch.float32).expand(4, 1, SIDE, SIDE)
+    seen = window.of(places)
+    assert float(seen[0].max()) == pytest.approx(half - 0.75)
+    assert float(seen[1].min()) == pytest.approx(half - 0.25)
 
 
 def test_resizing_never_mixes_labels() -> None:
