@@ -7,7 +7,6 @@ import os
 import random
 import re
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -31,7 +30,8 @@ FULL = ("test", "testsecret")
 READ_ONLY = ("reader", "readersecret")
 """Access key and secret of the identity that may only read and list."""
 
-START_SECONDS = 60
+START_SECONDS = 120
+STARTS = 3
 GRPC_OFFSET = 10_000  # SeaweedFS' parts look for one another's gRPC ports at this distance
 
 
@@ -64,22 +64,33 @@ class S3Server:
         ]
         (directory / "s3.json").write_text(json.dumps({"identities": identities}))
         (directory / "data").mkdir()
+        self.directory, self.weed, self.log = directory, weed, directory / "weed.log"
+        for attempt in range(STARTS):
+            self._start()
+            try:
+                self._wait()
+                return
+            except RuntimeError:
+                self.stop()
+                if attempt == STARTS - 1:
+                    raise
+            except BaseException:
+                self.stop()
+                raise
+
+    def _start(self) -> None:
+        """Start the server; between the search for a free port and its use another process may take it."""
         ports = {name: free_port(offset=GRPC_OFFSET) for name in ("s3", "master", "filer", "volume", "admin")}
         self.endpoint_url = f"http://127.0.0.1:{ports['s3']}"
-        self.log = directory / "weed.log"
         command = [
-            weed, "mini", f"-dir={directory / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            self.weed, "mini", f"-dir={self.directory / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             "-master.telemetry=false", "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
-            f"-s3.config={directory / 's3.json'}", "-volume.max=100", "-master.volumeSizeLimitMB=1024",
+            f"-s3.config={self.directory / 's3.json'}", "-volume.max=100", "-master.volumeSizeLimitMB=1024",
             *(f"-{name}.port={port}" for name, port in ports.items()),
         ]  # fmt: skip
+        self.__dict__.pop("client", None)  # of an earlier endpoint
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            self._wait()
-        except BaseException:
-            self.stop()
-            raise
+            self.process = subprocess.Popen(command, cwd=self.directory, stdout=log, stderr=subprocess.STDOUT)
 
     @property
     def storage(self) -> Storage:
@@ -107,7 +118,7 @@ class S3Server:
 
     def stop(self) -> None:
         """End the server at once: a polite end takes 4 s."""
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
     def _wait(self) -> None:
