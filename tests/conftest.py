@@ -10,6 +10,9 @@ import pytest
 
 from tests.servers import FULL, BreakingProxy, S3Server, ServerMissingError
 
+os.environ.setdefault("RAY_worker_niceness", "0")
+"""With Ray's 15 a worker gets a thirtieth of a busy core. Here, before any test starts Ray, and for what it starts."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
