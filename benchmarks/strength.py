@@ -38,6 +38,9 @@ GENERATOR: dict[str, object] = {"perturber": "generator", "generator": "tiny", "
 CLEAN: dict[str, object] = {"width": 16, "surrogate_epochs": 8}
 MADE: dict[str, dict[str, object]] = {
     "codes": {"perturber": "codes"},
+    "codes, robust to gray": {"perturber": "codes", "robust": ["gray"]},
+    "codes, robust to jpeg": {"perturber": "codes", "robust": ["jpeg"]},
+    "codes, robust to all": {"perturber": "codes", "robust": ["jpeg", "blur", "resize", "gray", "band"]},
     "fresh": {**GENERATOR, "method": "fresh"},
     "em": {**GENERATOR, "method": "em"},
     "em, two surrogates": {**GENERATOR, "method": "em", "backbones": ["resnet18", "vgg16"]},

@@ -20,6 +20,10 @@ WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
 aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
 
 
+Distorting = Literal["jpeg", "blur", "resize", "gray", "band"]
+"""What δ is trained to survive (`stages/transforms/differentiable/`)."""
+
+
 CountermeasureName = Literal[
     "none", "gray", "jpeg95", "jpeg75", "jpeg50", "jpeg10", "webp75", "bits2", "bits3", "bits4", "bits5", "blur",
     "median", "down_up", "low_pass", "high_pass", "half_size", "larger", "jitter", "cutout", "ueraser", "mixup",
@@ -27,6 +31,9 @@ CountermeasureName = Literal[
     "clean_samples", "purifier", "coverage80", "coverage60", "coverage40", "coverage20",
 ]  # fmt: skip
 """What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
+
+ROBUST_METHODS = ("em", "fresh", "sep", "tap")
+"""Base methods of a generator whose networks see images, so that these can be transformed first."""
 
 SNAPSHOTS = 15
 """Of one training that SEP looks at; saved evenly along it, all of them when it has fewer passes."""
@@ -81,6 +88,11 @@ class Train(Model):
     augment: list[Literal["crop", "flip"]] = Field(default=["crop", "flip"])
     """Augmentation of surrogates and victims; leave `flip` out where a task speaks of left and right."""
 
+    robust: list[Distorting] = Field(default_factory=list)
+    """What δ is trained to survive: at each step the networks see the images as they are, or through one of these. For
+    class codes, and for a generator that learns by em, fresh, tap or sep. It costs strength where nothing is done to
+    the images (docs/results.md)."""
+
     lambda_intra: float = Field(default=10.0, ge=0, allow_inf_nan=False)
     """λ1, weight of the intra-task embedding regularisation."""
 
@@ -106,6 +118,16 @@ class Train(Model):
             return {}
         copies = min(SNAPSHOTS, self.surrogate_epochs) if self.perturber == "sep-sample" else 1
         return {"backbones": self.backbones, "width": self.width, "copies": copies, "targeted": self.targeted}
+
+    @model_validator(mode="after")
+    def _robust_is_possible(self) -> Train:
+        maker = self.perturber if self.perturber != "generator" else f"generator with method {self.method}"
+        if self.robust and maker not in ("codes", *(f"generator with method {name}" for name in ROBUST_METHODS)):
+            raise ValueError(
+                f"robust has no part in perturber {maker}; found {self.robust}; use codes, or a generator with method "
+                f"{', '.join(ROBUST_METHODS)}, or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _resolution_fits_generator(self) -> Train:

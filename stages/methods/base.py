@@ -22,6 +22,7 @@ from stages.learning.table import Batch, ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
 from stages.models.multitask import MultiTaskModel, accumulate_gradients, mean_loss
 from stages.tasks.base import TaskKind
+from stages.transforms.differentiable.registry import distorted
 
 
 class Phase(NamedTuple):
@@ -78,7 +79,11 @@ class Context:
         self, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
         """Images as a victim would see them in training, with the labels of what it sees."""
-        return augment_with_labels(x_BCHW, labels, self.kinds, self.settings.augment, self.rng)
+        return augment_with_labels(self.distorted(x_BCHW), labels, self.kinds, self.settings.augment, self.rng)
+
+    def distorted(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Images as they are, or as an attacker changes them (`train.robust`); differentiable."""
+        return distorted(x_BCHW, self.settings.robust, self.rng)
 
     def loss(self, model: nn.Module, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Mean loss of the protected tasks."""

@@ -39,7 +39,7 @@ class SelfEnsemble(TargetedPoisoning):
     def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
         """One term a snapshot."""
         for snapshot in self.snapshots:
-            yield context.adversarial_loss(snapshot, x_BCHW, batch.labels) / len(self.snapshots)
+            yield context.adversarial_loss(snapshot, context.distorted(x_BCHW), batch.labels) / len(self.snapshots)
 
     def state_dict(self) -> dict[str, Any]:
         """The surrogates and their snapshots."""

@@ -32,6 +32,7 @@ from stages.tasks.base import TaskKind
 from stages.tasks.registry import kinds_of
 from stages.train.resuming import Kept
 from stages.train.trained import Trained
+from stages.transforms.differentiable.registry import distorted
 
 LEARNING_RATE = 0.05
 """Of Adam, for codes in units of ε."""
@@ -147,7 +148,8 @@ class CodeTraining:
         return self.loss_of(network, perturbed_BCHW, batch.labels)
 
     def loss_of(self, network: PoolNetwork, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Mean loss of the protected tasks on augmented images."""
+        """Mean loss of the protected tasks on distorted and augmented images."""
+        x_BCHW = distorted(x_BCHW, self.plan.train.robust, self.rng)
         seen_BCHW, labels = augment_with_labels(x_BCHW, labels, self.kinds, self.plan.train.augment, self.rng)
         seen_BCHW = seen_BCHW.contiguous(memory_format=torch.channels_last)
         return mean_loss(network(seen_BCHW), labels, self.kinds, self.plan.protected)

@@ -90,6 +90,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "surrogate_epochs": 60,
         "weighting": "ls",
         "augment": ["crop", "flip"],
+        "robust": [],
         "lambda_intra": 10.0,
         "lambda_inter": 200.0,
         "max_samples": 200000,
