@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.metrics import BALANCED_ACCURACY, Metric
 from schemas.records import Record
-from schemas.training import Requirement
+from schemas.training import LeakName, Requirement
 
 VERSIONS = ("clean", "noise", "protected")
 """Versions of the training data, in the order of every table."""
@@ -38,12 +38,14 @@ class VictimResult(Record):
     """Task → metric → what a model reaches on these that never looks at an image."""
     figures: list[dict[str, dict[str, float]]]
     """Per epoch: task → metric → figure, a share in 0..1 or a number with a unit."""
+    errors: list[dict[str, dict[str, float]]] = Field(default_factory=list)
+    """Per epoch, as `figures`: the standard error of each over the test samples; empty where it is unknown."""
     seconds: float
 
     @property
     def setting(self) -> str:
         """All that decided it, besides its task: single-task victims that share this make one set."""
-        return self.model_dump_json(exclude={"only", "chance", "figures", "seconds"})
+        return self.model_dump_json(exclude={"only", "chance", "figures", "errors", "seconds"})
 
 
 class Score(Record):
@@ -53,6 +55,10 @@ class Score(Record):
     """At the last epoch."""
     best: float
     """At the epoch that suits an attacker most, who can stop early."""
+    last_error: float | None = None
+    """Standard error over the test samples (`stages/audit/intervals.py`); None where it is unknown."""
+    best_error: float | None = None
+    """The same at the best epoch."""
 
 
 class TaskEvidence(Record):
@@ -123,6 +129,24 @@ class AttackEvidence(Record):
     """Task that was to be protected → its score on protected data."""
 
 
+class Leak(Record):
+    """What a protection gives away: one figure of one leak test."""
+
+    name: LeakName
+    task: str = ""
+    """What it is about; empty: all images."""
+    metric: Metric
+    reached: float
+    chance: float
+    """What is reached that way by whoever never looks."""
+    clean: float | None = None
+    """The same without protection; None where there is no such thing."""
+    error: float | None = None
+    """Standard error of `reached` over the test samples."""
+    samples: int
+    """That it was tested on."""
+
+
 class Evidence(Record):
     """An audit in figures and in words; tasks to be protected come first, the least protected first of all."""
 
@@ -143,6 +167,8 @@ class Evidence(Record):
     """Version of the data → mean of the metric that decides, over the tasks that were to be protected."""
     attacks: list[AttackEvidence] = Field(default_factory=list)
     """Countermeasures, the one that wins back most first; the plain victims among them."""
+    leaks: list[Leak] = Field(default_factory=list)
+    """What the protection gives away; no part of the verdict."""
     left_out: list[str] = Field(default_factory=list)
     """Victims that the time did not suffice for, in words."""
     word: Word

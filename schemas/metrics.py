@@ -53,6 +53,17 @@ class Metric(Model):
             return value - chance
         return (chance - value) / chance if chance > 0 else 0.0
 
+    def interval(self, value: float, error: float | None) -> tuple[float, float] | None:
+        """The 95 % interval of a figure with a standard error, v ± 1.96·s; of a share inside 0..1. None of none.
+
+        >>> Metric(name="accuracy").interval(0.99, 0.25), Metric(name="accuracy").interval(0.99, None)
+        ((0.5, 1.0), None)
+        """
+        if error is None:
+            return None
+        low, high = value - 1.96 * error, value + 1.96 * error
+        return (max(0.0, low) if value >= 0 else low, min(1.0, high)) if self.is_share else (low, high)
+
     def at(self, advantage: float, chance: float) -> float:
         """The value that lies this far beyond chance: the inverse of `advantage`."""
         return chance + advantage if self.larger_is_better else chance * (1 - advantage)

@@ -35,6 +35,9 @@ CountermeasureName = Literal[
 ROBUST_METHODS = ("em", "fresh", "sep", "tap")
 """Base methods of a generator whose networks see images, so that these can be transformed first."""
 
+LeakName = Literal["detectable", "delta_alone", "unlisted"]
+"""What a protection may give away (`stages/audit/leaks/`)."""
+
 SNAPSHOTS = 15
 """Of one training that SEP looks at; saved evenly along it, all of them when it has fewer passes."""
 
@@ -189,6 +192,10 @@ class Audit(Model):
     countermeasures: Literal["all"] | list[CountermeasureName] = Field(default_factory=list)
     """What the strongest victim also tries, on clean and on protected data: the verdict counts the strongest of all.
     Those that need originals (`clean_samples`, `purifier`, `coverage…`) are shown and do not count."""
+
+    leaks: list[LeakName] = Field(default=["detectable", "delta_alone", "unlisted"])
+    """What the protection gives away: whether a linear model tells protected from clean images (`detectable`), what δ
+    alone predicts, what remains of tasks that are left open. Seconds each; none of them counts in the verdict."""
 
     stl: bool = False
     """Also train a single-task victim for each task, which sees no other task's labels; K times the cost."""

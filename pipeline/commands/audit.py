@@ -13,7 +13,7 @@ from schemas.errors import ConfigError
 from stages.report.wording import figure
 
 if TYPE_CHECKING:
-    from schemas.evidence import AttackEvidence, Evidence, Score, SetEvidence, TaskEvidence
+    from schemas.evidence import AttackEvidence, Evidence, Leak, Score, SetEvidence, TaskEvidence
     from schemas.metrics import Metric
 
 
@@ -54,6 +54,7 @@ def seconds_of(budget: str | None) -> float | None:
 
 def evidence_figures(evidence: Evidence) -> dict[str, Any]:
     """An audit as plain JSON values, without the curves."""
+    metric_of = {task.name: task.judged_by for task in evidence.tasks}
     return {
         "audited": evidence.audited,
         "word": evidence.word,
@@ -61,7 +62,7 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
         "test_samples": evidence.test_samples,
         "metric": evidence.metric.name,
         "chance": round(evidence.chance, 4),
-        "means": {data: _rounded(score) for data, score in evidence.means.items()},
+        "means": {data: _rounded(evidence.metric, score) for data, score in evidence.means.items()},
         "tasks": [
             {
                 "name": task.name,
@@ -71,7 +72,7 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
                 "share_left": _share_left(task),
                 "chance": {metric: round(value, 4) for metric, value in task.chance.items()},
                 "scores": {
-                    metric: {data: _rounded(score) for data, score in scores.items()}
+                    metric: {data: _rounded(task.metric_of(metric), score) for data, score in scores.items()}
                     for metric, scores in task.scores.items()
                 },
             }
@@ -83,7 +84,7 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
                 "tasks": len(found.tasks),
                 "chance": {metric: round(value, 4) for metric, value in found.chance.items()},
                 "scores": {
-                    metric: {data: _rounded(score) for data, score in scores.items()}
+                    metric: {data: _rounded(found.metrics[metric], score) for data, score in scores.items()}
                     for metric, scores in found.scores.items()
                 },
             }
@@ -93,10 +94,13 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
             {
                 "name": attack.name,
                 "counts": attack.counts,
-                "means": {data: _rounded(score) for data, score in attack.means.items()},
-                "tasks": {task: _rounded(score) for task, score in attack.tasks.items()},
+                "means": {data: _rounded(evidence.metric, score) for data, score in attack.means.items()},
+                "tasks": {task: _rounded(metric_of[task], score) for task, score in attack.tasks.items()},
             }
             for attack in evidence.attacks
+        ],
+        "leaks": [
+            leak.model_dump(mode="json", exclude={"metric"}) | {"metric": leak.metric.name} for leak in evidence.leaks
         ],
         "victims": sorted({victim.backbone for victim in evidence.victims}),
         "left_out": evidence.left_out,
@@ -105,8 +109,14 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _rounded(score: Score) -> dict[str, float]:
-    return {"last": round(score.last, 4), "best": round(score.best, 4)}
+def _rounded(metric: Metric, score: Score) -> dict[str, Any]:
+    """Last and best epoch, and the 95 % interval of each where it is known."""
+    shown: dict[str, Any] = {"last": round(score.last, 4), "best": round(score.best, 4)}
+    ends = {
+        "last": metric.interval(score.last, score.last_error),
+        "best": metric.interval(score.best, score.best_error),
+    }
+    return shown | {f"{which}_interval": [round(end, 4) for end in found] for which, found in ends.items() if found}
 
 
 def _share_left(task: TaskEvidence) -> float | None:
@@ -146,6 +156,7 @@ def evidence_lines(evidence: Evidence) -> list[str]:
     ]
     lines += [_attack_line(attack, metric) for attack in evidence.attacks if attack.name != "none"]
     lines += [_set_line(found) for found in evidence.sets]
+    lines += [_leak_line(leak) for leak in evidence.leaks]
     if evidence.left_out:
         lines.append(f"left out    {len(evidence.left_out)} victims, for want of time: {'; '.join(evidence.left_out)}")
     open_tasks = [task for task in evidence.tasks if task.wanted and task.word != "protected"]
@@ -158,6 +169,14 @@ def evidence_lines(evidence: Evidence) -> list[str]:
     lines.append(f"verdict     {evidence.word}: {evidence.sentence}")
     lines += [f"short       {shortfall}" for shortfall in evidence.shortfalls]
     return lines
+
+
+def _leak_line(leak: Leak) -> str:
+    """What the protection gives away."""
+    about = f" ({leak.task})" if leak.task else ""
+    reached, chance = _shown(leak.metric, leak.reached), _shown(leak.metric, leak.chance)
+    clean = "" if leak.clean is None else f"; on clean data {_shown(leak.metric, leak.clean)}"
+    return f"  leak {leak.name}{about}: {reached} with chance at {chance}{clean}"
 
 
 def _attack_line(attack: AttackEvidence, metric: Metric) -> str:

@@ -6,20 +6,23 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.cluster.executor import Executor
+from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import audit_plan, victim_plan, victim_plans, victims_of
 from pipeline.driver.ingest import ingest_all
 from pipeline.driver.victims import Budget, VictimTraining
 from pipeline.state.places import Places
+from pipeline.steps.leaks import leaks_step
 from schemas.config import Config
 from schemas.errors import ConfigError, ValidationError
-from schemas.evidence import VERSIONS, Evidence, VictimResult
+from schemas.evidence import VERSIONS, Evidence, Leak, VictimResult
 from schemas.fingerprints import fingerprint
 from schemas.plans import IngestPlan, Noise, VictimPlan
 from schemas.records import ShardProfile, ShardRef
 from schemas.training import Audit
 from stages.audit.curves import Place, strongest
+from stages.audit.leaks.registry import LEAK_TESTS
+from stages.audit.leaks.unlisted import unlisted
 from stages.audit.verdict import reach_verdict
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.io.shards.layout import published_layout
@@ -71,7 +74,7 @@ class Auditor:
         held_out = [[ref.name, ref.size, ref.etag] for ref in self.places.test_shards]
         victims = [plan.fingerprint for plan in victim_plans(self.config, self.audit, "protected")]
         limits = [self.audit.max_samples, audit_plan(self.config, self.audit).fingerprint]
-        parts = [subject, held_out, victims, limits, self.config.protected_tasks]
+        parts = [subject, held_out, victims, limits, self.config.protected_tasks, self.audit.leaks]
         # Only where there are some: the evidence of audits without them stays found.
         return fingerprint([*parts, self.audit.tried] if self.audit.tried else parts)
 
@@ -133,9 +136,24 @@ class Auditor:
         victims = sorted((victim for _, victim in training.results), key=lambda victim: VERSIONS.index(victim.data))
         left_out = [words_of(plan) for plan in training.left_out]
         evidence = reach_verdict(config.tasks, config.protected_tasks, victims, **told)
-        evidence = evidence.model_copy(update={"left_out": left_out})
+        found = self._leaks(tables)
+        if "unlisted" in self.audit.leaks:
+            found += unlisted(evidence.tasks, evidence.test_samples)
+        evidence = evidence.model_copy(update={"left_out": left_out, "leaks": found})
         places.work.write(f"{FOLDER}{evidence.fingerprint}.json", evidence.model_dump_json().encode())
         return evidence
+
+    def _leaks(self, tables: dict[str, list[str]]) -> list[Leak]:
+        """What pairs of clean and protected images give away; nothing where no test on pairs is asked for."""
+        audit, config = self.audit, self.config
+        if not set(audit.leaks) & LEAK_TESTS.keys():
+            return []
+        given = (self.places.work, tables["clean"], tables["protected"], audit.leaks, config.tasks)
+        job = Job("leaks", (*given, config.protected_tasks, config.train.seed, audit.max_samples))
+        (outcome,) = self.executor.map(leaks_step, [job])
+        if outcome.result is None:
+            raise ValidationError(f"audit: leaks: {outcome.error}")
+        return outcome.result
 
     def _budget(self) -> Budget:
         cpus = self.config.compute.cpus

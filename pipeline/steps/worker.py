@@ -37,6 +37,11 @@ def device() -> torch.device:
 
 def fetch_table(work: Store, names: Sequence[str], directory: Path, tasks: Sequence[Task], samples: int) -> ImageTable:
     """Download Arrow files from `work` into a new directory and map `samples` of them, at most, as one table."""
+    return open_table(fetch_files(work, names, directory, samples), kinds_of(tasks))
+
+
+def fetch_files(work: Store, names: Sequence[str], directory: Path, samples: int) -> list[Path]:
+    """Download Arrow files from `work` into a new directory and leave `samples` in them, at most."""
     directory.mkdir()
     paths = []
     for number, name in enumerate(names):
@@ -44,4 +49,4 @@ def fetch_table(work: Store, names: Sequence[str], directory: Path, tasks: Seque
         work.get(name, path)
         paths.append(path)
     cut_tables(paths, samples)
-    return open_table(paths, kinds_of(tasks))
+    return paths

@@ -16,6 +16,22 @@ Figures = Sequence[dict[str, dict[str, float]]]
 """Per epoch: task → metric → figure."""
 
 
+class Attacker(NamedTuple):
+    """What one attacker has trained."""
+
+    figures: Figures
+    errors: Figures
+    """Standard errors of the figures; an epoch without a task has none of it."""
+
+
+class Point(NamedTuple):
+    """The mean over places at one epoch."""
+
+    value: float
+    error: float | None
+    """Its standard error, were the places' own errors all of one sign: never too small. None: unknown."""
+
+
 class Place(NamedTuple):
     """One figure of one task, or how far it lies beyond chance."""
 
@@ -29,6 +45,13 @@ class Place(NamedTuple):
         figure = epoch[self.task][self.metric.name]
         return figure if self.chance is None else self.metric.advantage(figure, self.chance)
 
+    def error(self, epoch: dict[str, dict[str, float]]) -> float | None:
+        """Standard error of the value, from those of one victim at one epoch; None: unknown."""
+        error = epoch.get(self.task, {}).get(self.metric.name)
+        if error is None or self.chance is None or self.metric.larger_is_better:
+            return error
+        return error / self.chance if self.chance > 0 else 0.0
+
     @property
     def judged_by(self) -> Metric:
         """What its value is a figure of."""
@@ -37,32 +60,53 @@ class Place(NamedTuple):
 
 def curves(victims: Sequence[VictimResult], data: str, places: Sequence[Place]) -> list[list[float]]:
     """The mean over places at each epoch, of each victim on one version of the data that has all these tasks."""
+    return [[point.value for point in curve] for curve in _points(victims, data, places)]
+
+
+def _points(victims: Sequence[VictimResult], data: str, places: Sequence[Place]) -> list[list[Point]]:
     return [
-        [sum(place.value(epoch) for place in places) / len(places) for epoch in figures]
-        for figures in _attackers(victim for victim in victims if victim.data == data)
-        if all(place.task in epoch for epoch in figures for place in places)
+        [_mean(places, figures, errors) for figures, errors in zip(attacker.figures, attacker.errors, strict=True)]
+        for attacker in _attackers(victim for victim in victims if victim.data == data)
+        if all(place.task in epoch for epoch in attacker.figures for place in places)
     ]
+
+
+def _mean(places: Sequence[Place], figures: dict[str, dict[str, float]], errors: dict[str, dict[str, float]]) -> Point:
+    known = [error for error in (place.error(errors) for place in places) if error is not None]
+    error = sum(known) / len(known) if len(known) == len(places) else None
+    return Point(sum(place.value(figures) for place in places) / len(places), error)
 
 
 def strongest(victims: Sequence[VictimResult], data: str, places: Sequence[Place]) -> Score:
     """The best mean over places, all of one direction, that any victim on a version has: last and best epoch."""
-    found, metric = curves(victims, data, places), places[0].judged_by
+    found, metric = _points(victims, data, places), places[0].judged_by
     if not found:
         return Score(last=0.0, best=0.0)
-    return Score(
-        last=metric.best(curve[-1] for curve in found), best=metric.best(value for curve in found for value in curve)
-    )
+    last = _strongest([curve[-1] for curve in found], metric)
+    best = _strongest([point for curve in found for point in curve], metric)
+    return Score(last=last.value, best=best.value, last_error=last.error, best_error=best.error)
 
 
-def _attackers(victims: Iterable[VictimResult]) -> list[Figures]:
-    whole: list[Figures] = []
-    single: dict[str, list[Figures]] = {}
+def _strongest(points: Sequence[Point], metric: Metric) -> Point:
+    best = metric.best(point.value for point in points)
+    return next((point for point in points if point.value == best), points[0])
+
+
+def _attackers(victims: Iterable[VictimResult]) -> list[Attacker]:
+    whole: list[Attacker] = []
+    single: dict[str, list[VictimResult]] = {}
     for victim in victims:
         if victim.only is None:
-            whole.append(victim.figures)
+            whole.append(Attacker(victim.figures, victim.errors or [{}] * len(victim.figures)))
         else:
-            single.setdefault(victim.setting, []).append(victim.figures)
-    return whole + [_side_by_side(group) for group in single.values()]
+            single.setdefault(victim.setting, []).append(victim)
+    return whole + [
+        Attacker(
+            _side_by_side([victim.figures for victim in group]),
+            _side_by_side([victim.errors or [{}] * len(victim.figures) for victim in group]),
+        )
+        for group in single.values()
+    ]
 
 
 def _side_by_side(group: Sequence[Figures]) -> Figures:

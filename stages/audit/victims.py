@@ -14,6 +14,7 @@ import torch
 
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
+from stages.audit.intervals import standard_errors
 from stages.countermeasures.base import Data
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.optimise import Optimisation, to_device
@@ -66,7 +67,7 @@ def train_victim(
         )
     to_device(model, device)
     optimisation = Optimisation(model.parameters(), epochs=plan.epochs, learning_rate=plan.learning_rate)
-    figures = []
+    figures, errors = [], []
     for epoch in range(plan.epochs):
         model.train()
         for batch in train.batches(plan.batch_size, rng, device):
@@ -79,6 +80,12 @@ def train_victim(
         figures.append(
             {
                 task.name: kind.scores(found, labels)
+                for task, kind, found, labels in zip(tasks, kinds, predicted, test.labels, strict=True)
+            }
+        )
+        errors.append(
+            {
+                task.name: standard_errors(kind, found, labels, plan.seed)
                 for task, kind, found, labels in zip(tasks, kinds, predicted, test.labels, strict=True)
             }
         )
@@ -95,6 +102,7 @@ def train_victim(
         test_samples=len(test),
         chance={task.name: kind.chance(labels) for task, kind, labels in zip(tasks, kinds, test.labels, strict=True)},
         figures=figures,
+        errors=errors,
         seconds=time.monotonic() - started,
     )
 

@@ -42,6 +42,11 @@ def cut_tables(paths: Sequence[Path], samples: int) -> None:
             _keep(path, rows)
 
 
+def key_hashes(paths: Sequence[Path]) -> np.ndarray:
+    """Of each row of the tables, one after the other, the hash of its key as a number."""
+    return np.concatenate([_hashes(path) for path in paths])
+
+
 def _hashes(path: Path) -> np.ndarray:
     """Of each row the hash of its key, as a number."""
     with pa.memory_map(str(path)) as file:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schemas.evidence import Evidence
+from schemas.evidence import Evidence, Score
+from schemas.metrics import Metric
 from stages.report.sections.countermeasures import WORDS
-from stages.report.wording import figure
+from stages.report.sections.leaks import QUESTIONS, leak_row
+from stages.report.wording import figure, within
 
 
 def build_markdown(name: str, evidence: Evidence) -> str:
@@ -32,8 +34,8 @@ def _lines(name: str, evidence: Evidence) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for task in evidence.tasks:
         metric, scores = task.judged_by, task.judged_scores
-        shown = [figure(metric, getattr(scores["protected"], which), 1) for which in ("best", "last")]
-        clean, line = figure(metric, scores["clean"].best, 1), figure(metric, task.chance[task.metric], 1)
+        shown = [_score(metric, scores["protected"], which) for which in ("best", "last")]
+        clean, line = _score(metric, scores["clean"], "best"), figure(metric, task.chance[task.metric], 1)
         word = task.word if task.wanted else "left open on purpose"
         yield f"| {_plain(task.name)} | {word} | {metric.words} | {' | '.join(shown)} | {clean} | {line} |"
     if evidence.attacks:
@@ -42,17 +44,26 @@ def _lines(name: str, evidence: Evidence) -> Iterator[str]:
         yield "|---|---|---|---|"
         for attack in evidence.attacks:
             cells = [
-                figure(evidence.metric, attack.means[data].best, 1) if data in attack.means else "–"
+                _score(evidence.metric, attack.means[data], "best") if data in attack.means else "–"
                 for data in ("protected", "clean")
             ]
             counted = "yes" if attack.counts else "no: needs originals"
             yield f"| {WORDS.get(attack.name, attack.name)} | {' | '.join(cells)} | {counted} |"
+    if evidence.leaks:
+        yield ""
+        yield "| what it gives away | about | reached | clean | chance |"
+        yield "|---|---|---|---|---|"
+        for leak in evidence.leaks:
+            row = leak_row(leak)
+            reached = f"{row['reached']}{bracketed(row['within'])} {row['metric']}"
+            yield f"| {QUESTIONS[leak.name]} | {_plain(row['about'])} | {reached} | {row['clean']} | {row['chance']} |"
     yield ""
     backbones = ", ".join(sorted({victim.backbone for victim in evidence.victims}))
     seeds = ", ".join(str(seed) for seed in sorted({victim.seed for victim in evidence.victims}))
     yield (
         f"{len(evidence.victims)} victims ({backbones}; seeds {seeds}), tested on {evidence.test_samples} clean "
-        f"held-out images; trained on {evidence.audited or 'a sample of the data'}."
+        f"held-out images; trained on {evidence.audited or 'a sample of the data'}. In brackets: 95 % intervals "
+        "over the test images (bootstrap)."
     )
     tried = {attack.name for attack in evidence.attacks}
     missing = [words for each, words in WORDS.items() if each not in tried and each != "none"]
@@ -62,6 +73,17 @@ def _lines(name: str, evidence: Evidence) -> Iterator[str]:
     if evidence.left_out:
         yield ""
         yield f"Left out for want of time: {'; '.join(map(_plain, evidence.left_out))}."
+
+
+def _score(metric: Metric, score: Score, which: str) -> str:
+    """A figure, and its 95 % interval where that is known."""
+    value, error = getattr(score, which), getattr(score, f"{which}_error")
+    return figure(metric, value, 1) + bracketed(within(metric, value, error))
+
+
+def bracketed(text: str) -> str:
+    """An addition in brackets; nothing for nothing."""
+    return f" ({text})" if text else ""
 
 
 def _plain(text: str) -> str:

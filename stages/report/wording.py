@@ -20,6 +20,14 @@ def figure(metric: Metric, value: float, digits: int = 0) -> str:
     return f"{text}\u00a0{metric.unit}".rstrip()
 
 
+def within(metric: Metric, value: float, error: float | None, digits: int = 0) -> str:
+    """The ends of a figure's 95 % interval as text, without their unit: `12–15`; empty where it is unknown."""
+    ends = metric.interval(value, error)
+    return (
+        "" if ends is None else "–".join(figure(metric, end, digits).removesuffix(metric.unit).strip() for end in ends)
+    )
+
+
 def number(value: float, digits: int = 1) -> str:
     """A number with grouped thousands; `∞` where it is infinite, `–` where there is none (NaN)."""
     if math.isnan(value):

@@ -69,14 +69,22 @@ def test_an_audit_trains_the_strongest_victim_against_each_countermeasure_once(
     reached = [row["means"]["protected"]["best"] for row in told["attacks"]]
     assert reached == sorted(reached, reverse=True)
     assert set(told["attacks"][0]["means"]) >= {"clean", "protected"}
+    assert {(leak["name"], leak["task"]) for leak in told["leaks"]} == {
+        ("detectable", ""), ("delta_alone", "a"), ("delta_alone", "b"),
+    }  # fmt: skip
+    low, high = told["means"]["protected"]["best_interval"]
+    assert 0 <= low <= told["means"]["protected"]["best"] <= high <= 1
     lines = mtlue(capsys, "audit", "--config", file).out
     assert "gray" in lines
+    assert "leak delta_alone (a): " in lines
     assert "projection" in lines
     assert victims_in(copied) == victims
 
     html, markdown = (copied / "private/report.html").read_text(), (copied / "private/report.md").read_text()
     assert told["report"].endswith("report.html")
     assert "orthogonal projection" in html
+    assert "What does the perturbation alone say of a label?" in html
+    assert "| Can a linear model tell protected from clean images? | all images |" in markdown
     assert "Clean, sample" in html  # originals beside their protected copies
     assert markdown.index("| countermeasure |") < markdown.index("| orthogonal projection |")
     assert "Not tried: JPEG, quality 95" in markdown

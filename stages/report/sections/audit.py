@@ -12,7 +12,7 @@ from stages.audit.attacks import counts
 from stages.audit.curves import Place, curves
 from stages.report.plots import Line, line_plot
 from stages.report.sections.base import Material
-from stages.report.wording import figure, percent
+from stages.report.wording import figure, percent, within
 
 
 def facts(material: Material) -> dict[str, Any]:
@@ -23,6 +23,9 @@ def facts(material: Material) -> dict[str, Any]:
         "evidence": evidence,
         "data_kinds": versions,
         "balanced_only": all(task.metric == BALANCED_ACCURACY.name for task in evidence.tasks),
+        "intervals": any(
+            score.best_error is not None for task in evidence.tasks for score in task.judged_scores.values()
+        ),
         "sets": [_set_row(found, versions) for found in evidence.sets],
         "tasks": [_row(evidence, task, versions) for task in evidence.tasks],
     }
@@ -36,6 +39,10 @@ def _set_row(found: SetEvidence, versions: list[str]) -> dict[str, Any]:
             {
                 "metric": metric.words,
                 "judged": {data: figure(metric, found.scores[name][data].best, 1) for data in versions},
+                "within": {
+                    data: within(metric, found.scores[name][data].best, found.scores[name][data].best_error)
+                    for data in versions
+                },
                 "chance": figure(metric, found.chance[name], 1),
             }
             for name, metric in found.metrics.items()
@@ -49,6 +56,7 @@ def _row(evidence: Evidence, task: TaskEvidence, versions: list[str]) -> dict[st
         "task": task,
         "metric": judged_by.words.capitalize() if judged_by.words.islower() else judged_by.words,
         "judged": {data: figure(judged_by, task.judged(data).best, 1) for data in versions},
+        "within": {data: within(judged_by, task.judged(data).best, task.judged(data).best_error) for data in versions},
         "chance": figure(judged_by, task.chance[task.metric], 1),
         "majority": "–" if majority is None else percent(majority, 1),
         "metrics": [_figures(task, name) for name in task.scores],
@@ -63,7 +71,12 @@ def _figures(task: TaskEvidence, name: str) -> dict[str, Any]:
         "heading": {"balanced_accuracy": "balanced"}.get(name, metric.words),
         "chance": figure(metric, task.chance[name], 1),
         "scores": {
-            data: (figure(metric, score.last, 1), figure(metric, score.best, 1))
+            data: (
+                figure(metric, score.last, 1),
+                within(metric, score.last, score.last_error),
+                figure(metric, score.best, 1),
+                within(metric, score.best, score.best_error),
+            )
             for data, score in task.scores[name].items()
         },
     }

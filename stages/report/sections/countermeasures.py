@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.evidence import AttackEvidence, Evidence
 from stages.report.sections.base import Material
-from stages.report.wording import figure
+from stages.report.wording import figure, within
 
 WORDS = {
     "none": "no countermeasure",
@@ -70,10 +70,17 @@ def _row(evidence: Evidence, attack: AttackEvidence) -> dict[str, str]:
     def shown(data: str, which: str) -> str:
         return figure(metric, getattr(means[data], which), 1) if data in means else "–"
 
+    def around(data: str, which: str) -> str:
+        score = means.get(data)
+        return "" if score is None else within(metric, getattr(score, which), getattr(score, f"{which}_error"))
+
     return {
         "name": attack.name,
         "words": WORDS.get(attack.name, attack.name),
         "best": shown("protected", "best"),
         "last": shown("protected", "last"),
         "clean": shown("clean", "best"),
+        "best_within": around("protected", "best"),
+        "last_within": around("protected", "last"),
+        "clean_within": around("clean", "best"),
     }
