@@ -129,6 +129,25 @@ class AttackEvidence(Record):
     """Task that was to be protected → its score on protected data."""
 
 
+class Cell(Record):
+    """One kind of victim on one version of the data, over its seeds: means over the tasks that were to be protected."""
+
+    data: str
+    backbone: str
+    learning_rate: float
+    single: bool
+    """Whether it is a set of single-task victims."""
+    seeds: int
+    """Trainings."""
+    best: float
+    """Mean over the seeds, each at its best epoch."""
+    best_deviation: float | None
+    """Standard deviation over the seeds; None of one."""
+    last: float
+    """Mean over the seeds at the last epoch."""
+    last_deviation: float | None
+
+
 class Leak(Record):
     """What a protection gives away: one figure of one leak test."""
 
@@ -165,6 +184,8 @@ class Evidence(Record):
     """Mean over the tasks that were to be protected, of the metric that decides."""
     means: dict[str, Score] = Field(default_factory=dict)
     """Version of the data → mean of the metric that decides, over the tasks that were to be protected."""
+    cells: list[Cell] = Field(default_factory=list)
+    """Plain victims of each kind, in the figure of `metric`; on protected data first, the strongest first of those."""
     attacks: list[AttackEvidence] = Field(default_factory=list)
     """Countermeasures, the one that wins back most first; the plain victims among them."""
     leaks: list[Leak] = Field(default_factory=list)

@@ -177,6 +177,9 @@ class Audit(Model):
     learning_rates: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[1e-3, 3e-3], min_length=1)
     """Of the victims on protected data, one training each: the strongest counts. Clean and noise use the first one."""
 
+    seeds: int = Field(default=1, ge=1, le=20)
+    """Trainings of each victim, each from its own seed. The strongest counts; the report has their mean and spread."""
+
     width: int = Field(default=64, ge=4, le=256)
     """Channels of the victim's first stage."""
 

@@ -99,6 +99,7 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
             }
             for attack in evidence.attacks
         ],
+        "cells": [cell.model_dump(mode="json") for cell in evidence.cells],
         "leaks": [
             leak.model_dump(mode="json", exclude={"metric"}) | {"metric": leak.metric.name} for leak in evidence.leaks
         ],

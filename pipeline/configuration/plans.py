@@ -75,7 +75,8 @@ def victim_plans(config: Config, audit: Audit, data: str) -> list[VictimPlan]:
     rates = audit.learning_rates if data == "protected" else audit.learning_rates[:1]
     single = [task.name for task in config.tasks] if audit.stl and len(config.tasks) > 1 else []
     return [
-        victim_plan(config, audit, data=data, backbone=backbone, learning_rate=rate, only=only)
+        victim_plan(config, audit, data=data, backbone=backbone, learning_rate=rate, only=only, turn=turn)
+        for turn in range(audit.seeds)
         for backbone in victims_of(config, audit)
         for rate in rates
         for only in [None, *single]
@@ -83,9 +84,19 @@ def victim_plans(config: Config, audit: Audit, data: str) -> list[VictimPlan]:
 
 
 def victim_plan(
-    config: Config, audit: Audit, *, data: str, backbone: Backbone, learning_rate: float, only: str | None = None
+    config: Config,
+    audit: Audit,
+    *,
+    data: str,
+    backbone: Backbone,
+    learning_rate: float,
+    only: str | None = None,
+    turn: int = 0,
 ) -> VictimPlan:
-    """Of one victim on one version of the data; a single-task one (`only`) has nothing to weigh."""
+    """Of one victim on one version of the data; a single-task one (`only`) has nothing to weigh.
+
+    `turn`: number of its seed, from 0.
+    """
     return VictimPlan(
         tasks=config.tasks,
         data=data,
@@ -94,7 +105,7 @@ def victim_plan(
         epochs=audit.epochs,
         batch_size=audit.batch_size,
         augment=config.train.augment,
-        seed=config.train.seed + 1,
+        seed=config.train.seed + 1 + turn,
         learning_rate=learning_rate,
         weighting=audit.weighting if only is None else "ls",
         only=only,

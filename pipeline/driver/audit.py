@@ -134,7 +134,7 @@ class Auditor:
         training.train_left_out()
         # They came in the order of what they tell; the record has the order of every table.
         victims = sorted((victim for _, victim in training.results), key=lambda victim: VERSIONS.index(victim.data))
-        left_out = [words_of(plan) for plan in training.left_out]
+        left_out = [words_of(plan, seeded=self.audit.seeds > 1) for plan in training.left_out]
         evidence = reach_verdict(config.tasks, config.protected_tasks, victims, **told)
         found = self._leaks(tables)
         if "unlisted" in self.audit.leaks:
@@ -159,8 +159,8 @@ class Auditor:
         cpus = self.config.compute.cpus
         return Budget(self.seconds, cpus if cpus != "auto" else os.cpu_count() or 1)
 
-    def _order(self, plan: VictimPlan) -> tuple[bool, int]:
-        """The first victim on clean and on protected data comes first: less than that shows nothing."""
+    def _order(self, plan: VictimPlan) -> tuple[bool, int, int]:
+        """The first victim on clean and on protected data comes first: less than that shows nothing; then by seed."""
         first = victim_plan(
             self.config,
             self.audit,
@@ -169,7 +169,7 @@ class Auditor:
             learning_rate=self.audit.learning_rates[0],
         )
         order = ["protected", "clean", "noise"].index(plan.data)
-        return not (plan == first and plan.data != "noise"), order
+        return not (plan == first and plan.data != "noise"), plan.seed, order
 
     def _attacks(self, found: Sequence[tuple[VictimPlan, VictimResult]]) -> list[VictimPlan]:
         """Each countermeasure by the strongest victim that can use it, on protected data; then the controls."""
@@ -180,7 +180,11 @@ class Auditor:
             able = (plan for plan in ranked if fits(plan.backbone, countermeasure.resolution(side)))
             chosen = next(able, None) if name in self.audit.tried else None
             if chosen is not None:
-                attacks.append(chosen.model_copy(update={"countermeasure": name}))
+                seeds = sorted(
+                    {plan.seed for plan in ranked if plan.model_copy(update={"seed": chosen.seed}) == chosen}
+                )
+                attacks += [chosen.model_copy(update={"countermeasure": name, "seed": seed}) for seed in seeds]
+        attacks.sort(key=lambda plan: plan.seed)  # of each countermeasure one before any comes again
         return attacks + [plan.model_copy(update={"data": "clean"}) for plan in attacks]
 
     def held_out(self) -> list[str]:
@@ -237,11 +241,12 @@ class Auditor:
         return [plan for _, plan in sorted(reached, key=lambda each: -each[0])]
 
 
-def words_of(plan: VictimPlan) -> str:
-    """A victim that was not trained, for people."""
+def words_of(plan: VictimPlan, *, seeded: bool = False) -> str:
+    """A victim that was not trained, for people; `seeded`: with its seed, where each has several."""
+    seed = f", seed {plan.seed}" if seeded else ""
     against = "" if plan.countermeasure == "none" else f"{plan.countermeasure} by "
     task = f", task {plan.only} alone" if plan.only else ""
-    return f"{against}{plan.backbone} at {plan.learning_rate:g} on {plan.data} data{task}"
+    return f"{against}{plan.backbone} at {plan.learning_rate:g} on {plan.data} data{seed}{task}"
 
 
 def fits(backbone: str, resolution: int) -> bool:

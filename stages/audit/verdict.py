@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from schemas.evidence import VERSIONS, Evidence, SetEvidence, TaskEvidence, VictimResult, Word
+from schemas.evidence import VERSIONS, Cell, Evidence, SetEvidence, TaskEvidence, VictimResult, Word
 from schemas.metrics import ADVANTAGE, BALANCED_ACCURACY, Metric
 from schemas.tasks import Task
 from schemas.training import Requirement
 from stages.audit.attacks import attacks_of, counts
+from stages.audit.cells import cells_of
 from stages.audit.curves import Place, strongest
 from stages.report.wording import figure, percent
 from stages.tasks.counts import grouped
@@ -110,6 +111,7 @@ def reach_verdict(
     metric = places[0].judged_by
     means = {data: strongest(victims, data, places) for data in versions}
     attacks = attacks_of(everyone, places)
+    cells = cells_of([victim for victim in victims if victim.countermeasure == "none"], places)
     overall = judge(protected=means["protected"].best, clean=means["clean"].best, chance=line, metric=metric)
     leaking = [task.name for task in judged if task.word in ("weakened", "not protected")]
     summed = measured.model_copy(
@@ -118,6 +120,7 @@ def reach_verdict(
             "metric": metric,
             "chance": line,
             "means": means,
+            "cells": cells,
             "attacks": attacks,
         }
     )
@@ -285,5 +288,17 @@ def _details(evidence: Evidence, judged: Sequence[TaskEvidence]) -> list[str]:
         details.append(f"For comparison, random noise of the same strength leaves {left}.")
     protected = [victim for victim in evidence.victims if victim.data == "protected"]
     if len({victim.seed for victim in protected}) == 1:
-        details.append("Each figure comes from one training run; repeat with other seeds before relying on small gaps.")
-    return details
+        details.append("Each figure comes from one training run; set audit.seeds before relying on small gaps.")
+    details += [_over_seeds(metric, cell) for cell in evidence.cells[:1]]
+    return [detail for detail in details if detail]
+
+
+def _over_seeds(metric: Metric, cell: Cell) -> str:
+    """How far the seeds of the strongest kind of victim lie apart; nothing of one seed."""
+    if cell.best_deviation is None:
+        return ""
+    return (
+        f"The verdict counts the strongest of {cell.seeds} seeds. Of the strongest kind of victim ({cell.backbone} at "
+        f"{cell.learning_rate:g}) they reach {figure(metric, cell.best, 1)} on average, with a standard deviation of "
+        f"{figure(metric, cell.best_deviation, 1)}."
+    )

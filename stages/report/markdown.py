@@ -8,6 +8,7 @@ from schemas.evidence import Evidence, Score
 from schemas.metrics import Metric
 from stages.report.sections.countermeasures import WORDS
 from stages.report.sections.leaks import QUESTIONS, leak_row
+from stages.report.sections.victims import cell_row
 from stages.report.wording import figure, within
 
 
@@ -49,6 +50,12 @@ def _lines(name: str, evidence: Evidence) -> Iterator[str]:
             ]
             counted = "yes" if attack.counts else "no: needs originals"
             yield f"| {WORDS.get(attack.name, attack.name)} | {' | '.join(cells)} | {counted} |"
+    if evidence.cells:
+        yield ""
+        yield "| victim | trained on | seeds | best | last |"
+        yield "|---|---|---|---|---|"
+        for cell in evidence.cells:
+            yield f"| {' | '.join(cell_row(evidence.metric, cell).values())} |"
     if evidence.leaks:
         yield ""
         yield "| what it gives away | about | reached | clean | chance |"

@@ -22,6 +22,7 @@ from stages.report.sections import (
     summary,
     training,
     verdict,
+    victims,
 )
 from stages.report.sections.base import Facts, Material
 from stages.report.wording import duration, percent
@@ -29,6 +30,7 @@ from stages.report.wording import duration, percent
 SECTIONS: dict[str, Facts] = {
     "summary": summary.facts,
     "audit": audit.facts,
+    "victims": victims.facts,
     "countermeasures": countermeasures.facts,
     "leaks": leaks.facts,
     "pictures": pictures.facts,

@@ -39,6 +39,13 @@ def test_protected_data_is_attacked_at_every_learning_rate_and_the_controls_at_t
     assert [plan.learning_rate for plan in plans(tmp_path, "noise", learning_rates=rates)] == rates[:1]
 
 
+def test_each_victim_is_trained_from_every_seed_and_the_first_one_is_what_it_was_without(tmp_path: Path) -> None:
+    one, three = plans(tmp_path), plans(tmp_path, seeds=3)
+    assert three[0].fingerprint == one[0].fingerprint
+    assert [plan.seed for plan in three] == [1, 2, 3]
+    assert len({plan.fingerprint for plan in three}) == 3
+
+
 @pytest.mark.parametrize("surrogates", [["resnet18"], ["stride5", "vgg16"], ["plain", "densenet121", "resnet18"]])
 def test_default_victims_are_three_that_no_surrogate_is_like_and_one_that_is(
     surrogates: list[str], tmp_path: Path

@@ -72,6 +72,7 @@ def test_a_budget_that_is_no_time_is_refused_with_an_example(text: str) -> None:
 
 
 def test_what_was_left_out_is_told_in_words() -> None:
+    assert words_of(PLAIN, seeded=True) == "plain at 0.001 on protected data, seed 1"
     assert words_of(ADVERSARIAL) == "adversarial8 by plain at 0.001 on protected data"
     assert words_of(PLAIN.model_copy(update={"only": "a"})) == "plain at 0.001 on protected data, task a alone"
 

