@@ -12,7 +12,7 @@ FASHION := /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run results test lint check format setup test-data clean
+.PHONY: help run results chaos test lint audit-deps check format setup test-data clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -25,6 +25,9 @@ run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file
 results: $(VENV)/.ready-run test-data ## measure protection on MultiFashion (hours on 2 cores; resumes; ARGS="--rows codes")
 	@PYTHONPATH=. $(BIN)/python benchmarks/strength.py $(ARGS)
 
+chaos: $(VENV)/.ready-dev ## kill drivers and workers of real runs, 50 in all (half an hour; ARGS="--kills 10 --seed 3")
+	@PYTHONPATH=. $(BIN)/python benchmarks/chaos.py $(ARGS)
+
 test: $(VENV)/.ready-dev test-data ## run every test (ARGS="-k name")
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -32,6 +35,9 @@ lint: $(VENV)/.ready-dev ## ruff and the type check
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+audit-deps: $(VENV)/.ready-dev ## look for known vulnerabilities in what is installed (asks PyPI: needs the network)
+	@$(BIN)/pip-audit --skip-editable $(ARGS)
 
 check: lint test ## lint and tests: what a change must pass
 

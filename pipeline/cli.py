@@ -21,7 +21,10 @@ from schemas.errors import MtlueError
 from schemas.secrets import scrub, scrub_names
 
 INTERRUPTED = 130
-"""Exit code after SIGINT or SIGTERM; the next run goes on."""
+"""Exit code after SIGINT; the next run goes on."""
+
+TERMINATED = 143
+"""Exit code after SIGTERM, likewise."""
 
 app = typer.Typer(
     name="mtlue",
@@ -39,16 +42,20 @@ app.command()(preview)
 app.add_typer(importer, name="import")
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Entry point: errors become one clear line and an exit code; a traceback only with --debug."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(_exit_code(lambda: app(args=arguments, standalone_mode=False), debug=debug))
+    terminated = False
+
+    def interrupt(number: int, frame: object) -> None:
+        nonlocal terminated
+        terminated = True
+        raise KeyboardInterrupt  # what is at work ends as for Ctrl-C
+
+    signal.signal(signal.SIGTERM, interrupt)
+    code = _exit_code(lambda: app(args=arguments, standalone_mode=False), debug=debug)
+    sys.exit(TERMINATED if terminated and code == INTERRUPTED else code)
 
 
 def _exit_code(action: Callable[[], Any], *, debug: bool) -> int:
@@ -59,8 +66,10 @@ def _exit_code(action: Callable[[], Any], *, debug: bool) -> int:
             print(scrub(traceback.format_exc()), file=sys.stderr)
         print(f"mtlue: {scrub_names(error.message)}", file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort, SystemExit):  # while Ray starts, it has its own handler of SIGTERM
+    except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except SystemExit:  # while Ray starts, it has its own handler of SIGTERM
+        code = TERMINATED
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of the parser
             error.show()  # type: ignore[attr-defined]
@@ -73,6 +82,6 @@ def _exit_code(action: Callable[[], Any], *, debug: bool) -> int:
             file=sys.stderr,
         )
         return 1
-    if code == INTERRUPTED:  # typer turns an interrupt into this exit code
+    if code in {INTERRUPTED, TERMINATED}:  # typer turns an interrupt into the first of them
         print("mtlue: interrupted; what is done is kept, the next run goes on from there", file=sys.stderr)
     return code if isinstance(code, int) else 0

@@ -120,7 +120,7 @@ class Executor:
         job = next(waiting, None)
         if job is None:
             return
-        self._start()
+        self.start()
         seconds = self.compute.job_minutes * 60 * length
         options = {"num_cpus": 1, "num_gpus": self._gpu_share() if gpu else 0}
         running: dict[Any, Job] = {}
@@ -167,7 +167,7 @@ class Executor:
         On this machine the number of threads is the machine's, whatever `compute.cpus` says: sums of floats depend on
         it, and the result must not depend on the number of workers.
         """
-        self._start()
+        self.start()
         cpus, gpus = self._largest_node()
         threads = (os.cpu_count() or 1) if self.compute.address == "local" else cpus
         seconds = self.compute.job_minutes * 60
@@ -193,7 +193,12 @@ class Executor:
                 ray.kill(actor)
         raise TransientError(f"the worker died {ATTEMPTS} times: {failure}")
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start Ray, or join the one that the configuration names; the first job does it too.
+
+        Raises:
+            ConfigError: there is none at that address.
+        """
         if ray.is_initialized():
             return
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}

@@ -19,6 +19,7 @@ import torch
 
 from pipeline.cluster.scratch import Scratch
 from schemas.errors import MtlueError, UnwritableError
+from stages.io.store.failpoints import reached
 from stages.io.store.failures import FULL_ERRNOS
 
 
@@ -77,6 +78,7 @@ class Stream:
 
     def _report(self, *what: Any) -> None:
         self.messages.put(("report", what))
+        reached(" ".join(["reported", *map(str, what[:2])]))
 
 
 def _use_directory(directory: str) -> None:

@@ -11,6 +11,7 @@ from pipeline.configuration.plans import audit_plan, ingest_plan, protect_plan, 
 from pipeline.driver.audit import Auditor
 from pipeline.driver.ingest import stored_profiles
 from pipeline.driver.publish import write_report
+from pipeline.driver.shared_disks import check_shared
 from pipeline.state.generators import fitting_generator
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
@@ -58,6 +59,7 @@ def audit_published(
         raise InputError(f"{output.url}: none of its shards is the twin of a shard in dataset.shards; is it another's?")
     with Lease(places.work) as lease, Executor(config.compute) as executor:
         places.guard(lease.token)
+        check_shared(executor, places)
         auditor = Auditor(executor, reporter, places, config, config.audit, seconds)
         sample = auditor.sample(raw, {ref.name: manifest[ref.output_name].samples for ref in raw})
         published = [

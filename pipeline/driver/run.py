@@ -17,6 +17,7 @@ from pipeline.driver.protect import Protected, protect_all
 from pipeline.driver.prove import prove
 from pipeline.driver.publish import publish, write_report
 from pipeline.driver.result import RunResult, empty_shards
+from pipeline.driver.shared_disks import check_shared
 from pipeline.driver.train import refuse_lost_work, train_or_find
 from pipeline.driver.withdrawn import collect_private, prune, withdrawn_shards
 from pipeline.state.generators import fitting_generator
@@ -84,13 +85,20 @@ class Run:
         check_networks(self.config)
         self.places = Places(self.config)
         self.places.check_writable()
+        if exposed := self.places.work.public():
+            self.reporter.say(
+                f"work ({self.places.work.url}) is open to others: {exposed}; close it: whoever has the generator "
+                "can undo the protection"
+            )
         with Lease(self.places.work) as self.lease, Executor(self.config.compute) as self.executor:
             self.places.guard(self.lease.token)
+            check_shared(self.executor, self.places)
             self.ledger = Ledger(self.places.work)
             if not self.retrain:
                 refuse_lost_work(self.places)
             if not self.take_over:
                 refuse_foreign(self.places)
+            self.places.sweep()
             profiles = self._timed("ingest", self._ingest)
             generator = self._timed("train", lambda: self._train(profiles))
             evidence = self._timed("prove", lambda: self._prove(profiles, generator))

@@ -14,6 +14,7 @@ from schemas.fingerprints import fingerprint
 from schemas.plans import TrainPlan
 from schemas.records import GeneratorRecord, ShardProfile
 from stages.io.store.store import Store
+from stages.train.resuming import SAVE_SECONDS
 
 
 def train_or_find(
@@ -52,7 +53,7 @@ def train_or_find(
     with reporter.step("train", plan.train.epochs, "passes") as step:
         record = executor.stream(
             train_step,
-            (work, tables, plan, _state(plan, profiles, nonce), nonce),
+            (work, tables, plan, _state(plan, profiles, nonce), nonce, SAVE_SECONDS),
             lambda what, done, total: step.advance_to(done, what=f"train: {what}", total=total),
         )
     add_generator(work, plan, record)

@@ -62,6 +62,11 @@ class Places:
         """From now on the two places are changed only while `token` agrees, in this process and in its workers."""
         self.output, self.work = self.output.guarded(token), self.work.guarded(token)
 
+    def sweep(self) -> None:
+        """Remove the unfinished files of runs that were killed; they may hold protected images that no ledger knows."""
+        self.output.sweep()
+        self.work.sweep()
+
     def check_writable(self) -> None:
         """Write and remove an empty object in both places, so that a missing permission ends the run at its start."""
         _make_private(self.work)

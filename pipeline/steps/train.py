@@ -27,12 +27,14 @@ def train_step(
     plan: TrainPlan,
     fingerprint: str,
     nonce: str,
+    save_seconds: float,
     report: Callable[[str, int, int], None],
 ) -> GeneratorRecord:
     """Train the generator on the cached tables and store its weights; the caller stores the record.
 
     Args:
         nonce: of a retraining: another seed, and so other weights; else empty.
+        save_seconds: between two stored states of the training, at least.
 
     Raises:
         GeneratorError: the training diverged, or its δ protects nothing; nothing was stored.
@@ -44,6 +46,7 @@ def train_step(
         kept = Kept(
             read=lambda: work.read(state) if work.stat(state) is not None else None,
             write=lambda data: work.write(state, data),
+            every=save_seconds,
         )
         trained = MAKINGS[plan.train.perturber].train(table, fitted.reseeded(nonce), device(), report, kept)
     data = serialise(trained.generator)

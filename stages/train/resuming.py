@@ -29,10 +29,12 @@ class Kept:
     Attributes:
         read: what was stored last; None when there is nothing.
         write: stores it as a whole or not at all.
+        every: seconds between two stored states, at least.
     """
 
     read: Callable[[], bytes | None] = lambda: None
     write: Callable[[bytes], object] = lambda data: None
+    every: float = SAVE_SECONDS
     told: float = 0.0
 
     def load(self) -> dict[str, Any] | None:
@@ -46,7 +48,7 @@ class Kept:
 
     def save(self, state: Callable[[], dict[str, Any]]) -> None:
         """Store what `state()` gives, when the last time is long enough ago."""
-        if time.monotonic() - self.told >= SAVE_SECONDS:
+        if time.monotonic() - self.told >= self.every:
             self.write(packed(state()))
             self.told = time.monotonic()
 

@@ -137,7 +137,7 @@ def test_an_interrupt_during_training_ends_it_and_the_next_run_trains_the_same_g
             break
     os.kill(process.pid, signal.SIGTERM)
     ended = end(process)
-    assert ended.code == 130, ended.err
+    assert ended.code == 143, ended.err
     assert gone(tmp_path)
     names = contents(made.work, s3.storage)
     assert not [name for name in names if name.startswith("generator")]

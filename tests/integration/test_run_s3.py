@@ -358,3 +358,19 @@ def test_a_published_shard_that_was_lost_is_published_again(s3: S3Server, again:
     assert result.done_before == SHARDS - 1
     assert shards_in(made.output, s3.storage) == before
     assert len(Ledger(Store(made.work, s3.storage)).identities()) == SHARDS
+
+
+def test_a_private_place_in_a_bucket_that_everybody_may_read_is_warned_of(
+    s3: S3Server, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = on_s3(s3, tmp_path, s3.bucket(), work=f"{s3.bucket()}/private")
+    upload(s3, raw, made)
+    # A public shard without a generator: the run ends early, whatever the bucket's ACL.
+    Store(made.output, s3.storage).put(raw / "train-00000.tar", "train-00000.tar")
+    path = write_config(tmp_path / "pipeline.yaml", made)
+    assert "open to others" not in mtlue(capsys, "run", path).err
+    s3.client.call_s3("put_bucket_acl", Bucket=made.work.split("/")[2], ACL="public-read")
+    assert (
+        f"work ({made.work}) is open to others: the bucket's ACL grants READ to everybody"
+        in mtlue(capsys, "run", path).err
+    )

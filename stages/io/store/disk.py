@@ -14,10 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from stages.io.store.failpoints import reached
 from stages.io.store.objects import Entries, Entry
 
 TEMPORARY = ".mtlue-part-"
 """Start of the name of a file that is still being written; never listed."""
+
+STALE_SECONDS = 3600.0
+"""A file of that name to which nobody has written for so long is that of a writer who died."""
 
 
 class Disk:
@@ -107,8 +111,22 @@ class Disk:
         """Remove the file; its directory stays."""
         (self.root / name).unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Remove the temporary files of writers who died."""
+        for directory, _, names in os.walk(self.root):
+            for name in names:
+                if name.startswith(TEMPORARY):
+                    path = Path(directory, name)
+                    found = _stat(path)
+                    if found is not None and time.time() - found.st_mtime > STALE_SECONDS:
+                        path.unlink(missing_ok=True)
+
     def expected_etag(self, path: Path) -> str:
         """Empty: etags of a disk are times."""
+        return ""
+
+    def public(self) -> str:
+        """Empty: the modes of a local `work` are set, not asked for."""
         return ""
 
     def _scan(self, directory: str) -> Sequence[os.DirEntry[str]]:
@@ -137,6 +155,7 @@ class Disk:
                 now = time.time_ns()
                 os.utime(file.fileno(), ns=(now, now))
                 os.fsync(file.fileno())
+            reached(f"flushed {target}")
             yield part
         finally:
             with suppress(FileNotFoundError):

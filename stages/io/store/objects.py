@@ -71,5 +71,11 @@ class Objects(Protocol):
     def delete(self, name: str) -> None:
         """Remove the object; it is no error when it does not exist."""
 
+    def sweep(self) -> None:
+        """Remove what writers who died left unfinished, where the store shows such things."""
+
     def expected_etag(self, path: Path) -> str:
         """The etag that `path` gets from an upload when the store's etags are checksums; empty when they are not."""
+
+    def public(self) -> str:
+        """How everybody can reach the objects, in words; empty when nobody can, or when the store does not tell."""

@@ -20,6 +20,9 @@ PART_BYTES = 16 << 20
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0
 
+_STRANGERS = {"AllUsers": "everybody", "AuthenticatedUsers": "everybody who has an account of this provider"}
+"""Groups of S3's ACLs."""
+
 
 class Remote:
     """Objects below `bucket/prefix` of one store; see `Objects` for the verbs.
@@ -126,6 +129,9 @@ class Remote:
         except KeyError:  # the memory file system's way to say that there is none
             return
 
+    def sweep(self) -> None:
+        """Nothing: a store shows no half-written object, and its lifecycle rule removes the parts of broken uploads."""
+
     def expected_etag(self, path: Path) -> str:
         """S3's etag of an upload: the MD5 of the bytes, or of the parts' MD5s and their count. Elsewhere empty."""
         if self.protocol != "s3":
@@ -137,6 +143,30 @@ class Remote:
                 return hashlib.file_digest(file, _md5).hexdigest()
             digests = [_md5(part).digest() for part in iter(lambda: file.read(part_bytes), b"")]
         return f"{_md5(b''.join(digests)).hexdigest()}-{len(digests)}"
+
+    def public(self) -> str:
+        """How an S3 bucket is open to strangers: by its ACL or policy, unless a block on public access overrides them.
+
+        What these credentials may not ask, and what a store does not know, counts as closed.
+        """
+        if self.protocol != "s3":
+            return ""
+
+        def asked(what: str, key: str) -> Any:
+            try:
+                return self._files.call_s3(what, Bucket=self.root.partition("/")[0]).get(key) or {}
+            except library_errors():
+                return {}
+
+        block = asked("get_public_access_block", "PublicAccessBlockConfiguration")
+        if not block.get("IgnorePublicAcls"):
+            for grant in asked("get_bucket_acl", "Grants"):
+                group = grant.get("Grantee", {}).get("URI", "").rpartition("/")[2]
+                if group in _STRANGERS:
+                    return f"the bucket's ACL grants {grant['Permission']} to {_STRANGERS[group]}"
+        if not block.get("RestrictPublicBuckets") and asked("get_bucket_policy_status", "PolicyStatus").get("IsPublic"):
+            return "the bucket's policy makes it public"
+        return ""
 
     def _entry(self, info: dict[str, Any]) -> Entry:
         name = info["name"].lstrip("/").removeprefix(f"{self.root}/")

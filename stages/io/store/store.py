@@ -15,6 +15,7 @@ from schemas.errors import ConfigError, StoreError, TransientError
 from schemas.secrets import holds_password, scrub
 from stages.io.store import failures
 from stages.io.store.disk import Disk
+from stages.io.store.failpoints import reached
 from stages.io.store.failures import WRITING, retried
 from stages.io.store.objects import Entries, Entry, Guard, Objects
 from stages.io.store.remote import READ_TIMEOUT_SECONDS, Remote
@@ -225,6 +226,14 @@ class Store:
         """Remove an object; it is no error when it does not exist."""
         self._attempt("delete", checked_name(name), lambda objects, _: objects.delete(name))
 
+    def sweep(self) -> None:
+        """Remove what writers who died left unfinished; what others write at this moment stays."""
+        self._attempt("delete", "", lambda objects, _: objects.sweep())
+
+    def public(self) -> str:
+        """How everybody can reach the objects, in words; empty when nobody can, or when the store does not tell."""
+        return self._attempt("look up", "", lambda objects, _: objects.public())
+
     def __reduce__(self) -> tuple[Callable[..., Store], tuple[str, Storage, dict[str, Any]]]:
         # A worker knows what the driver knows: whether the address is right.
         return _restored, (self.url, self._storage, {**self._settings, "patience": self._waits()})
@@ -250,10 +259,18 @@ class Store:
         return Remote(self._protocol, self._root, self._storage, anon=self._anon, timeout=self._timeout)
 
     def _attempt(self, doing: str, name: str, action: Callable[[Objects, int], T]) -> T:
+        url = self.join(name) if name else self.url
+
+        def attempt(number: int) -> T:
+            reached(f"before {doing} {url}")
+            result = action(self._objects(), number)
+            reached(f"after {doing} {url}")
+            return result
+
         result = retried(
-            lambda attempt: action(self._objects(), attempt),
+            attempt,
             doing=doing,
-            url=self.join(name) if name else self.url,
+            url=url,
             endpoint=self._endpoint(),
             patience=self._waits(),
             before=self._guard.check if self._guard is not None and doing in WRITING else lambda: None,

@@ -39,13 +39,12 @@ def plan(perturber: str) -> TrainPlan:
 @pytest.mark.parametrize("killed", [1, 2])
 @pytest.mark.parametrize("perturber", SETTINGS)
 def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
-    perturber: str, killed: int, table: ImageTable, monkeypatch: pytest.MonkeyPatch
+    perturber: str, killed: int, table: ImageTable
 ) -> None:
-    monkeypatch.setattr(resuming, "SAVE_SECONDS", 0.0)
     train, given = MAKINGS[perturber].train, plan(perturber)
     unbroken = train(table, given, CPU)
     stored: list[bytes] = []
-    kept = Kept(read=lambda: stored[-1] if stored else None, write=stored.append)
+    kept = Kept(read=lambda: stored[-1] if stored else None, write=stored.append, every=0.0)
 
     def kill(what: str, done: int, total: int) -> None:
         if len(stored) == killed:
