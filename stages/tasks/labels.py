@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from stages.tasks.base import TaskKind
 PNG = b"\x89PNG"
 NPY = b"\x93NUMPY"
 """How an npy file begins (NEP 1)."""
+
+_MALFORMED_ARRAY = (ValueError, TypeError, KeyError, SyntaxError, TokenError, EOFError, OSError, MemoryError)
+"""What numpy raises at a damaged file, whose header is a Python literal."""
 
 
 def labels_of(sample: Sample, kinds: Sequence[TaskKind]) -> list[Any]:
@@ -96,7 +100,7 @@ def _parse(member: Member) -> Any:
 def _array(member: Member) -> Any:
     try:
         return np.load(io.BytesIO(member.data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except _MALFORMED_ARRAY as error:
         raise SampleError(
             "label-unreadable", f"member {member.field!r} is no readable npy file ({error}); write it again"
         ) from None

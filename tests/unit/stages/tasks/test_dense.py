@@ -204,6 +204,23 @@ def test_a_wrong_label_names_field_place_value_and_mend(
     assert all(word in raised.value.message for word in [*words, repr(kind.task.name)]), raised.value.message
 
 
+@pytest.mark.parametrize(
+    ("there", "broken"),
+    [
+        (b"}", b"("),
+        (b"<f4", b"<q9"),
+        (b"(2, 2)", b"(2, 9999999999999)"),
+        (b"'descr'", b"[[[]]]]"),
+        (b"NUMPY", b"NUMPX"),
+    ],
+)
+def test_a_damaged_npy_is_an_error_of_its_sample_whatever_numpy_makes_of_it(there: bytes, broken: bytes) -> None:
+    data = npy(np.ones((2, 2), np.float32)).replace(there, broken)
+    with pytest.raises(SampleError) as raised:
+        read(Normals(NormalsTask(kind="normals", field="normals.npy")), data)
+    assert raised.value.reason == UNREADABLE
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.task.kind)
 def test_a_label_of_another_size_than_its_image_is_refused(kind: TaskKind) -> None:
     shape = (4, 6, 3) if isinstance(kind, Normals) else (4, 6)
