@@ -11,7 +11,9 @@ import pytest
 from tests.servers import FULL, BreakingProxy, S3Server, ServerMissingError
 
 os.environ.setdefault("RAY_worker_niceness", "0")
-"""With Ray's 15 a worker gets a thirtieth of a busy core. Here, before any test starts Ray, and for what it starts."""
+os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
+"""Set before any test starts Ray, also for the processes of tests. With Ray's niceness of 15 a worker gets a thirtieth
+of a busy core; an idle worker that is kept saves the next one the import of torch, half of a short run's time."""
 
 
 @pytest.fixture(scope="session", autouse=True)
