@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 CONFIG ?= pipeline.yaml
+# Processes that run tests side by side.
+WORKERS ?= 2
 # Further arguments: make run ARGS="--set train.epochs=5", make test ARGS="-k loading".
 ARGS ?=
 
@@ -29,7 +31,7 @@ chaos: $(VENV)/.ready-dev ## kill drivers and workers of real runs, 50 in all (h
 	@PYTHONPATH=. $(BIN)/python benchmarks/chaos.py $(ARGS)
 
 test: $(VENV)/.ready-dev test-data ## run every test (ARGS="-k name")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.ready-dev ## ruff and the type check
 	@$(BIN)/ruff check .
