@@ -174,6 +174,8 @@ class Evidence(Record):
     audited: str = ""
     """What the victims were trained on, in words for people."""
     test_samples: int = 0
+    split: bool = False
+    """Whether the test images are a part of the dataset itself, held out from the victims by the hash of their keys."""
     victims: list[VictimResult] = Field(default_factory=list)
     tasks: list[TaskEvidence] = Field(default_factory=list)
     metric: Metric = BALANCED_ACCURACY

@@ -60,6 +60,7 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
         "word": evidence.word,
         "sentence": evidence.sentence,
         "test_samples": evidence.test_samples,
+        "split": evidence.split,
         "metric": evidence.metric.name,
         "chance": round(evidence.chance, 4),
         "means": {data: _rounded(evidence.metric, score) for data, score in evidence.means.items()},
@@ -147,7 +148,8 @@ def evidence_lines(evidence: Evidence) -> list[str]:
         return []
     victims, metric = ", ".join(sorted({victim.backbone for victim in evidence.victims})), evidence.metric
     lines = [
-        f"victims     {victims}: mean {metric.words} on {evidence.test_samples} held-out clean images "
+        f"victims     {victims}: mean {metric.words} on {evidence.test_samples} held-out clean images"
+        f"{' (a fifth of the dataset, by key hash)' if evidence.split else ''} "
         f"(chance {_shown(metric, evidence.chance)})"
     ]
     lines += [

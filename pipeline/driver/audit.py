@@ -34,6 +34,9 @@ from stages.models.backbones.registry import check_backbone
 
 FOLDER = "evidence/"
 
+FEWEST_TO_SPLIT = 50
+"""Samples of which a fifth can be held out: none is so less than once in 50,000 times."""
+
 
 @dataclass(frozen=True)
 class Version:
@@ -123,10 +126,12 @@ class Auditor:
             Version("noise", places.source, raw, plan.model_copy(update={"transforms": [noise]})),
             Version("protected", protected, published, plan.model_copy(update={"layout": layout})),
         ]
-        test = self.held_out()
-        tables = {version.name: self._tables(version) for version in versions}
+        profiles = {version.name: self._profiles(version) for version in versions}
+        tables = {name: _cached(found) for name, found in profiles.items()}
+        split = places.test_source is None
+        test = self.held_out(profiles["clean"])
         training = VictimTraining(
-            self.executor, self.reporter, places.work, tables, test, self.audit.max_samples, self._budget()
+            self.executor, self.reporter, places.work, tables, test, self.audit.max_samples, self._budget(), split=split
         )
         plain = [plan for data in tables for plan in victim_plans(config, self.audit, data)]
         training.train(sorted(plain, key=self._order), needed=2, share=0.5 if self.audit.tried else 1)
@@ -139,7 +144,7 @@ class Auditor:
         found = self._leaks(tables)
         if "unlisted" in self.audit.leaks:
             found += unlisted(evidence.tasks, evidence.test_samples)
-        evidence = evidence.model_copy(update={"left_out": left_out, "leaks": found})
+        evidence = evidence.model_copy(update={"left_out": left_out, "leaks": found, "split": split})
         places.work.write(f"{FOLDER}{evidence.fingerprint}.json", evidence.model_dump_json().encode())
         return evidence
 
@@ -187,15 +192,25 @@ class Auditor:
         attacks.sort(key=lambda plan: plan.seed)  # of each countermeasure one before any comes again
         return attacks + [plan.model_copy(update={"data": "clean"}) for plan in attacks]
 
-    def held_out(self) -> list[str]:
-        """The tables of the clean held-out data.
+    def held_out(self, raw: Sequence[ShardProfile]) -> list[str]:
+        """The tables of the clean held-out data; without `dataset.test_shards` those of the raw shards, to be split.
+
+        Args:
+            raw: profiles of the raw shards.
 
         Raises:
             ValidationError: a shard could not be read.
-            ConfigError: a task has no label there, so no figure could be taken.
+            ConfigError: a task has no label there, so no figure could be taken; too few samples to hold some out.
         """
         places = self.places
-        assert places.test_source is not None  # noqa: S101 - the configuration was checked
+        if places.test_source is None:
+            count = min(self.audit.max_samples, sum(profile.samples for profile in raw))
+            if count < FEWEST_TO_SPLIT:
+                raise ConfigError(
+                    f"audit: there is no dataset.test_shards, and {count} samples are too few to hold some out "
+                    f"({FEWEST_TO_SPLIT} at least); set dataset.test_shards, or set audit to null"
+                )
+            return _cached(raw)
         plan = audit_plan(self.config, self.audit)
         profiles = self._profiles(Version("held-out", places.test_source, places.test_shards, plan))
         for task in self.config.tasks:
@@ -205,9 +220,6 @@ class Auditor:
                     f"{task.field!r}), so no figure of it can be taken; add labels, or remove the task"
                 )
         return _cached(profiles)
-
-    def _tables(self, version: Version) -> list[str]:
-        return _cached(self._profiles(version))
 
     def _profiles(self, version: Version) -> list[ShardProfile]:
         what = f"audit: {version.name}"

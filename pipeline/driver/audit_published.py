@@ -48,7 +48,7 @@ def audit_published(
         InputError: the prefix has no manifest, or none of its shards is a raw shard's twin.
     """
     if config.audit is None:
-        raise ConfigError("audit: the configuration has no `audit` section; give it one (audit: {}), with test_shards")
+        raise ConfigError("audit: the configuration has no `audit` section; give it one (audit: {})")
     check_networks(config)
     places = Places(config)
     output = places.output if url is None else Store(url, places.endpoint)

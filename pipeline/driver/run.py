@@ -197,7 +197,7 @@ class Run:
         plan, work = train_plan(self.config), self.places.work
         if self.config.audit is not None and (self.retrain or fitting_generator(work, plan) is None):
             # Held-out data that could prove nothing is told of before the training, not after it.
-            Auditor(self.executor, self.reporter, self.places, self.config, self.config.audit).held_out()
+            Auditor(self.executor, self.reporter, self.places, self.config, self.config.audit).held_out(profiles)
         return train_or_find(self.executor, self.reporter, work, plan, profiles, retrain=self.retrain)
 
     def _prove(self, profiles: list[ShardProfile], generator: GeneratorRecord) -> Evidence:

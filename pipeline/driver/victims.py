@@ -66,6 +66,7 @@ class VictimTraining:
         test: the held-out tables.
         samples: images that a victim sees at most.
         budget: what they may take.
+        split: whether `test` are the clean tables themselves, of which a part is held out from all victims.
     """
 
     def __init__(
@@ -77,9 +78,12 @@ class VictimTraining:
         test: list[str],
         samples: int,
         budget: Budget,
+        *,
+        split: bool = False,
     ) -> None:
         self.executor, self.reporter, self.work = executor, reporter, work
         self.tables, self.test, self.samples, self.budget = tables, test, samples, budget
+        self.split = split
         self.results: list[tuple[VictimPlan, VictimResult]] = []
         self.left_out: list[VictimPlan] = []
         """Victims that the budget had no room for."""
@@ -126,8 +130,8 @@ class VictimTraining:
         for name, plan, needed in waiting:
             if needed or self.budget.allows(plan, share):
                 self.budget.begin(plan)
-                given = (self.work, self.tables[plan.data], self.test, self._originals(plan), plan, self.samples)
-                yield Job(name, given)
+                tables = (self.tables[plan.data], self.test, self._originals(plan))
+                yield Job(name, (self.work, *tables, plan, self.samples, self.split))
             else:
                 self.left_out.append(plan)
 
@@ -139,7 +143,7 @@ class VictimTraining:
     def _name(self, plan: VictimPlan) -> str:
         parts = [plan.data, plan.backbone, f"{plan.learning_rate:g}", "stl" if plan.only else ""]
         parts.append("" if plan.countermeasure == "none" else plan.countermeasure)
-        read = [plan.fingerprint, self.tables[plan.data], self.test, self.samples]
+        read = [plan.fingerprint, self.tables[plan.data], self.test, self.samples, *(["split"] if self.split else [])]
         originals = self._originals(plan)
         state = fingerprint([*read, originals] if originals else read)
         return f"{FOLDER}{'-'.join(filter(None, parts))}.{state}.json"

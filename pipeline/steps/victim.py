@@ -19,18 +19,22 @@ def victim_step(
     clean_tables: list[str],
     plan: VictimPlan,
     samples: int,
+    split: bool = False,
 ) -> VictimResult:
     """Train one victim on the tables of one version of the data, on `samples` of them at most.
 
-    `clean_tables`: originals that leaked to the attacker, if any.
+    Args:
+        clean_tables: originals that leaked to the attacker, if any.
+        split: whether a part of the samples is held out: tested on in `test_tables`, and not learned from.
     """
+    learned, tested = (False, True) if split else (None, None)
     with TemporaryDirectory(prefix="mtlue-audit-") as directory:
         return train_victim(
-            fetch_table(work, train_tables, Path(directory, "train"), plan.tasks, samples),
-            fetch_table(work, test_tables, Path(directory, "test"), plan.tasks, samples),
+            fetch_table(work, train_tables, Path(directory, "train"), plan.tasks, samples, held_out=learned),
+            fetch_table(work, test_tables, Path(directory, "test"), plan.tasks, samples, held_out=tested),
             plan,
             device(),
-            clean=fetch_table(work, clean_tables, Path(directory, "clean"), plan.tasks, samples)
+            clean=fetch_table(work, clean_tables, Path(directory, "clean"), plan.tasks, samples, held_out=learned)
             if clean_tables
             else None,
         )

@@ -11,7 +11,7 @@ import torch
 
 from schemas.tasks import Task
 from stages.io.store.store import Store
-from stages.learning.sampling import cut_tables
+from stages.learning.sampling import cut_tables, split_tables
 from stages.learning.table import ImageTable, open_table
 from stages.tasks.registry import kinds_of
 
@@ -35,9 +35,23 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def fetch_table(work: Store, names: Sequence[str], directory: Path, tasks: Sequence[Task], samples: int) -> ImageTable:
-    """Download Arrow files from `work` into a new directory and map `samples` of them, at most, as one table."""
-    return open_table(fetch_files(work, names, directory, samples), kinds_of(tasks))
+def fetch_table(
+    work: Store,
+    names: Sequence[str],
+    directory: Path,
+    tasks: Sequence[Task],
+    samples: int,
+    *,
+    held_out: bool | None = None,
+) -> ImageTable:
+    """Download Arrow files from `work` into a new directory and map `samples` of them, at most, as one table.
+
+    `held_out`: of those only the held-out ones, or only the others; None: all.
+    """
+    files = fetch_files(work, names, directory, samples)
+    if held_out is not None:
+        split_tables(files, held_out=held_out)
+    return open_table(files, kinds_of(tasks))
 
 
 def fetch_files(work: Store, names: Sequence[str], directory: Path, samples: int) -> list[Path]:

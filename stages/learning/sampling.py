@@ -42,6 +42,21 @@ def cut_tables(paths: Sequence[Path], samples: int) -> None:
             _keep(path, rows)
 
 
+HELD_OUT = 0.2
+"""Share of the samples that an audit without held-out data keeps from its victims."""
+
+
+def split_tables(paths: Sequence[Path], *, held_out: bool) -> None:
+    """Leave of tables in local files the samples that are held out, or all others.
+
+    The last byte of a key's hash decides: the first ones decide what `cut_tables` keeps. A sample is on the same side
+    in every version of a dataset, whatever other samples there are.
+    """
+    for path in paths:
+        last_bytes = _hashes(path).astype(np.uint64) & np.uint64(0xFF)
+        _keep(path, np.flatnonzero((last_bytes < HELD_OUT * 256) == held_out))
+
+
 def key_hashes(paths: Sequence[Path]) -> np.ndarray:
     """Of each row of the tables, one after the other, the hash of its key as a number."""
     return np.concatenate([_hashes(path) for path in paths])

@@ -72,6 +72,12 @@ def _lines(name: str, evidence: Evidence) -> Iterator[str]:
         f"held-out images; trained on {evidence.audited or 'a sample of the data'}. In brackets: 95 % intervals "
         "over the test images (bootstrap)."
     )
+    if evidence.split:
+        yield ""
+        yield (
+            "The test images are a fifth of this dataset, by the hash of the keys: no victim has learned from them, "
+            "the training of the generator has."
+        )
     tried = {attack.name for attack in evidence.attacks}
     missing = [words for each, words in WORDS.items() if each not in tried and each != "none"]
     if missing:

@@ -111,3 +111,23 @@ def test_an_audit_on_a_budget_tells_what_it_left_out_and_another_one_goes_on(
     told = json.loads(mtlue(capsys, "audit", "--config", file, "--json").out)
     assert told["left_out"] == []
     assert [row["name"] for row in told["attacks"]][-1] == "clean_samples"
+
+
+def test_without_held_out_shards_a_fifth_of_the_dataset_is_held_out_and_the_report_says_so(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = configured(copied, victims=["plain"])
+    file = write_config(copied / "pipeline.yaml", asked)
+    split = ("audit", "--config", file, "--set", "dataset.test_shards=null")
+    told = json.loads(mtlue(capsys, *split, "--json").out)
+    assert told["split"]
+    assert 3 <= told["test_samples"] <= 25
+    trained = [json.loads(path.read_text()) for path in (copied / "private/victims").iterdir()]
+    assert {victim["samples"] + victim["test_samples"] for victim in trained} == {64}
+    assert "(a fifth of the dataset, by key hash)" in mtlue(capsys, *split).out
+    for name in ("report.html", "report.md"):
+        assert "a fifth of this dataset" in (copied / "private" / name).read_text()
+
+    few = mtlue(capsys, *split, "--set", "audit.max_samples=40")
+    assert few.code == 2
+    assert "40 samples are too few to hold some out (50 at least); set dataset.test_shards" in few.err

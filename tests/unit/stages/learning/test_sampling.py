@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stages.io.shards.names import key_hash
-from stages.learning.sampling import cut_tables, share
+from stages.learning.sampling import cut_tables, share, split_tables
 from stages.learning.table import TableWriter, open_table
 from tests import builders
 
@@ -76,3 +76,23 @@ def test_keys_that_shards_have_in_common_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_share_does_not_fall_with_the_samples_and_does_not_grow_with_the_shards() -> None:
     assert [share(200_000, shards) for shards in (1, 100, 10_000, 10**6)] == [201_789, 2_179, 38, 2]
+
+
+def parts(paths: Sequence[Path]) -> list[int]:
+    return open_table(paths, KINDS).labels[0].tolist()  # type: ignore[no-any-return]
+
+
+def test_what_is_held_out_is_a_fifth_the_same_in_every_cut_and_never_learned_from(tmp_path: Path) -> None:
+    numbers = range(1000)
+    learned, held_out = ([table(tmp_path / f"{name}{n}", numbers[n::2]) for n in range(2)] for name in "lh")
+    split_tables(learned, held_out=False)
+    split_tables(held_out, held_out=True)
+    assert sorted(parts(learned) + parts(held_out)) == list(numbers)
+    assert 150 < len(parts(held_out)) < 250
+
+    fewer = [table(tmp_path / "fewer", numbers)]
+    cut_tables(fewer, 300)
+    kept = set(parts(fewer))
+    split_tables(fewer, held_out=True)
+    assert set(parts(fewer)) == kept & set(parts(held_out))
+    assert 30 < len(parts(fewer)) < 90
