@@ -28,7 +28,8 @@ CountermeasureName = Literal[
     "none", "gray", "jpeg95", "jpeg75", "jpeg50", "jpeg10", "webp75", "bits2", "bits3", "bits4", "bits5", "blur",
     "median", "down_up", "low_pass", "high_pass", "half_size", "larger", "jitter", "cutout", "ueraser", "mixup",
     "cutmix", "adversarial4", "adversarial8", "projection", "mean_projection", "class_means", "class_means_8",
-    "clean_samples", "purifier", "coverage80", "coverage60", "coverage40", "coverage20",
+    "clean_samples", "pretrained", "pretrained_frozen", "purifier",
+    "coverage80", "coverage60", "coverage40", "coverage20",
 ]  # fmt: skip
 """What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
 
@@ -167,6 +168,23 @@ class Requirement(Model):
     """Epoch that counts; `best`: the one that suits an attacker most, who can stop early."""
 
 
+WITH_WEIGHTS: tuple[CountermeasureName, ...] = ("pretrained", "pretrained_frozen")
+"""Countermeasures that start from weights trained elsewhere."""
+
+
+class Pretrained(Model):
+    """Weights on this machine that an attacker may start from."""
+
+    backbone: Backbone
+    """The network that they are of."""
+
+    weights: str = Field(pattern=r"\.safetensors$")
+    """Path of a local `.safetensors` file with the names of torchvision's network, or with ours."""
+
+    width: int = Field(default=64, ge=4, le=256)
+    """Channels of its first stage; torchvision's networks have 64."""
+
+
 class Audit(Model):
     """How protection is measured."""
 
@@ -196,6 +214,10 @@ class Audit(Model):
     """What the strongest victim also tries, on clean and on protected data: the verdict counts the strongest of all.
     Those that need originals (`clean_samples`, `purifier`, `coverage…`) are shown and do not count."""
 
+    pretrained: Pretrained | None = None
+    """Weights from which another victim starts, fine-tuned (countermeasure `pretrained`) and with a frozen backbone
+    (`pretrained_frozen`), on clean and on protected data; both count. None: every victim starts from random weights."""
+
     leaks: list[LeakName] = Field(default=["detectable", "delta_alone", "unlisted"])
     """What the protection gives away: whether a linear model tells protected from clean images (`detectable`), what δ
     alone predicts, what remains of tasks that are left open. Seconds each; none of them counts in the verdict."""
@@ -216,10 +238,14 @@ class Audit(Model):
     def tried(self) -> list[CountermeasureName]:
         """Countermeasures that are tried, each once."""
         names = get_args(CountermeasureName) if self.countermeasures == "all" else self.countermeasures
-        return [name for name in dict.fromkeys(names) if name != "none"]
+        others = [name for name in dict.fromkeys(names) if name not in ("none", *WITH_WEIGHTS)]
+        return [*others, *(WITH_WEIGHTS if self.pretrained is not None else ())]
 
     @model_validator(mode="after")
     def _required_are_tried(self) -> Audit:
+        without = [name for name in WITH_WEIGHTS if self.pretrained is None and name in self.countermeasures]
+        if without:
+            raise ValueError(f"countermeasures names {without[0]}, which needs audit.pretrained: {{backbone, weights}}")
         wanted = self.require.countermeasures if self.require is not None else "all"
         unknown = [name for name in wanted if name not in self.tried and name != "none"] if wanted != "all" else []
         if unknown:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
@@ -13,13 +15,14 @@ from pipeline.driver.ingest import ingest_all
 from pipeline.driver.victims import Budget, VictimTraining
 from pipeline.state.places import Places
 from pipeline.steps.leaks import leaks_step
+from pipeline.steps.victim import weights_object
 from schemas.config import Config
 from schemas.errors import ConfigError, ValidationError
 from schemas.evidence import VERSIONS, Evidence, Leak, VictimResult
 from schemas.fingerprints import fingerprint
 from schemas.plans import IngestPlan, Noise, VictimPlan
 from schemas.records import ShardProfile, ShardRef
-from schemas.training import Audit
+from schemas.training import Audit, CountermeasureName
 from stages.audit.curves import Place, strongest
 from stages.audit.leaks.registry import LEAK_TESTS
 from stages.audit.leaks.unlisted import unlisted
@@ -27,6 +30,7 @@ from stages.audit.verdict import reach_verdict
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash
+from stages.io.store.checksums import file_sha256
 from stages.io.store.records import read_record
 from stages.io.store.store import Store
 from stages.learning.sampling import share
@@ -79,7 +83,14 @@ class Auditor:
         limits = [self.audit.max_samples, audit_plan(self.config, self.audit).fingerprint]
         parts = [subject, held_out, victims, limits, self.config.protected_tasks, self.audit.leaks]
         # Only where there are some: the evidence of audits without them stays found.
-        return fingerprint([*parts, self.audit.tried] if self.audit.tried else parts)
+        more = [[*self.audit.tried]] if self.audit.tried else []
+        return fingerprint([*parts, *more, self.weights] if self.weights else [*parts, *more])
+
+    @cached_property
+    def weights(self) -> str:
+        """SHA-256 of the file of `audit.pretrained`; empty without one."""
+        given = self.audit.pretrained
+        return file_sha256(Path(given.weights)) if given is not None else ""
 
     def find(self, state: str) -> Evidence | None:
         """The evidence of an earlier audit under this fingerprint; one that left something out is gone on with."""
@@ -130,6 +141,7 @@ class Auditor:
         tables = {name: _cached(found) for name, found in profiles.items()}
         split = places.test_source is None
         test = self.held_out(profiles["clean"])
+        self._upload_weights()
         training = VictimTraining(
             self.executor, self.reporter, places.work, tables, test, self.audit.max_samples, self._budget(), split=split
         )
@@ -181,16 +193,28 @@ class Auditor:
         ranked = self._ranked(found)
         side = self.audit.resolution or self.config.train.resolution
         attacks = []
-        for name, countermeasure in COUNTERMEASURES.items():
-            able = (plan for plan in ranked if fits(plan.backbone, countermeasure.resolution(side)))
-            chosen = next(able, None) if name in self.audit.tried else None
-            if chosen is not None:
-                seeds = sorted(
-                    {plan.seed for plan in ranked if plan.model_copy(update={"seed": chosen.seed}) == chosen}
-                )
-                attacks += [chosen.model_copy(update={"countermeasure": name, "seed": seed}) for seed in seeds]
+        for name in COUNTERMEASURES:
+            if name not in self.audit.tried:
+                continue
+            able = [plan for plan in (self._trying(name, plan) for plan in ranked) if _works(plan, side)]
+            seeds = {plan.seed for plan in able}
+            attacks += [able[0].model_copy(update={"seed": seed}) for seed in sorted(seeds)] if able else []
         attacks.sort(key=lambda plan: plan.seed)  # of each countermeasure one before any comes again
         return attacks + [plan.model_copy(update={"data": "clean"}) for plan in attacks]
+
+    def _trying(self, name: CountermeasureName, plan: VictimPlan) -> VictimPlan:
+        """The same victim with a countermeasure, or the one that has weights to start from."""
+        given = self.audit.pretrained
+        if given is None or not COUNTERMEASURES[name].needs_weights:
+            return plan.model_copy(update={"countermeasure": name})
+        start = {"backbone": given.backbone, "width": given.width, "weights": self.weights, "weighting": "ls"}
+        return plan.model_copy(update={"countermeasure": name, **start})
+
+    def _upload_weights(self) -> None:
+        """Bring the file of `audit.pretrained` to where workers find it."""
+        given, name = self.audit.pretrained, weights_object(self.weights)
+        if given is not None and self.places.work.stat(name) is None:
+            self.places.work.put(Path(given.weights), name)
 
     def held_out(self, raw: Sequence[ShardProfile]) -> list[str]:
         """The tables of the clean held-out data; without `dataset.test_shards` those of the raw shards, to be split.
@@ -259,6 +283,10 @@ def words_of(plan: VictimPlan, *, seeded: bool = False) -> str:
     against = "" if plan.countermeasure == "none" else f"{plan.countermeasure} by "
     task = f", task {plan.only} alone" if plan.only else ""
     return f"{against}{plan.backbone} at {plan.learning_rate:g} on {plan.data} data{seed}{task}"
+
+
+def _works(plan: VictimPlan, side: int) -> bool:
+    return fits(plan.backbone, COUNTERMEASURES[plan.countermeasure].resolution(side))
 
 
 def fits(backbone: str, resolution: int) -> bool:

@@ -12,6 +12,11 @@ from stages.audit.victims import train_victim
 from stages.io.store.store import Store
 
 
+def weights_object(sha256: str) -> str:
+    """Name in `work` of the weights that a victim starts from."""
+    return f"weights/{sha256}.safetensors"
+
+
 def victim_step(
     work: Store,
     train_tables: list[str],
@@ -37,4 +42,14 @@ def victim_step(
             clean=fetch_table(work, clean_tables, Path(directory, "clean"), plan.tasks, samples, held_out=learned)
             if clean_tables
             else None,
+            weights=_fetched(work, plan.weights, Path(directory, "weights")),
         )
+
+
+def _fetched(work: Store, sha256: str, path: Path) -> Path | None:
+    """The file of the weights, where there are some."""
+    if not sha256:
+        return None
+    path = path.with_suffix(".safetensors")
+    work.get(weights_object(sha256), path)
+    return path

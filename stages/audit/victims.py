@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
+from stages.models.backbones.pretrained import load_pretrained
 from stages.models.multitask import MultiTaskModel, accumulate_gradients
 from stages.tasks.base import TaskKind
 from stages.tasks.registry import fitted_tasks, kinds_of
@@ -32,6 +34,7 @@ def train_victim(
     device: torch.device,
     report: Callable[[int, int], None] = lambda done, total: None,
     clean: ImageTable | None = None,
+    weights: Path | None = None,
 ) -> VictimResult:
     """Train one victim and measure it on clean data after every epoch.
 
@@ -42,9 +45,11 @@ def train_victim(
         device: where to train.
         report: called with (epochs done, epochs in all).
         clean: the originals of `train`, for a countermeasure that needs some; None where `train` is clean.
+        weights: file that its backbone starts from; None: random weights.
 
     Raises:
         ValueError: `plan.only` is no task's name.
+        ConfigError: the weights do not fit the backbone.
     """
     started = time.monotonic()
     numbers = [number for number, task in enumerate(plan.tasks) if plan.only in (None, task.name)]
@@ -65,11 +70,13 @@ def train_victim(
             resolution=train.chunks[0].shape[1],
             weighting=WEIGHTINGS[plan.weighting](len(kinds), rng),
         )
+    if weights is not None:
+        load_pretrained(model.backbone, weights)
     to_device(model, device)
     optimisation = Optimisation(model.parameters(), epochs=plan.epochs, learning_rate=plan.learning_rate)
     figures, errors = [], []
     for epoch in range(plan.epochs):
-        model.train()
+        attack.begin_epoch(model)
         for batch in train.batches(plan.batch_size, rng, device):
             lesson = attack.lesson(model, batch, kinds, plan.augment, rng)
             optimisation.clear()

@@ -63,6 +63,11 @@ class Countermeasure:
         """
         return False
 
+    @property
+    def needs_weights(self) -> bool:
+        """Whether the victim starts from weights that were trained elsewhere (`audit.pretrained`)."""
+        return False
+
     def resolution(self, side: int) -> int:
         """The side in pixels that the victim sees instead of `side`."""
         return side
@@ -70,6 +75,10 @@ class Countermeasure:
     def changed(self, data: Data) -> Data:
         """The data that the victim sees, before its training begins; the same data and seed give the same result."""
         return data
+
+    def begin_epoch(self, model: MultiTaskModel) -> None:
+        """Before each pass over the data: which parts of the victim learn."""
+        model.train()
 
     def lesson(
         self,

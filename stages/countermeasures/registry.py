@@ -10,6 +10,7 @@ from stages.countermeasures.class_means import ClassMeans
 from stages.countermeasures.leaks import CleanSamples, Coverage
 from stages.countermeasures.mixing import Mixing
 from stages.countermeasures.pixels import Squeezed
+from stages.countermeasures.pretrained import Pretrained
 from stages.countermeasures.projection import Projection
 from stages.countermeasures.purifier import Purifier
 from stages.countermeasures.scale import Scaled
@@ -51,6 +52,8 @@ COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
     "adversarial8": Adversarial(8 / 255),
     "adversarial4": Adversarial(4 / 255),
     "clean_samples": CleanSamples(0.02),
+    "pretrained": Pretrained(),
+    "pretrained_frozen": Pretrained(freeze=True),
     "purifier": Purifier(200),
     "coverage80": Coverage(0.8),
     "coverage60": Coverage(0.6),

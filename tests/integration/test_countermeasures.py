@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pipeline.driver import train as training
 from pipeline.steps.train import train_step
 from schemas.config import Config
+from stages.models.backbones.registry import BACKBONES
 from tests.builders import config, labelled_samples, write_shard
 from tests.running import mtlue, run, write_config
 
@@ -131,3 +133,23 @@ def test_without_held_out_shards_a_fifth_of_the_dataset_is_held_out_and_the_repo
     few = mtlue(capsys, *split, "--set", "audit.max_samples=40")
     assert few.code == 2
     assert "40 samples are too few to hold some out (50 at least); set dataset.test_shards" in few.err
+
+
+def test_victims_that_start_from_local_weights_are_tried_fine_tuned_and_frozen(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = copied / "weights.safetensors"
+    save_file(BACKBONES["resnet18"](width=4, resolution=16).state_dict(), weights)
+    given = {"backbone": "resnet18", "width": 4, "weights": str(weights)}
+    file = write_config(copied / "pipeline.yaml", configured(copied, victims=["plain"], pretrained=given))
+    told = json.loads(mtlue(capsys, "audit", "--config", file, "--json").out)
+    assert {row["name"]: row["counts"] for row in told["attacks"]} == {
+        "none": True, "pretrained": True, "pretrained_frozen": True,
+    }  # fmt: skip
+    assert all(set(row["means"]) >= {"clean", "protected"} for row in told["attacks"])
+    assert "pretrained weights, frozen" in (copied / "private/report.html").read_text()
+
+    weights.write_bytes(b"no weights")
+    ended = mtlue(capsys, "audit", "--config", file)
+    assert ended.code == 2
+    assert "audit.pretrained, at width 4 and 16 px" in ended.err

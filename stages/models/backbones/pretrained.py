@@ -1,4 +1,4 @@
-"""Weights that were trained elsewhere, from a local file with torchvision's names."""
+"""Weights that were trained elsewhere, from a local file with torchvision's names or the backbone's own."""
 
 from __future__ import annotations
 
@@ -106,16 +106,13 @@ def load_pretrained(backbone: Backbone, path: str | Path) -> None:
 
     Args:
         backbone: is changed in place; its memory layout and device stay.
-        path: safetensors, or a torch state dict, with the names of torchvision's network of this architecture.
+        path: safetensors, or a torch state dict, with the names of torchvision's network of this architecture, or with
+            the backbone's own.
 
     Raises:
-        ConfigError: the file cannot be read, the weights do not fit, or the backbone is none of torchvision's.
+        ConfigError: the file cannot be read, or the weights do not fit.
     """
     path, kind = Path(path), type(backbone).__name__
-    if not backbone.torchvision_names:
-        raise ConfigError(
-            f"{path}: there are no pretrained weights for {kind}, which is none of torchvision's networks"
-        )
     weights = {
         our_name(backbone, name): value
         for name, value in read_weights(path).items()
@@ -124,8 +121,10 @@ def load_pretrained(backbone: Backbone, path: str | Path) -> None:
     state = backbone.state_dict()
     problems = misfits(state, weights)
     if problems:
-        raise ConfigError(
-            f"{path}: the weights do not fit {kind} ({'; '.join(problems)}); give torchvision's weights of this "
-            "architecture, and build the backbone with width 64 for images of 224 px"
+        mend = (
+            "give torchvision's weights of this architecture, and build the backbone with width 64 for images of 224 px"
+            if backbone.torchvision_names
+            else "it is none of torchvision's networks; give a state dict of this very one"
         )
+        raise ConfigError(f"{path}: the weights do not fit {kind} ({'; '.join(problems)}); {mend}")
     backbone.load_state_dict({**state, **weights})

@@ -39,6 +39,8 @@ WORDS = {
     "class_means": "class means subtracted",
     "class_means_8": "class means subtracted, up to 8 levels",
     "clean_samples": "2 % of the originals added",
+    "pretrained": "pretrained weights, fine-tuned",
+    "pretrained_frozen": "pretrained weights, frozen",
     "purifier": "a purifier from 200 leaked pairs",
     "coverage80": "only 80 % protected",
     "coverage60": "only 60 % protected",

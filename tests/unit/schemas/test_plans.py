@@ -97,7 +97,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "seed": 0,
     },
     "TrainPlan": {},
-    "VictimPlan": {"learning_rate": 1e-3, "weighting": "ls", "only": None, "countermeasure": "none"},
+    "VictimPlan": {"learning_rate": 1e-3, "weighting": "ls", "only": None, "countermeasure": "none", "weights": ""},
 }
 """Model that a plan is made of → its defaults as plain JSON."""
 

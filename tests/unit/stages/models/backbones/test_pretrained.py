@@ -155,9 +155,14 @@ def test_a_thin_or_small_backbone_and_another_architecture_are_refused(tmp_path:
 
 
 @pytest.mark.parametrize("name", ["stride5", "plain"])
-def test_nets_of_our_own_have_no_pretrained_weights(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="none of torchvision's"):
-        load_pretrained(BACKBONES[name](width=4, resolution=16), tmp_path / "weights.safetensors")
+def test_nets_of_our_own_take_their_own_weights_and_no_others(name: str, tmp_path: Path) -> None:
+    trained, fresh = (BACKBONES[name](width=4, resolution=16) for _ in range(2))
+    save_file(trained.state_dict(), tmp_path / "weights.safetensors")
+    load_pretrained(fresh, tmp_path / "weights.safetensors")
+    assert all(torch.equal(value, trained.state_dict()[key]) for key, value in fresh.state_dict().items())
+    save_file(resnet_weights(), tmp_path / "others.safetensors")
+    with pytest.raises(ConfigError, match="none of torchvision's networks; give a state dict of this very one"):
+        load_pretrained(fresh, tmp_path / "others.safetensors")
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
