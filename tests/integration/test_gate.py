@@ -47,13 +47,14 @@ UNMET = {"max_over_chance": 0.9}
 """One that no evidence meets here: not even clean victims get so far above chance, so it would prove nothing."""
 
 
-def striped(count: int, seed: int) -> list[BuiltSample]:
-    """Noise with faint stripes; their width is the label."""
-    rng = np.random.default_rng(seed)
+def striped(count: int, seed: int, added: int = 0) -> list[BuiltSample]:
+    """Noise with faint stripes; their width is the label. `added`: levels of random noise on each pixel, at most."""
+    rng, other = np.random.default_rng(seed), np.random.default_rng(seed + 1000)
     samples: list[BuiltSample] = []
     for number in range(count):
         label, image = int(rng.integers(CLASSES)), rng.normal(128, 20, (16, 16, 3))
         image += AMPLITUDE * np.sign(np.sin(2 * np.pi * (label + 1) * np.arange(16) / (2 * CLASSES)))[None, :, None]
+        image += other.integers(-added, added, image.shape, endpoint=True)
         data = png(np.clip(image, 0, 255).astype(np.uint8))
         samples.append((f"s{number:05d}", [("png", data), ("cls", str(label).encode())]))
     return samples
@@ -310,16 +311,19 @@ def test_audit_judges_what_lies_in_a_prefix_and_ends_as_the_requirement_says(
     assert contents(f"{copied}/public") == before, "an audit writes into what is published"
 
 
-def test_audit_of_raw_images_in_the_place_of_protected_ones_finds_them_unprotected(
-    copied: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("added", [0, 8], ids=["raw images", "random noise"])
+def test_audit_of_what_was_never_protected_in_the_place_of_protected_images_finds_it_unprotected(
+    added: int, copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write_config(copied / "pipeline.yaml", strong(copied, require=HOLDS))
     assert mtlue(capsys, "audit", f"{copied}/public", "--config", file).code == 0
     for shard in (copied / "public").glob("*.tar"):  # the manifest, and the evidence just stored, say that all is well
-        shutil.copy(copied / "raw" / shard.name, shard)
+        write_shard(shard, striped(PER_SHARD, int(shard.stem[-5:]), added))
     ended = mtlue(capsys, "audit", f"{copied}/public", "--config", file, "--json")
     assert ended.code == 1
-    assert json.loads(ended.out)["word"] == "not protected"
+    told = json.loads(ended.out)
+    assert told["word"] == "not protected"
+    assert told["sentence"].startswith("These images are not protected")
 
 
 def test_audit_of_a_prefix_without_a_manifest_says_so(
