@@ -17,6 +17,7 @@ from schemas.training import Requirement
 from stages.audit.attacks import attacks_of, counts
 from stages.audit.cells import cells_of
 from stages.audit.curves import Place, strongest
+from stages.countermeasures.words import WORDS
 from stages.report.wording import figure, percent
 from stages.tasks.counts import grouped
 from stages.tasks.registry import kinds_of
@@ -282,7 +283,9 @@ def _details(evidence: Evidence, judged: Sequence[TaskEvidence]) -> list[str]:
     attack = next((attack for attack in evidence.attacks if attack.counts and "protected" in attack.means), None)
     if attack is not None and attack.name != "none":
         reached = figure(metric, attack.means["protected"].best)
-        details.append(f"Strongest countermeasure: {attack.name}, with which victims reach {reached}.")
+        details.append(
+            f"Strongest countermeasure: {WORDS.get(attack.name, attack.name)}, with which victims reach {reached}."
+        )
     if "noise" in means:
         left = figure(metric, means["noise"].best)
         details.append(f"For comparison, random noise of the same strength leaves {left}.")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from schemas.evidence import Evidence, Score
 from schemas.metrics import Metric
-from stages.report.sections.countermeasures import WORDS
+from stages.countermeasures.words import WORDS
 from stages.report.sections.leaks import QUESTIONS, leak_row
 from stages.report.sections.victims import cell_row
 from stages.report.wording import figure, within

@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.evidence import Evidence
 from stages.report.sections.base import Material
-from stages.report.wording import figure
+from stages.report.wording import figure, within
 
 LABELS = {"clean": "Clean images", "noise": "Random noise", "protected": "Protected"}
 """Version of the data → as the scale names it."""
@@ -27,6 +27,7 @@ def facts(material: Material) -> dict[str, Any]:
                 label,
                 _share(evidence, evidence.means[data].best),
                 figure(evidence.metric, evidence.means[data].best),
+                within(evidence.metric, evidence.means[data].best, evidence.means[data].best_error),
             )
             for data, label in LABELS.items()
             if data in evidence.means
