@@ -148,6 +148,8 @@ class VictimPlan(Plan):
     """Name of the one task that a single-task victim learns; None: all of them."""
     countermeasure: CountermeasureName = "none"
     """What the attacker does against a protection."""
+    second: TrainPlan | None = None
+    """How the generator of the copies is trained that the attacker has besides; None: there are none."""
     weights: str = ""
     """SHA-256 of the file that the backbone starts from; empty: random weights."""
 

@@ -29,7 +29,7 @@ CountermeasureName = Literal[
     "median", "down_up", "low_pass", "high_pass", "half_size", "larger", "jitter", "cutout", "ueraser", "mixup",
     "cutmix", "adversarial4", "adversarial8", "projection", "mean_projection", "class_means", "class_means_8",
     "clean_samples", "pretrained", "pretrained_frozen", "purifier",
-    "coverage80", "coverage60", "coverage40", "coverage20",
+    "averaged_pair", "coverage80", "coverage60", "coverage40", "coverage20",
 ]  # fmt: skip
 """What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
 
@@ -168,6 +168,9 @@ class Requirement(Model):
     """Epoch that counts; `best`: the one that suits an attacker most, who can stop early."""
 
 
+ON_REQUEST: tuple[CountermeasureName, ...] = ("averaged_pair",)
+"""Countermeasures that `all` does not mean: they train another generator first."""
+
 WITH_WEIGHTS: tuple[CountermeasureName, ...] = ("pretrained", "pretrained_frozen")
 """Countermeasures that start from weights trained elsewhere."""
 
@@ -212,7 +215,8 @@ class Audit(Model):
 
     countermeasures: Literal["all"] | list[CountermeasureName] = Field(default_factory=list)
     """What the strongest victim also tries, on clean and on protected data: the verdict counts the strongest of all.
-    Those that need originals (`clean_samples`, `purifier`, `coverage…`) are shown and do not count."""
+    Those that need originals (`clean_samples`, `purifier`, `coverage…`) are shown and do not count. `all` leaves out
+    `averaged_pair`, which trains a second generator: name it."""
 
     pretrained: Pretrained | None = None
     """Weights from which another victim starts, fine-tuned (countermeasure `pretrained`) and with a frozen backbone
@@ -239,6 +243,8 @@ class Audit(Model):
         """Countermeasures that are tried, each once."""
         names = get_args(CountermeasureName) if self.countermeasures == "all" else self.countermeasures
         others = [name for name in dict.fromkeys(names) if name not in ("none", *WITH_WEIGHTS)]
+        if self.countermeasures == "all":
+            others = [name for name in others if name not in ON_REQUEST]
         return [*others, *(WITH_WEIGHTS if self.pretrained is not None else ())]
 
     @model_validator(mode="after")

@@ -187,4 +187,4 @@ def _attack_line(attack: AttackEvidence, metric: Metric) -> str:
     means = attack.means
     reached = f"{_shown(metric, means['protected'].best):>7} at the best epoch" if "protected" in means else "not tried"
     control = f"; on clean data {_shown(metric, means['clean'].best)}" if "clean" in means else ""
-    return f"  {attack.name:<17}{reached}{control}{'' if attack.counts else '; needs originals, not counted'}"
+    return f"  {attack.name:<17}{reached}{control}{'' if attack.counts else '; needs a leak, not counted'}"

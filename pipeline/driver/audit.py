@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
-from pipeline.configuration.plans import audit_plan, victim_plan, victim_plans, victims_of
+from pipeline.configuration.plans import audit_plan, train_plan, victim_plan, victim_plans, victims_of
 from pipeline.driver.ingest import ingest_all
 from pipeline.driver.victims import Budget, VictimTraining
 from pipeline.state.places import Places
@@ -204,8 +204,11 @@ class Auditor:
 
     def _trying(self, name: CountermeasureName, plan: VictimPlan) -> VictimPlan:
         """The same victim with a countermeasure, or the one that has weights to start from."""
-        given = self.audit.pretrained
-        if given is None or not COUNTERMEASURES[name].needs_weights:
+        given, countermeasure = self.audit.pretrained, COUNTERMEASURES[name]
+        if countermeasure.needs_second:
+            second = train_plan(self.config).reseeded("averaged pair")
+            return plan.model_copy(update={"countermeasure": name, "second": second})
+        if given is None or not countermeasure.needs_weights:
             return plan.model_copy(update={"countermeasure": name})
         start = {"backbone": given.backbone, "width": given.width, "weights": self.weights, "weighting": "ls"}
         return plan.model_copy(update={"countermeasure": name, **start})

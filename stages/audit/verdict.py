@@ -251,7 +251,9 @@ def _sentence(evidence: Evidence, overall: Word, leaking: Sequence[str]) -> str:
             f"{_reached(metric, means['clean'].best)} on clean test data, and chance is {chance}. "
             "Raise audit.epochs or audit on more samples."
         )
-    figures = f"reach {reached} on clean test data; chance is {chance}, clean training reaches {clean}."
+    figures = (
+        f"reach {reached} on clean test data{_by_attack(evidence)}; chance is {chance}, clean training reaches {clean}."
+    )
     if overall == "not protected":
         return f"These images are not protected: victims trained on them {figures}"
     if overall == "weakened":
@@ -262,6 +264,16 @@ def _sentence(evidence: Evidence, overall: Word, leaking: Sequence[str]) -> str:
             f"victims trained on the protected images {figures}"
         )
     return f"Victims trained on the protected images {figures}"
+
+
+def _by_attack(evidence: Evidence) -> str:
+    """Which countermeasure they needed for it, and what they reach without; nothing where they needed none."""
+    plain = next((attack for attack in evidence.attacks if attack.name == "none" and "protected" in attack.means), None)
+    attack = next((attack for attack in evidence.attacks if attack.counts and "protected" in attack.means), None)
+    if attack is None or plain is None or attack.name == "none":
+        return ""
+    without = figure(evidence.metric, plain.means["protected"].best)
+    return f" with the strongest countermeasure ({WORDS.get(attack.name, attack.name)}; {without} without any)"
 
 
 def _details(evidence: Evidence, judged: Sequence[TaskEvidence]) -> list[str]:
@@ -280,12 +292,6 @@ def _details(evidence: Evidence, judged: Sequence[TaskEvidence]) -> list[str]:
         by = worst.judged_by
         reached, line = figure(by, worst.judged("protected").best), figure(by, worst.chance[worst.metric])
         details.append(f"Weakest task: {worst.name}, {reached} with chance at {line}.")
-    attack = next((attack for attack in evidence.attacks if attack.counts and "protected" in attack.means), None)
-    if attack is not None and attack.name != "none":
-        reached = figure(metric, attack.means["protected"].best)
-        details.append(
-            f"Strongest countermeasure: {WORDS.get(attack.name, attack.name)}, with which victims reach {reached}."
-        )
     if "noise" in means:
         left = figure(metric, means["noise"].best)
         details.append(f"For comparison, random noise of the same strength leaves {left}.")

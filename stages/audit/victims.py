@@ -59,7 +59,8 @@ def train_victim(
     tasks = fitted_tasks([plan.tasks[number] for number in numbers], train.labels)
     kinds = kinds_of(tasks)
     attack = COUNTERMEASURES[plan.countermeasure]
-    data = attack.changed(Data(train, test, kinds, plan.seed, clean and _of_tasks(clean, numbers)))
+    originals = clean if clean is None or attack.needs_second else _of_tasks(clean, numbers)
+    data = attack.changed(Data(train, test, kinds, plan.seed, originals, plan.second, device))
     train, test, rng = data.train, data.test, torch.Generator().manual_seed(plan.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)

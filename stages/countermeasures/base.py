@@ -14,10 +14,13 @@ from typing import NamedTuple
 
 import torch
 
+from schemas.plans import TrainPlan
 from stages.learning.augment import augment_with_labels
 from stages.learning.table import Batch, ImageTable
 from stages.models.multitask import MultiTaskModel
 from stages.tasks.base import TaskKind
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Data:
     seed: int
     clean: ImageTable | None = None
     """The originals, for countermeasures that have some of them; None in the control, which has nothing else."""
+    second: TrainPlan | None = None
+    """How another generator is trained, for countermeasures that hold a copy of its making."""
+    device: torch.device = CPU
+    """Where to train."""
 
 
 class Lesson(NamedTuple):
@@ -66,6 +73,11 @@ class Countermeasure:
     @property
     def needs_weights(self) -> bool:
         """Whether the victim starts from weights that were trained elsewhere (`audit.pretrained`)."""
+        return False
+
+    @property
+    def needs_second(self) -> bool:
+        """Whether the attacker has copies that another generator has protected."""
         return False
 
     def resolution(self, side: int) -> int:

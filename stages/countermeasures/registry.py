@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.training import CountermeasureName
 from stages.countermeasures.adversarial import Adversarial
 from stages.countermeasures.augmenting import SMALLEST_WINDOW, Augmenting, cutout, jitter, plasma
+from stages.countermeasures.averaged import Averaged
 from stages.countermeasures.base import Countermeasure
 from stages.countermeasures.class_means import ClassMeans
 from stages.countermeasures.leaks import CleanSamples, Coverage
@@ -55,6 +56,7 @@ COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
     "pretrained": Pretrained(),
     "pretrained_frozen": Pretrained(freeze=True),
     "purifier": Purifier(200),
+    "averaged_pair": Averaged(),
     "coverage80": Coverage(0.8),
     "coverage60": Coverage(0.6),
     "coverage40": Coverage(0.4),

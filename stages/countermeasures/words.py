@@ -36,6 +36,7 @@ WORDS: dict[str, str] = {
     "pretrained": "pretrained weights, fine-tuned",
     "pretrained_frozen": "pretrained weights, frozen",
     "purifier": "a purifier from 200 leaked pairs",
+    "averaged_pair": "the mean of two protected copies",
     "coverage80": "only 80 % protected",
     "coverage60": "only 60 % protected",
     "coverage40": "only 40 % protected",

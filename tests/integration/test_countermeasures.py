@@ -108,7 +108,7 @@ def test_an_audit_on_a_budget_tells_what_it_left_out_and_another_one_goes_on(
 
     lines = mtlue(capsys, "audit", "--config", file, "--budget", "9h").out
     assert "left out" not in lines
-    assert "needs originals, not counted" in lines
+    assert "needs a leak, not counted" in lines
     assert trained.items() < victims_in(copied).items()
     told = json.loads(mtlue(capsys, "audit", "--config", file, "--json").out)
     assert told["left_out"] == []

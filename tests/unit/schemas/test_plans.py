@@ -97,7 +97,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "seed": 0,
     },
     "TrainPlan": {},
-    "VictimPlan": {"learning_rate": 1e-3, "weighting": "ls", "only": None, "countermeasure": "none", "weights": ""},
+    "VictimPlan": {
+        "learning_rate": 1e-3,
+        "weighting": "ls",
+        "only": None,
+        "countermeasure": "none",
+        "second": None,
+        "weights": "",
+    },
 }
 """Model that a plan is made of → its defaults as plain JSON."""
 

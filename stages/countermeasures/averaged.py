@@ -1,0 +1,84 @@
+"""An averaged pair: the attacker has two protected copies of each image, by two generators, and takes their mean.
+
+Whoever kept the files of before a `--retrain`, or found the dataset protected twice, holds such pairs. The mean keeps
+what both δ have in common and halves the rest. Here the second generator is trained by the same plan from another seed,
+on the originals that the victims see; that costs a whole training, so `all` does not mean it.
+
+The control is a victim on clean images, which have nothing to average.
+
+Shapes: N samples, R resolution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from schemas.plans import TrainPlan
+from stages.countermeasures.base import Countermeasure, Data
+from stages.countermeasures.purifier import nearest_rows
+from stages.io.images.pixels import canonical_view
+from stages.learning.table import ImageTable
+from stages.perturbers.generator import GeneratorPerturber
+from stages.protect.perturb import add_perturbation
+from stages.tasks.registry import fitted_tasks
+from stages.train.registry import MAKINGS
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Averaged(Countermeasure):
+    """The victim learns from the means of two protected copies."""
+
+    @property
+    def cost(self) -> float:
+        """A training of the perturber comes first; how long that takes beside a victim's is a guess."""
+        return 4.0
+
+    @property
+    def needs_originals(self) -> bool:
+        """What leaked is a second copy, not an original; it is no more in the attacker's reach than that."""
+        return True
+
+    @property
+    def needs_second(self) -> bool:
+        """Always."""
+        return True
+
+    def changed(self, data: Data) -> Data:
+        """The training table averaged with a second protected copy; in the control it stays as it is."""
+        if data.clean is None or data.second is None:
+            return data
+        copy_NRRC = protected_again(data.clean, data.second, data.device)
+        own_NRRC = data.train.images(np.arange(len(data.train)))
+        if len(copy_NRRC) != len(own_NRRC):  # some were left out when the dataset was protected
+            copy_NRRC = copy_NRRC[nearest_rows(own_NRRC, data.clean)]
+        mean_NRRC = (own_NRRC.astype(np.uint16) + copy_NRRC + 1) // 2
+        return replace(data, train=replace(data.train, chunks=(mean_NRRC.astype(np.uint8),)))
+
+
+def protected_again(clean: ImageTable, plan: TrainPlan, device: torch.device) -> np.ndarray:
+    """The images of a table as a generator protects them that was trained on that table: N×R×R×3 uint8.
+
+    Args:
+        clean: originals, at any resolution.
+        plan: of the training; its seed decides.
+        device: where to train.
+    """
+    side = plan.train.resolution
+    views = tuple(np.stack([canonical_view(image, side) for image in chunk]) for chunk in clean.chunks)
+    table = replace(clean, chunks=views)
+    fitted = plan.model_copy(update={"tasks": fitted_tasks(plan.tasks, table.labels)})
+    perturber = GeneratorPerturber(MAKINGS[plan.train.perturber].train(table, fitted, device).generator, "second")
+    copies: list[np.ndarray] = []
+    for batch in table.in_order(BATCH, torch.device("cpu")):
+        rows = np.arange(len(copies), len(copies) + len(batch.x_BCHW))
+        deltas = perturber.delta(batch.x_BCHW, batch.labels, batch.gray_B, [""] * len(rows))
+        copies += [
+            add_perturbation(image, delta, plan.epsilon)
+            for image, delta in zip(clean.images(rows), deltas, strict=True)
+        ]
+    return np.stack(copies)
