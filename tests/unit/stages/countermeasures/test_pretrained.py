@@ -49,10 +49,11 @@ def test_a_frozen_backbone_stays_as_it_is_and_the_heads_learn(freeze: bool) -> N
 
 
 def test_the_file_decides_what_a_victim_starts_from(tmp_path: Path) -> None:
-    table = builders.table(tmp_path / "images.arrow", 48)
+    table = builders.table(tmp_path / "images.arrow", 96)
     plan = VictimPlan(
-        tasks=builders.tasks(), data="clean", backbone="resnet18", width=4, epochs=1, batch_size=16, augment=[], seed=1
-    )
+        tasks=builders.tasks(), data="clean", backbone="resnet18", width=4, epochs=5, batch_size=16, augment=[], seed=1,
+        learning_rate=1e-2,
+    )  # fmt: skip
     weights = saved(tmp_path / "weights.safetensors")
     random, started, again = (train_victim(table, table, plan, CPU, weights=file) for file in (None, weights, weights))
     assert started.figures == again.figures
