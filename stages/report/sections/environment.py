@@ -6,6 +6,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
+from schemas.evidence import Evidence
 from schemas.records import GeneratorRecord
 from schemas.secrets import scrub
 from schemas.training import Train
@@ -20,8 +21,9 @@ def facts(material: Material) -> dict[str, Any]:
         ("PyTorch", _version("torch")),
         ("Python", platform.python_version()),
         ("Method", _method(train)),
-        *_made_by(generator, train),
+        *_made_by(generator),
         ("Seed", str(train.seed)),
+        *_victims(material.evidence),
         ("Input", ", ".join(map(scrub, plan.source))),
         ("Output (public)", scrub(plan.output)),
         ("Work (private)", scrub(plan.work)),
@@ -29,14 +31,22 @@ def facts(material: Material) -> dict[str, Any]:
     return {"environment": rows, "seconds": material.seconds}
 
 
-def _made_by(generator: GeneratorRecord | None, train: Train) -> list[tuple[str, str]]:
+def _victims(evidence: Evidence) -> list[tuple[str, str]]:
+    """How many were trained, from which seeds; nothing where none was."""
+    if not evidence.victims:
+        return []
+    seeds = ", ".join(map(str, sorted({victim.seed for victim in evidence.victims})))
+    return [("Victims", f"{len(evidence.victims)}, seeds {seeds}")]
+
+
+def _made_by(generator: GeneratorRecord | None) -> list[tuple[str, str]]:
     """Of the generator; nothing where none is known."""
     if generator is None:
         return []
     spec = generator.spec
     return [
-        ("Generator", f"{spec.preset}, {spec.resolution} px, {generator.fingerprint}"),
-        ("Training", f"{train.epochs} epochs, {generator.steps:,} steps on {generator.samples:,} samples"),
+        ("Generator", f"{spec.preset or spec.network}, {spec.resolution} px, {generator.fingerprint}"),
+        ("Training", f"{generator.steps:,} steps on {generator.samples:,} samples"),
         ("Epsilon", f"{spec.epsilon * 255:.4g}/255"),
     ]
 
@@ -49,8 +59,9 @@ def _version(package: str) -> str:
 
 
 def _method(train: Train) -> str:
+    robust = f", made to survive {', '.join(train.robust)}" if train.robust else ""
     if train.perturber == "codes":
-        return f"class codes against {train.rounds} fresh networks"
+        return f"class codes against {train.rounds} fresh networks{robust}"
     if train.perturber == "pil":
         return f"linear inducement, heads trained for {train.surrogate_epochs} passes"
-    return f"{train.method.upper()}, surrogates {', '.join(train.backbones)}, width {train.width}"
+    return f"{train.method.upper()}, surrogates {', '.join(train.backbones)}, width {train.width}{robust}"

@@ -114,6 +114,12 @@ class Page(HTMLParser):
             self.shown.append(data)
 
 
+def test_environment_names_the_seeds_of_victims_and_what_delta_was_made_to_survive():
+    page = Page(make_report(plan=report_plan(make_config(train={"robust": ["gray", "blur"]}))))
+    assert "class codes against 12 fresh networks, made to survive gray, blur" in page.text
+    assert "Victims 3, seeds 0" in page.text
+
+
 def test_verdict_stands_in_words_at_the_top_and_beside_every_task():
     page = Page(make_report(evidence=evidence(([0.9, 0.9], [0.7, 0.7]))))
     assert "These images are not protected: victims" in page.text
