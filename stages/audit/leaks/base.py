@@ -3,7 +3,7 @@
 A new one is one file with a function `(Pairs) -> list[Leak]`, a line in `registry.py`, and its name in `LeakName`
 (schemas/training.py).
 
-Shapes: N pairs, R resolution, K tasks.
+Shapes: N pairs, R resolution or `WINDOW`, whichever is smaller, K tasks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from stages.tasks.registry import fitted_tasks, kinds_of
 
 PAIRS = 2000
 """Pairs that are looked at, at most: probes with so few weights need no more."""
+
+
+WINDOW = 64
+"""Side in pixels of the middle of larger images, which is all that is looked at."""
 
 
 @dataclass(frozen=True)
@@ -79,4 +83,12 @@ def pairs_of(
     _, rows, twins = np.intersect1d(*keys, return_indices=True)  # in the order of hashes, which is none
     rows, twins = rows[:PAIRS], twins[:PAIRS]
     labels = tuple(label[rows] for label in clean.labels)
-    return Pairs(clean.images(rows), protected.images(twins), labels, fitted_tasks(tasks, labels), wanted, seed)
+    return Pairs(_windows(clean, rows), _windows(protected, twins), labels, fitted_tasks(tasks, labels), wanted, seed)
+
+
+def _windows(table: ImageTable, rows: np.ndarray) -> np.ndarray:
+    """The middle of some images, as they are: a smaller size would take out what is to be found."""
+    side = table.chunks[0].shape[1]
+    inside = slice(max(0, (side - WINDOW) // 2), max(0, (side - WINDOW) // 2) + WINDOW)
+    parts = np.array_split(rows, len(rows) // 256 + 1)  # whole images of all pairs would not fit into a worker
+    return np.concatenate([table.images(part)[:, inside, inside] for part in parts])

@@ -99,3 +99,10 @@ def test_what_remains_of_an_open_task_is_the_figure_of_its_victims_beside_clean_
     leak = only(unlisted(evidence.tasks, 100))
     assert (leak.task, leak.reached, leak.clean, leak.chance) == ("size", 0.6, 0.7, 0.1)
     assert unlisted(reach_verdict(TASKS, [True, True], victims(([0.5, 0.5], [0.6, 0.5]))).tasks, 100) == []
+
+
+def test_of_large_images_the_middle_is_looked_at_as_it_is() -> None:
+    images = np.random.default_rng(0).integers(0, 255, (3, 80, 80, 3)).astype(np.uint8)
+    table = ImageTable((images,), (np.array([0, 1, 2]), np.array([0, 1, 0])), np.zeros(3, dtype=bool))
+    pairs = pairs_of(table, table, (np.arange(3), np.arange(3)), builders.tasks(), [True, True], 0)
+    assert np.array_equal(pairs.clean, images[:, 8:72, 8:72])
