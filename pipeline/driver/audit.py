@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
-from pipeline.configuration.plans import audit_plan, train_plan, victim_plan, victim_plans, victims_of
+from pipeline.configuration.plans import audit_plan, victim_plans
+from pipeline.driver.choosing import attack_plans, plain_plans, words_of
 from pipeline.driver.ingest import ingest_all
 from pipeline.driver.victims import Budget, VictimTraining
 from pipeline.state.places import Places
@@ -18,23 +19,20 @@ from pipeline.steps.leaks import leaks_step
 from pipeline.steps.victim import weights_object
 from schemas.config import Config
 from schemas.errors import ConfigError, ValidationError
-from schemas.evidence import VERSIONS, Evidence, Leak, VictimResult
+from schemas.evidence import VERSIONS, Evidence, Leak
 from schemas.fingerprints import fingerprint
-from schemas.plans import IngestPlan, Noise, VictimPlan
+from schemas.plans import IngestPlan, Noise
 from schemas.records import ShardProfile, ShardRef
-from schemas.training import Audit, CountermeasureName
-from stages.audit.curves import Place, strongest
+from schemas.training import Audit
 from stages.audit.leaks.registry import LEAK_TESTS
 from stages.audit.leaks.unlisted import unlisted
 from stages.audit.verdict import reach_verdict
-from stages.countermeasures.registry import COUNTERMEASURES
 from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash
 from stages.io.store.checksums import file_sha256
 from stages.io.store.records import read_record
 from stages.io.store.store import Store
 from stages.learning.sampling import share
-from stages.models.backbones.registry import check_backbone
 
 FOLDER = "evidence/"
 
@@ -145,9 +143,8 @@ class Auditor:
         training = VictimTraining(
             self.executor, self.reporter, places.work, tables, test, self.audit.max_samples, self._budget(), split=split
         )
-        plain = [plan for data in tables for plan in victim_plans(config, self.audit, data)]
-        training.train(sorted(plain, key=self._order), needed=2, share=0.5 if self.audit.tried else 1)
-        training.train(self._attacks(training.results))
+        training.train(plain_plans(config, self.audit), needed=2, share=0.5 if self.audit.tried else 1)
+        training.train(attack_plans(config, self.audit, training.results, self.weights))
         training.train_left_out()
         # They came in the order of what they tell; the record has the order of every table.
         victims = sorted((victim for _, victim in training.results), key=lambda victim: VERSIONS.index(victim.data))
@@ -175,43 +172,6 @@ class Auditor:
     def _budget(self) -> Budget:
         cpus = self.config.compute.cpus
         return Budget(self.seconds, cpus if cpus != "auto" else os.cpu_count() or 1)
-
-    def _order(self, plan: VictimPlan) -> tuple[bool, int, int]:
-        """The first victim on clean and on protected data comes first: less than that shows nothing; then by seed."""
-        first = victim_plan(
-            self.config,
-            self.audit,
-            data=plan.data,
-            backbone=victims_of(self.config, self.audit)[0],
-            learning_rate=self.audit.learning_rates[0],
-        )
-        order = ["protected", "clean", "noise"].index(plan.data)
-        return not (plan == first and plan.data != "noise"), plan.seed, order
-
-    def _attacks(self, found: Sequence[tuple[VictimPlan, VictimResult]]) -> list[VictimPlan]:
-        """Each countermeasure by the strongest victim that can use it, on protected data; then the controls."""
-        ranked = self._ranked(found)
-        side = self.audit.resolution or self.config.train.resolution
-        attacks = []
-        for name in COUNTERMEASURES:
-            if name not in self.audit.tried:
-                continue
-            able = [plan for plan in (self._trying(name, plan) for plan in ranked) if _works(plan, side)]
-            seeds = {plan.seed for plan in able}
-            attacks += [able[0].model_copy(update={"seed": seed}) for seed in sorted(seeds)] if able else []
-        attacks.sort(key=lambda plan: plan.seed)  # of each countermeasure one before any comes again
-        return attacks + [plan.model_copy(update={"data": "clean"}) for plan in attacks]
-
-    def _trying(self, name: CountermeasureName, plan: VictimPlan) -> VictimPlan:
-        """The same victim with a countermeasure, or the one that has weights to start from."""
-        given, countermeasure = self.audit.pretrained, COUNTERMEASURES[name]
-        if countermeasure.needs_second:
-            second = train_plan(self.config).reseeded("averaged pair")
-            return plan.model_copy(update={"countermeasure": name, "second": second})
-        if given is None or not countermeasure.needs_weights:
-            return plan.model_copy(update={"countermeasure": name})
-        start = {"backbone": given.backbone, "width": given.width, "weights": self.weights, "weighting": "ls"}
-        return plan.model_copy(update={"countermeasure": name, **start})
 
     def _upload_weights(self) -> None:
         """Bring the file of `audit.pretrained` to where workers find it."""
@@ -265,40 +225,6 @@ class Auditor:
         if found.failures:
             raise ValidationError(f"{what}: {found.failures[0].message}")
         return found.profiles
-
-    def _ranked(self, found: Sequence[tuple[VictimPlan, VictimResult]]) -> list[VictimPlan]:
-        """Multi-task victims on protected data, the one first that learns most of what is to be protected."""
-        tasks = zip(self.config.tasks, self.config.protected_tasks, strict=True)
-        judged = [(task.name, task.metrics[0]) for task, wanted in tasks if wanted]
-        chance = {name: line for _, victim in found for name, line in victim.chance.items()}
-        places = [Place(name, metric, chance[name][metric.name]) for name, metric in judged]
-        reached = [
-            (strongest([victim], "protected", places).best, plan)
-            for plan, victim in found
-            if plan.data == "protected" and plan.only is None
-        ]
-        return [plan for _, plan in sorted(reached, key=lambda each: -each[0])]
-
-
-def words_of(plan: VictimPlan, *, seeded: bool = False) -> str:
-    """A victim that was not trained, for people; `seeded`: with its seed, where each has several."""
-    seed = f", seed {plan.seed}" if seeded else ""
-    against = "" if plan.countermeasure == "none" else f"{plan.countermeasure} by "
-    task = f", task {plan.only} alone" if plan.only else ""
-    return f"{against}{plan.backbone} at {plan.learning_rate:g} on {plan.data} data{seed}{task}"
-
-
-def _works(plan: VictimPlan, side: int) -> bool:
-    return fits(plan.backbone, COUNTERMEASURES[plan.countermeasure].resolution(side))
-
-
-def fits(backbone: str, resolution: int) -> bool:
-    """Whether a network can work at a resolution."""
-    try:
-        check_backbone(backbone, resolution)
-    except ConfigError:
-        return False
-    return True
 
 
 def _cached(profiles: Sequence[ShardProfile]) -> list[str]:

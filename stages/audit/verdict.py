@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from schemas.evidence import VERSIONS, Cell, Evidence, SetEvidence, TaskEvidence, VictimResult, Word
-from schemas.metrics import ADVANTAGE, BALANCED_ACCURACY, Metric
+from schemas.evidence import VERSIONS, Evidence, SetEvidence, TaskEvidence, VictimResult, Word
+from schemas.metrics import BALANCED_ACCURACY, Metric
 from schemas.tasks import Task
 from schemas.training import Requirement
 from stages.audit.attacks import attacks_of, counts
 from stages.audit.cells import cells_of
 from stages.audit.curves import Place, strongest
-from stages.countermeasures.words import WORDS
+from stages.audit.sentences import details_of, sentence_of
 from stages.report.wording import figure, percent
 from stages.tasks.counts import grouped
 from stages.tasks.registry import kinds_of
@@ -126,7 +126,7 @@ def reach_verdict(
         }
     )
     return summed.model_copy(
-        update={"sentence": _sentence(summed, overall, leaking), "details": _details(summed, judged)}
+        update={"sentence": sentence_of(summed, overall, leaking), "details": details_of(summed, judged)}
     )
 
 
@@ -230,84 +230,3 @@ def _by_which(victims: Sequence[VictimResult], place: Place, reached: float, *, 
 
 def _least_protected_first(task: TaskEvidence) -> tuple[bool, float, str]:
     return not task.wanted, -task.advantage("protected"), task.name
-
-
-def _reached(metric: Metric, value: float) -> str:
-    """`34 % mean accuracy`, `a mean absolute error of 3.2 years`, `4 % beyond chance`."""
-    if metric == ADVANTAGE:
-        return f"{figure(metric, value)} beyond chance in the mean over tasks"
-    if metric.is_share:
-        return f"{figure(metric, value)} mean {metric.subject}"
-    return f"a {metric.subject} of {figure(metric, value)}"
-
-
-def _sentence(evidence: Evidence, overall: Word, leaking: Sequence[str]) -> str:
-    metric, means = evidence.metric, evidence.means
-    reached = _reached(metric, means["protected"].best)
-    clean, chance = figure(metric, means["clean"].best), figure(metric, evidence.chance)
-    if overall == "inconclusive":
-        return (
-            f"This audit cannot tell: even victims trained on the clean images reach only "
-            f"{_reached(metric, means['clean'].best)} on clean test data, and chance is {chance}. "
-            "Raise audit.epochs or audit on more samples."
-        )
-    figures = (
-        f"reach {reached} on clean test data{_by_attack(evidence)}; chance is {chance}, clean training reaches {clean}."
-    )
-    if overall == "not protected":
-        return f"These images are not protected: victims trained on them {figures}"
-    if overall == "weakened":
-        return f"The protection hinders training but does not stop it: victims trained on these images {figures}"
-    if leaking:
-        return (
-            f"Protected on average, but not in every task ({', '.join(leaking)}): "
-            f"victims trained on the protected images {figures}"
-        )
-    return f"Victims trained on the protected images {figures}"
-
-
-def _by_attack(evidence: Evidence) -> str:
-    """Which countermeasure they needed for it, and what they reach without; nothing where they needed none."""
-    plain = next((attack for attack in evidence.attacks if attack.name == "none" and "protected" in attack.means), None)
-    attack = next((attack for attack in evidence.attacks if attack.counts and "protected" in attack.means), None)
-    if attack is None or plain is None or attack.name == "none":
-        return ""
-    without = figure(evidence.metric, plain.means["protected"].best)
-    return f" with the strongest countermeasure ({WORDS.get(attack.name, attack.name)}; {without} without any)"
-
-
-def _details(evidence: Evidence, judged: Sequence[TaskEvidence]) -> list[str]:
-    worst, means, metric = judged[0], evidence.means, evidence.metric
-    what = "Accuracies in this verdict are balanced over classes and" if metric == BALANCED_ACCURACY else "Figures are"
-    details = [
-        f"{what} taken at the best epoch: an attacker can stop early. "
-        f"At the last epoch the mean on protected data is {figure(metric, means['protected'].last)}."
-    ]
-    if metric == ADVANTAGE:
-        details.append(
-            "Beyond chance means: of accuracies the difference from chance, of errors the share of the chance line's "
-            "error that is gone."
-        )
-    if len(judged) > 1:
-        by = worst.judged_by
-        reached, line = figure(by, worst.judged("protected").best), figure(by, worst.chance[worst.metric])
-        details.append(f"Weakest task: {worst.name}, {reached} with chance at {line}.")
-    if "noise" in means:
-        left = figure(metric, means["noise"].best)
-        details.append(f"For comparison, random noise of the same strength leaves {left}.")
-    protected = [victim for victim in evidence.victims if victim.data == "protected"]
-    if len({victim.seed for victim in protected}) == 1:
-        details.append("Each figure comes from one training run; set audit.seeds before relying on small gaps.")
-    details += [_over_seeds(metric, cell) for cell in evidence.cells[:1]]
-    return [detail for detail in details if detail]
-
-
-def _over_seeds(metric: Metric, cell: Cell) -> str:
-    """How far the seeds of the strongest kind of victim lie apart; nothing of one seed."""
-    if cell.best_deviation is None:
-        return ""
-    return (
-        f"The verdict counts the strongest of {cell.seeds} seeds. Of the strongest kind of victim ({cell.backbone} at "
-        f"{cell.learning_rate:g}) they reach {figure(metric, cell.best, 1)} on average, with a standard deviation of "
-        f"{figure(metric, cell.best_deviation, 1)}."
-    )

@@ -35,7 +35,7 @@ def test_the_strongest_countermeasure_decides_and_stands_first_with_its_control_
     assert worst.tasks["shape"].best == 0.9
     assert found.word == "not protected"
     assert found.means["protected"].best == 0.75
-    assert any("projection" in line for line in found.details)
+    assert "with the strongest countermeasure (orthogonal projection; " in found.sentence
 
 
 def test_a_countermeasure_that_ruins_training_leaves_the_verdict_as_it_was() -> None:

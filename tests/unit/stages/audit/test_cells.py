@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 
 import pytest
 
-from pipeline.cluster.executor import Executor
-from pipeline.cluster.progress import Reporter
-from pipeline.configuration.plans import victim_plans
-from pipeline.driver.audit import Auditor
-from pipeline.state.places import Places
 from schemas.evidence import Evidence
 from stages.audit.verdict import reach_verdict
 from stages.report.markdown import build_markdown
-from tests import builders
 from tests.evidence import TASKS, make_victim, victims
 from tests.unit.stages.report.test_report import Page, make_report
 
@@ -48,22 +41,3 @@ def test_every_kind_of_victim_stands_in_the_report_with_its_seeds() -> None:
     assert "| resnet18 at 0.001 | protected | 3 | 40.0\u00a0% ± 10.0 | 30.0\u00a0% ± 0.0 |" in build_markdown(
         "x", over_seeds()
     )
-
-
-def test_a_countermeasure_is_tried_from_every_seed_each_one_once_before_any_again(tmp_path: Path) -> None:
-    builders.write_shard(tmp_path / "raw/train-0.tar", builders.labelled_samples(2))
-    builders.write_shard(tmp_path / "raw/test-0.tar", builders.labelled_samples(2))
-    config = builders.config(tmp_path, audit={"seeds": 2, "countermeasures": ["gray", "jpeg10"]})
-    assert config.audit is not None
-    auditor = Auditor(Executor(config.compute), Reporter("plain"), Places(config), config, config.audit)
-    figures = {"a": {"balanced_accuracy": 0.9, "accuracy": 0.9}, "b": {"balanced_accuracy": 0.9, "accuracy": 0.9}}
-    result = make_victim("protected", [0.5], [0.1])
-    result = result.model_copy(update={"figures": [figures], "chance": figures})
-    found = [(plan, result) for plan in victim_plans(config, config.audit, "protected")]
-    attacks = auditor._attacks(found)
-    assert [(plan.countermeasure, plan.data, plan.seed) for plan in attacks] == [
-        (name, data, seed)
-        for data in ("protected", "clean")
-        for seed in (1, 2)
-        for name in ("gray", "jpeg10")
-    ]  # fmt: skip

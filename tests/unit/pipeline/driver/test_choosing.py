@@ -1,0 +1,45 @@
+"""Which victims an audit trains, and in which order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.configuration.plans import victim_plans
+from pipeline.driver.choosing import attack_plans, plain_plans
+from tests import builders
+from tests.evidence import make_victim
+
+
+def test_one_victim_on_protected_and_one_on_clean_data_come_first_and_then_seed_by_seed(tmp_path: Path) -> None:
+    config = builders.config(tmp_path, audit={"seeds": 2, "victims": ["plain", "resnet18"]})
+    assert config.audit is not None
+    plans = plain_plans(config, config.audit)
+    assert [(plan.data, plan.backbone, plan.seed) for plan in plans] == [
+        ("protected", "plain", 1), ("clean", "plain", 1),
+        ("protected", "resnet18", 1), ("clean", "resnet18", 1), ("noise", "plain", 1), ("noise", "resnet18", 1),
+        *((data, backbone, 2) for data in ("protected", "clean", "noise") for backbone in ("plain", "resnet18")),
+    ]  # fmt: skip
+
+
+def test_a_countermeasure_is_tried_from_every_seed_each_one_once_before_any_again(tmp_path: Path) -> None:
+    config = builders.config(tmp_path, audit={"seeds": 2, "countermeasures": ["gray", "jpeg10"]})
+    assert config.audit is not None
+    figures = {name: {"balanced_accuracy": 0.9, "accuracy": 0.9} for name in "ab"}
+    result = make_victim("protected", [0.5], [0.1]).model_copy(update={"figures": [figures], "chance": figures})
+    found = [(plan, result) for plan in victim_plans(config, config.audit, "protected")]
+    attacks = attack_plans(config, config.audit, found)
+    assert [(plan.countermeasure, plan.data, plan.seed) for plan in attacks] == [
+        (name, data, seed) for data in ("protected", "clean") for seed in (1, 2) for name in ("gray", "jpeg10")
+    ]
+
+
+def test_only_the_averaged_pair_has_a_second_generator_of_another_seed(tmp_path: Path) -> None:
+    config = builders.config(tmp_path, audit={"countermeasures": ["gray", "averaged_pair"]})
+    assert config.audit is not None
+    figures = {name: {"balanced_accuracy": 0.9, "accuracy": 0.9} for name in "ab"}
+    result = make_victim("protected", [0.5], [0.1]).model_copy(update={"figures": [figures], "chance": figures})
+    found = [(plan, result) for plan in victim_plans(config, config.audit, "protected")]
+    second = {plan.countermeasure: plan.second for plan in attack_plans(config, config.audit, found)}
+    assert second["gray"] is None
+    assert second["averaged_pair"] is not None
+    assert second["averaged_pair"].train.seed != config.train.seed
