@@ -184,7 +184,8 @@ def test_checks_across_keys_come_with_their_own_text():
     assert message == (
         "pipeline.yaml: train: resolution must be a multiple of 4 for generator 'small'; found 33, the nearest is 32"
     )
-    assert message_of(EXAMPLE + "audit: {}\n").startswith("pipeline.yaml: audit needs clean held-out data")
+    message = message_of(EXAMPLE + "audit: {require: {metric: luck}}\n")
+    assert message.startswith("pipeline.yaml: audit.require.metric is 'luck'; the figures of these tasks are: ")
 
 
 def test_long_value_is_cut():
