@@ -59,7 +59,9 @@ def read_decoded(
             for kind, label in zip(kinds, labels, strict=True):
                 if not kind.is_missing(label):
                     kind.check(label, *image.pixels.shape[:2])
-            yield found, ReadSample(found, image, labels)
+            whole = [ReadSample(found, image, labels)]
+            del image, labels  # a large image must not be held here while the next one is decoded
+            yield found, whole.pop()
         except SampleError as error:
             yield found, Quarantined.of(error, shard=name, key=found.key)
         except RefusedInputError as error:

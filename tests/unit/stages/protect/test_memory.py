@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import weakref
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch.nn import functional
 from pipeline.steps.worker import return_memory
 from schemas.config import Layout
 from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
+from stages.ingest import reading
 from stages.ingest.ingest import profile_shard
 from stages.io.images import codecs, keeping, strips
 from stages.io.images.codecs import decode_image, encode_image
@@ -205,3 +207,21 @@ def test_a_worker_needs_a_few_frames_of_its_largest_image(tmp_path: Path, monkey
     }
     grown = {name: growth_of(step) for name, step in steps.items()}
     assert max(grown.values()) < 4 * frame, grown
+
+
+def test_the_pixels_of_one_sample_are_gone_before_the_next_one_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[weakref.ref[np.ndarray]] = []
+
+    def watched(data: bytes, *, max_pixels: int) -> codecs.Decoded:
+        assert all(pixels() is None for pixels in seen), "two large images at once"
+        decoded = decode_image(data, max_pixels=max_pixels)
+        seen.append(weakref.ref(decoded.pixels))
+        return decoded
+
+    monkeypatch.setattr(reading, "decode_image", watched)
+    path = builders.write_shard(tmp_path / "train-0.tar", builders.labelled_samples(3))
+    for _, found in reading.read_decoded(path, path.name, Layout(), builders.tasks()):
+        del found
+    assert len(seen) == 3
