@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from schemas.config import Storage
-from tests.chaos import SETTINGS, Killed, live, scene
+from tests.chaos import SETTINGS, Killed, Scene, live, scene
 from tests.servers import FULL, S3Server
 
 
@@ -42,18 +42,19 @@ def main() -> None:
         try:
             places = [(f"{root}/disk-{kind}", Storage(), kind) for kind in SETTINGS]
             places += [(f"{server.bucket()}/{kind}", server.storage, kind) for kind in SETTINGS]
-            scenes = []
-            for number, (place, storage, kind) in enumerate(places):
-                (root / str(number)).mkdir()
-                scenes.append((scene(root / str(number), place, storage, perturber=kind), place))
-                print(f"{place}: unbroken in {scenes[-1][0].seconds:.0f} s", flush=True)
+            scenes: list[Scene] = []
             lives = 0
             while killed.count < given.kills:
-                made, place = scenes[lives % len(scenes)]
-                before = killed.count
+                place, storage, kind = places[lives % len(places)]
+                if lives < len(places):
+                    (root / str(lives)).mkdir()
+                    scenes.append(scene(root / str(lives), place, storage, perturber=kind))
+                    print(f"{place}: unbroken in {scenes[-1].seconds:.0f} s", flush=True)
+                made, before = scenes[lives % len(places)], killed.count
                 live(made, f"{place}/life-{lives}", rng, killed, kills=min(6, given.kills - before))
                 lives += 1
-                print(f"life {lives} ({place}): {killed.count - before} deaths, as the unbroken run", flush=True)
+                deaths = f"{killed.count - before} deaths ({killed.count} so far)"
+                print(f"life {lives} ({place}): {deaths}, as the unbroken run", flush=True)
         finally:
             server.stop()
     print(f"\n{killed.count} deaths in {killed.runs} runs of {lives} lives, {time.monotonic() - started:.0f} s")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pipeline.driver.withdrawn import collect_private
 from pipeline.state.places import REPORT, REPORT_JSON, REPORT_MARKDOWN, Places
 from schemas.fingerprints import fingerprint
 from schemas.records import Manifest, ShardRecord
@@ -41,6 +42,7 @@ def publish(places: Places, told: Material) -> Manifest:
         MANIFEST: manifest.model_dump_json(indent=1).encode(),
     }
     if places.work.stat(_written(told)) is None or places.work.stat(REPORT) is None:
+        collect_private(places)  # before the mark of what the report tells: a run that is killed here does it again
         failed = {failure.name for failure in told.failures}
         names = {record.name for record in told.records}
         first = next(ref for ref in places.shards if ref.output_name in names and ref.name not in failed)

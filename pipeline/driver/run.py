@@ -19,7 +19,7 @@ from pipeline.driver.publish import publish, write_report
 from pipeline.driver.result import RunResult, empty_shards
 from pipeline.driver.shared_disks import check_shared
 from pipeline.driver.train import refuse_lost_work, train_or_find
-from pipeline.driver.withdrawn import collect_private, prune, withdrawn_shards
+from pipeline.driver.withdrawn import prune, withdrawn_shards
 from pipeline.state.generators import fitting_generator
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
@@ -113,8 +113,6 @@ class Run:
             manifest = self._timed("publish", lambda: publish(self.places, told))
             if self.prune:
                 prune(self.places, self.ledger, withdrawn)
-            if withdrawn or self.failures or protected.before < len(records):
-                collect_private(self.places)
             self.ledger.save()
         return RunResult(
             manifest,
