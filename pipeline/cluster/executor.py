@@ -6,7 +6,6 @@ import os
 import signal
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,10 +28,6 @@ ATTEMPTS = 3
 
 START_SECONDS = 600.0
 """Time for a worker or a node to start, or to be noticed as lost, on top of a job's own limit."""
-
-PAUSE_SECONDS = 3.0
-"""Pause before a long function's second attempt, twice that before its third: Ray's control service refuses an actor
-for a second or two whose owner has the port of a process that has just died."""
 
 STOP_SECONDS = 10.0
 """Time that running jobs get to end when a run ends early."""
@@ -176,8 +171,7 @@ class Executor:
         cpus, gpus = self._largest_node()
         threads = (os.cpu_count() or 1) if self.compute.address == "local" else cpus
         seconds = self.compute.job_minutes * 60
-        for number in range(ATTEMPTS):
-            time.sleep(PAUSE_SECONDS * number)
+        for _ in range(ATTEMPTS):
             actor = remote_stream.options(num_cpus=cpus, num_gpus=gpus).remote(self.directory, threads)
             try:
                 ray.get(actor.begin.remote(function, arguments), timeout=seconds + START_SECONDS)
