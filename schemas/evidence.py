@@ -160,6 +160,8 @@ class Leak(Record):
     """What is reached that way by whoever never looks."""
     clean: float | None = None
     """The same without protection; None where there is no such thing."""
+    noise: float | None = None
+    """The same with random noise of the same strength instead; None: not measured."""
     error: float | None = None
     """Standard error of `reached` over the test samples."""
     samples: int

@@ -179,6 +179,7 @@ def _leak_line(leak: Leak) -> str:
     about = f" ({leak.task})" if leak.task else ""
     reached, chance = _shown(leak.metric, leak.reached), _shown(leak.metric, leak.chance)
     clean = "" if leak.clean is None else f"; on clean data {_shown(leak.metric, leak.clean)}"
+    clean += "" if leak.noise is None else f"; with noise instead {_shown(leak.metric, leak.noise)}"
     return f"  leak {leak.name}{about}: {reached} with chance at {chance}{clean}"
 
 

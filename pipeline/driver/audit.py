@@ -162,8 +162,8 @@ class Auditor:
         audit, config = self.audit, self.config
         if not set(audit.leaks) & LEAK_TESTS.keys():
             return []
-        given = (self.places.work, tables["clean"], tables["protected"], audit.leaks, config.tasks)
-        job = Job("leaks", (*given, config.protected_tasks, config.train.seed, audit.max_samples))
+        given = (self.places.work, tables, audit.leaks, config.tasks, config.train.seed, audit.max_samples)
+        job = Job("leaks", given)
         (outcome,) = self.executor.map(leaks_step, [job])
         if outcome.result is None:
             raise ValidationError(f"audit: leaks: {outcome.error}")

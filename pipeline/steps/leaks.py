@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,20 +20,15 @@ from stages.tasks.registry import kinds_of
 
 def leaks_step(
     work: Store,
-    clean_tables: list[str],
-    protected_tables: list[str],
+    tables: Mapping[str, list[str]],
     names: Sequence[LeakName],
     tasks: Sequence[AnyTask],
-    wanted: Sequence[bool],
     seed: int,
     samples: int,
 ) -> list[Leak]:
-    """Do the tests of these names on pairs from the tables of both versions, of which `samples` are kept at most."""
+    """Do the tests of these names on pairs from the tables of each version, of which `samples` are kept at most."""
     with TemporaryDirectory(prefix="mtlue-leaks-") as directory:
-        tables, keys = [], []
-        for version, stored in (("clean", clean_tables), ("protected", protected_tables)):
-            files = fetch_files(work, stored, Path(directory, version), samples)
-            tables.append(open_table(files, kinds_of(tasks)))
-            keys.append(key_hashes(files))
-        pairs = pairs_of(tables[0], tables[1], (keys[0], keys[1]), tasks, wanted, seed)
+        files = {name: fetch_files(work, stored, Path(directory, name), samples) for name, stored in tables.items()}
+        opened = {name: open_table(paths, kinds_of(tasks)) for name, paths in files.items()}
+        pairs = pairs_of(opened, {name: key_hashes(paths) for name, paths in files.items()}, tasks, seed)
         return [leak for name, test in LEAK_TESTS.items() if name in names for leak in test(pairs)]

@@ -58,12 +58,13 @@ def _lines(name: str, evidence: Evidence) -> Iterator[str]:
             yield f"| {' | '.join(cell_row(evidence.metric, cell).values())} |"
     if evidence.leaks:
         yield ""
-        yield "| what it gives away | about | reached | clean | chance |"
-        yield "|---|---|---|---|---|"
+        yield "| what it gives away | about | reached | with noise instead | clean | chance |"
+        yield "|---|---|---|---|---|---|"
         for leak in evidence.leaks:
             row = leak_row(leak)
+            controls = " | ".join(row[name] for name in ("noise", "clean", "chance"))
             reached = f"{row['reached']}{bracketed(row['within'])} {row['metric']}"
-            yield f"| {QUESTIONS[leak.name]} | {_plain(row['about'])} | {reached} | {row['clean']} | {row['chance']} |"
+            yield f"| {QUESTIONS[leak.name]} | {_plain(row['about'])} | {reached} | {controls} |"
     yield ""
     backbones = ", ".join(sorted({victim.backbone for victim in evidence.victims}))
     seeds = ", ".join(str(seed) for seed in sorted({victim.seed for victim in evidence.victims}))

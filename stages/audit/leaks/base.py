@@ -8,8 +8,9 @@ Shapes: N pairs, R resolution or `WINDOW`, whichever is smaller, K tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -29,18 +30,18 @@ WINDOW = 64
 
 @dataclass(frozen=True)
 class Pairs:
-    """Images before and after protection, row by row, with their labels."""
+    """Images before and after protection, and with noise instead, row by row, with their labels."""
 
     clean: np.ndarray
     """N×R×R×3 uint8."""
+    noise: np.ndarray
+    """N×R×R×3 uint8, with random noise of the same strength: the control."""
     protected: np.ndarray
     """N×R×R×3 uint8."""
     labels: tuple[np.ndarray, ...]
     """Of each task, first axis N."""
     tasks: Sequence[Task]
     """K tasks, fitted to these labels."""
-    wanted: Sequence[bool]
-    """Per task, whether it was to be protected."""
     seed: int
 
     def __len__(self) -> int:
@@ -63,27 +64,27 @@ LeakTest = Callable[[Pairs], list[Leak]]
 
 
 def pairs_of(
-    clean: ImageTable,
-    protected: ImageTable,
-    keys: tuple[np.ndarray, np.ndarray],
-    tasks: Sequence[Task],
-    wanted: Sequence[bool],
-    seed: int,
+    tables: Mapping[str, ImageTable], keys: Mapping[str, np.ndarray], tasks: Sequence[Task], seed: int
 ) -> Pairs:
-    """Pairs by the hashes of keys, `PAIRS` at most; samples that only one table has are left out.
+    """Pairs by the hashes of keys, `PAIRS` at most; samples that one of the tables lacks are left out.
 
     Args:
-        clean: before protection.
-        protected: after it.
-        keys: hash of each row's key, of both tables; of one that occurs twice the first is taken.
+        tables: `clean`, `noise` and `protected`.
+        keys: hash of each row's key, of each table; of one that occurs twice the first is taken.
         tasks: K tasks.
-        wanted: per task, whether it was to be protected.
         seed: of the halves.
     """
-    _, rows, twins = np.intersect1d(*keys, return_indices=True)  # in the order of hashes, which is none
-    rows, twins = rows[:PAIRS], twins[:PAIRS]
-    labels = tuple(label[rows] for label in clean.labels)
-    return Pairs(_windows(clean, rows), _windows(protected, twins), labels, fitted_tasks(tasks, labels), wanted, seed)
+    common = reduce(np.intersect1d, keys.values())[:PAIRS]  # in the order of hashes, which is none
+    rows = {name: _first_rows(found, common) for name, found in keys.items()}
+    labels = tuple(label[rows["clean"]] for label in tables["clean"].labels)
+    images = {name: _windows(table, rows[name]) for name, table in tables.items()}
+    return Pairs(**images, labels=labels, tasks=fitted_tasks(tasks, labels), seed=seed)
+
+
+def _first_rows(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    order = np.argsort(keys, kind="stable")
+    rows: np.ndarray = order[np.searchsorted(keys[order], wanted)]
+    return rows
 
 
 def _windows(table: ImageTable, rows: np.ndarray) -> np.ndarray:

@@ -5,6 +5,9 @@ linearly separable by class, and that is what makes them work. A figure near cha
 says that δ holds no shortcut for it; a high one also that whoever has a pair can read the label off its difference. A
 task that was left open should stand at chance.
 
+Random noise of the same strength is the control: where an image is black or white, what is added is cut, and the
+difference shows the image.
+
 Dense tasks, whose labels are per pixel, are passed over.
 
 Shapes: N pairs, R resolution, D = 3·R·R values.
@@ -17,22 +20,18 @@ import torch
 
 from schemas.evidence import Leak
 from stages.audit.leaks.base import Pairs
-from stages.audit.leaks.probe import probed
+from stages.audit.leaks.probe import Values, probed
 
 
 def delta_alone(pairs: Pairs) -> list[Leak]:
-    """One figure a task, on pairs that the probe has not seen."""
-    largest = max(1, *(int(np.abs(_delta(pairs, rows)).max()) for rows in pairs.halves))
-
-    def values(rows: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(_delta(pairs, rows).reshape(len(rows), -1)).float() / largest
-
+    """One figure a task, on pairs that the probe has not seen, beside that of random noise."""
+    protected, noise = (_values(pairs, images) for images in (pairs.protected, pairs.noise))
     leaks = []
     for task, kind, labels in zip(pairs.tasks, pairs.kinds, pairs.labels, strict=True):
         if kind.dense:
             continue
-        metric, reached, line, error = probed(values, labels, kind, pairs.halves, pairs.seed)
-        tested = len(pairs.halves[1])
+        metric, reached, line, error = probed(protected, labels, kind, pairs.halves, pairs.seed)
+        _, control, _, _ = probed(noise, labels, kind, pairs.halves, pairs.seed)
         leaks.append(
             Leak(
                 name="delta_alone",
@@ -40,14 +39,20 @@ def delta_alone(pairs: Pairs) -> list[Leak]:
                 metric=metric,
                 reached=reached,
                 chance=line,
+                noise=control,
                 error=error,
-                samples=tested,
+                samples=len(pairs.halves[1]),
             )
         )
     return leaks
 
 
-def _delta(pairs: Pairs, rows: np.ndarray) -> np.ndarray:
-    """Protected minus clean in levels of 255, len(rows)×R×R×3 int16."""
-    delta: np.ndarray = pairs.protected[rows].astype(np.int16) - pairs.clean[rows].astype(np.int16)
-    return delta
+def _values(pairs: Pairs, images_NRRC: np.ndarray) -> Values:
+    """Images minus clean ones, scaled so that the largest difference is 1."""
+
+    def delta(rows: np.ndarray) -> np.ndarray:
+        found: np.ndarray = images_NRRC[rows].astype(np.int16) - pairs.clean[rows].astype(np.int16)
+        return found
+
+    largest = max(1, *(int(np.abs(delta(rows)).max()) for rows in pairs.halves))
+    return lambda rows: torch.from_numpy(delta(rows).reshape(len(rows), -1)).float() / largest

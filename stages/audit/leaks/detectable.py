@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 from schemas.evidence import Leak
+from schemas.metrics import Metric
 from schemas.tasks import ClassificationTask
 from stages.audit.leaks.base import Pairs
 from stages.audit.leaks.probe import probed
@@ -28,23 +29,35 @@ ASKED = ClassificationTask(name="protected", field="protected", classes=["clean"
 
 
 def detectable(pairs: Pairs) -> list[Leak]:
-    """Balanced accuracy over clean and protected images of which the probe saw neither."""
+    """Balanced accuracy over clean and protected images of which the probe saw neither, beside noise for protection."""
+    metric, reached, line, error = _told_apart(pairs, pairs.protected)
+    _, noise, _, _ = _told_apart(pairs, pairs.noise)
+    return [
+        Leak(
+            name="detectable",
+            metric=metric,
+            reached=reached,
+            chance=line,
+            noise=noise,
+            error=error,
+            samples=2 * len(pairs.halves[1]),
+        )
+    ]
+
+
+def _told_apart(pairs: Pairs, others_NRRC: np.ndarray) -> tuple[Metric, float, float, float | None]:
+    """What `probed` says of clean images and others."""
     count, (kind,) = len(pairs), kinds_of([ASKED])
     labels = np.repeat(np.array([0, 1]), count)  # rows of the clean images, then those of their twins
 
     def measured(rows: np.ndarray) -> torch.Tensor:
-        images = np.where((rows < count)[:, None, None, None], pairs.clean[rows % count], pairs.protected[rows % count])
+        images = np.where((rows < count)[:, None, None, None], pairs.clean[rows % count], others_NRRC[rows % count])
         return pixels_and_residuals(images)
 
     learned, tested = (np.concatenate([half, half + count]) for half in pairs.halves)
     some_ND = measured(learned[:: len(learned) // MEASURED + 1])
     mean_D, scale_D = some_ND.mean(dim=0), some_ND.std(dim=0) + 1e-3
-
-    def values(rows: np.ndarray) -> torch.Tensor:
-        return (measured(rows) - mean_D) / scale_D
-
-    metric, reached, line, error = probed(values, labels, kind, (learned, tested), pairs.seed)
-    return [Leak(name="detectable", metric=metric, reached=reached, chance=line, error=error, samples=len(tested))]
+    return probed(lambda rows: (measured(rows) - mean_D) / scale_D, labels, kind, (learned, tested), pairs.seed)
 
 
 def pixels_and_residuals(images_NRRC: np.ndarray) -> torch.Tensor:

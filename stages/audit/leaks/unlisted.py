@@ -26,6 +26,7 @@ def unlisted(tasks: Sequence[TaskEvidence], samples: int) -> list[Leak]:
             reached=task.judged("protected").best,
             clean=task.judged("clean").best,
             chance=task.chance[task.metric],
+            noise=task.judged("noise").best if "noise" in task.judged_scores else None,
             error=task.judged("protected").best_error,
             samples=samples,
         )

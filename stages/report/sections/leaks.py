@@ -35,7 +35,11 @@ def facts(material: Material) -> dict[str, Any]:
             {
                 "question": QUESTIONS[name],
                 "meaning": MEANINGS[name],
-                "compared": any(leak.clean is not None for leak in leaks if leak.name == name),
+                "compared": [
+                    data
+                    for data in ("clean", "noise")
+                    if any(getattr(leak, data) is not None for leak in leaks if leak.name == name)
+                ],
                 "rows": [leak_row(leak) for leak in leaks if leak.name == name],
             }
             for name in names
@@ -53,5 +57,6 @@ def leak_row(leak: Leak) -> dict[str, str]:
         "reached": figure(leak.metric, leak.reached, 1),
         "within": within(leak.metric, leak.reached, leak.error),
         "clean": "–" if leak.clean is None else figure(leak.metric, leak.clean, 1),
+        "noise": "–" if leak.noise is None else figure(leak.metric, leak.noise, 1),
         "chance": figure(leak.metric, leak.chance, 1),
     }

@@ -29,8 +29,10 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
 def paired(clean: ImageTable, delta_NRRC: np.ndarray) -> Pairs:
     """Pairs whose protected images are the clean ones plus δ in levels of 255."""
     images = clean.images(np.arange(COUNT))
-    protected = np.clip(images + delta_NRRC, 0, 255).astype(np.uint8)
-    return Pairs(images, protected, clean.labels, builders.tasks(), [True, True], seed=0)
+    noise, protected = (
+        np.clip(images + delta, 0, 255).astype(np.uint8) for delta in (random_delta(seed=7), delta_NRRC)
+    )
+    return Pairs(images, noise, protected, clean.labels, builders.tasks(), seed=0)
 
 
 def random_delta(seed: int = 0) -> np.ndarray:
@@ -65,6 +67,17 @@ def test_delta_alone_predicts_the_task_whose_code_it_is_and_not_the_other(clean:
     assert found["a"].reached > 0.95
     assert abs(found["b"].reached - 0.5) < 0.2
     assert found["b"].samples == COUNT // 2
+    assert found["a"].noise is not None
+    assert found["a"].noise < 0.6
+
+
+def test_noise_that_is_cut_at_black_shows_the_image_and_the_control_says_so(clean: ImageTable) -> None:
+    dark = np.clip(clean.images(np.arange(COUNT)).astype(int) - 170, 0, 255).astype(np.uint8)
+    pairs = paired(ImageTable((dark,), clean.labels, clean.gray_N), random_delta())
+    tint = next(leak for leak in delta_alone(pairs) if leak.task == "a")
+    assert tint.noise is not None
+    assert tint.noise > tint.chance + 0.2
+    assert abs(tint.reached - tint.noise) < 0.2
 
 
 def test_delta_that_is_noise_predicts_nothing(clean: ImageTable) -> None:
@@ -84,7 +97,8 @@ def test_pairs_are_the_same_sample_whatever_the_order_and_what_one_table_lacks_i
         return builders.open_table([tmp_path / name], builders.kinds()), key_hashes([tmp_path / name])
 
     (one, keys), (other, other_keys) = table("one", [0, 1, 2, 3, 4]), table("other", [5, 4, 2, 1])
-    pairs = pairs_of(one, other, (keys, other_keys), builders.tasks(), [True, True], 0)
+    tables = {"clean": one, "noise": one, "protected": other}
+    pairs = pairs_of(tables, {"clean": keys, "noise": keys, "protected": other_keys}, builders.tasks(), 0)
     assert len(pairs) == 3
     assert np.array_equal(pairs.clean, pairs.protected)
     shown = {int(np.argmax((images == image).all(axis=(1, 2, 3)))) for image in pairs.clean}
@@ -104,5 +118,6 @@ def test_what_remains_of_an_open_task_is_the_figure_of_its_victims_beside_clean_
 def test_of_large_images_the_middle_is_looked_at_as_it_is() -> None:
     images = np.random.default_rng(0).integers(0, 255, (3, 80, 80, 3)).astype(np.uint8)
     table = ImageTable((images,), (np.array([0, 1, 2]), np.array([0, 1, 0])), np.zeros(3, dtype=bool))
-    pairs = pairs_of(table, table, (np.arange(3), np.arange(3)), builders.tasks(), [True, True], 0)
+    versions = ("clean", "noise", "protected")
+    pairs = pairs_of(dict.fromkeys(versions, table), dict.fromkeys(versions, np.arange(3)), builders.tasks(), 0)
     assert np.array_equal(pairs.clean, images[:, 8:72, 8:72])
