@@ -55,6 +55,9 @@ class IngestPlan(Plan):
 class GeneratorSpec(Plan):
     """The network that makes δ, without its weights."""
 
+    version: ClassVar[int] = 2
+    """2: textures of dense tasks have no mean."""
+
     network: str = "generator"
     """`generator` (encoder, embeddings, decoder), `codes` or `pil`."""
     preset: str = ""
@@ -80,8 +83,8 @@ class GeneratorSpec(Plan):
 class TrainPlan(Plan):
     """What decides a generator, besides the training data."""
 
-    version: ClassVar[int] = 2
-    """2: class codes by default, and EM as the default of a generator."""
+    version: ClassVar[int] = 3
+    """3: textures of dense tasks have no mean; 2: class codes by default, and EM as the default of a generator."""
 
     train: Train
     tasks: list[AnyTask]

@@ -89,6 +89,9 @@ class Textures(LabelEmbedding):
         return None
 
     def _spread(self) -> torch.Tensor:
-        """T×M×R×R: the tiles, repeated."""
-        times = -(-self.side // TILE)
-        return self.tiles.repeat(1, 1, times, times)[:, :, : self.side, : self.side]
+        """T×M×R×R: the tiles, each less its mean, repeated.
+
+        Otherwise they become mere tints, of which there are three for all tasks, and light changes colours anyway.
+        """
+        times, tiles = -(-self.side // TILE), self.tiles - self.tiles.mean(dim=(2, 3), keepdim=True)
+        return tiles.repeat(1, 1, times, times)[:, :, : self.side, : self.side]

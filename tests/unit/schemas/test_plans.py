@@ -30,22 +30,22 @@ ROOT = Path(__file__).parents[3]
 PINS: dict[str, dict[str, str]] = {
     "minimal": {
         "IngestPlan": "d346cf986c41f587",
-        "TrainPlan": "7eb961495ec02e24",
-        "GeneratorSpec": "a9b2b6b9fba09322",
+        "TrainPlan": "e0bf23ca0f2156d1",
+        "GeneratorSpec": "7d81b7e4265fee36",
         "ProtectPlan": "ab1a90a336d3be2b",
         "VictimPlan": "0e71c187bf67f510",
     },
     "multifashion": {
         "IngestPlan": "a75c7cd4f8a75e87",
-        "TrainPlan": "2e66e12006a70479",
-        "GeneratorSpec": "a3a7c626a4b435b6",
+        "TrainPlan": "46c639618e0d2139",
+        "GeneratorSpec": "2526beb435975b1b",
         "ProtectPlan": "6c52721d988ed588",
         "VictimPlan": "9056066cbbdf8736",
     },
     "scenes": {
         "IngestPlan": "b62d994379071b90",
-        "TrainPlan": "8e716b2930bd7007",
-        "GeneratorSpec": "33f41a18c5411fb4",
+        "TrainPlan": "2fbd5f6acaa495ef",
+        "GeneratorSpec": "d67aab263971174b",
         "ProtectPlan": "40cd1e7f1257ea1e",
         "VictimPlan": "10269054ec66eecc",
     },
@@ -109,12 +109,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """Model that a plan is made of → its defaults as plain JSON."""
 
 VERSIONS = {
-    "GeneratorSpec": 1,
+    "GeneratorSpec": 2,
     "IngestPlan": 2,
     "ProtectPlan": 1,
     "PublishPlan": 1,
     "ReportPlan": 1,
-    "TrainPlan": 2,
+    "TrainPlan": 3,
     "VictimPlan": 2,
 }
 """Plan → its version."""

@@ -420,6 +420,8 @@ def test_a_class_has_the_same_texture_wherever_it_lies() -> None:
     left[:, :, :8] = 2
     delta, swapped = codes(left), codes(left.flip(2))
     torch.testing.assert_close(delta[..., :8], swapped[..., 8:])
+    whole = delta[..., :8, :8].mean(dim=(2, 3))
+    torch.testing.assert_close(whole, torch.zeros_like(whole), rtol=0, atol=1e-5, msg="a texture is no tint")
 
 
 @pytest.mark.parametrize("name", POOL)
