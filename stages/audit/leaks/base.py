@@ -20,7 +20,7 @@ from stages.learning.table import ImageTable
 from stages.tasks.base import TaskKind
 from stages.tasks.registry import fitted_tasks, kinds_of
 
-PAIRS = 2000
+PAIRS = 1000
 """Pairs that are looked at, at most: probes with so few weights need no more."""
 
 

@@ -25,26 +25,27 @@ from stages.audit.leaks.probe import Values, probed
 
 def delta_alone(pairs: Pairs) -> list[Leak]:
     """One figure a task, on pairs that the probe has not seen, beside that of random noise."""
-    protected, noise = (_values(pairs, images) for images in (pairs.protected, pairs.noise))
-    leaks = []
-    for task, kind, labels in zip(pairs.tasks, pairs.kinds, pairs.labels, strict=True):
-        if kind.dense:
-            continue
-        metric, reached, line, error = probed(protected, labels, kind, pairs.halves, pairs.seed)
-        _, control, _, _ = probed(noise, labels, kind, pairs.halves, pairs.seed)
-        leaks.append(
-            Leak(
-                name="delta_alone",
-                task=task.name,
-                metric=metric,
-                reached=reached,
-                chance=line,
-                noise=control,
-                error=error,
-                samples=len(pairs.halves[1]),
-            )
+    asked = [number for number, kind in enumerate(pairs.kinds) if not kind.dense]
+    labels, kinds = [pairs.labels[number] for number in asked], [pairs.kinds[number] for number in asked]
+    if not asked:
+        return []
+    reached, controls = (
+        probed(_values(pairs, images), labels, kinds, pairs.halves, pairs.seed)
+        for images in (pairs.protected, pairs.noise)
+    )
+    return [
+        Leak(
+            name="delta_alone",
+            task=pairs.tasks[number].name,
+            metric=found.metric,
+            reached=found.reached,
+            chance=found.chance,
+            noise=control.reached,
+            error=found.error,
+            samples=len(pairs.halves[1]),
         )
-    return leaks
+        for number, found, control in zip(asked, reached, controls, strict=True)
+    ]
 
 
 def _values(pairs: Pairs, images_NRRC: np.ndarray) -> Values:

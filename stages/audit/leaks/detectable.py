@@ -16,10 +16,9 @@ import torch
 from torch.nn import functional
 
 from schemas.evidence import Leak
-from schemas.metrics import Metric
 from schemas.tasks import ClassificationTask
 from stages.audit.leaks.base import Pairs
-from stages.audit.leaks.probe import probed
+from stages.audit.leaks.probe import Probed, probed
 from stages.tasks.registry import kinds_of
 
 MEASURED = 256
@@ -30,24 +29,23 @@ ASKED = ClassificationTask(name="protected", field="protected", classes=["clean"
 
 def detectable(pairs: Pairs) -> list[Leak]:
     """Balanced accuracy over clean and protected images of which the probe saw neither, beside noise for protection."""
-    metric, reached, line, error = _told_apart(pairs, pairs.protected)
-    _, noise, _, _ = _told_apart(pairs, pairs.noise)
+    found, control = (_told_apart(pairs, images) for images in (pairs.protected, pairs.noise))
     return [
         Leak(
             name="detectable",
-            metric=metric,
-            reached=reached,
-            chance=line,
-            noise=noise,
-            error=error,
+            metric=found.metric,
+            reached=found.reached,
+            chance=found.chance,
+            noise=control.reached,
+            error=found.error,
             samples=2 * len(pairs.halves[1]),
         )
     ]
 
 
-def _told_apart(pairs: Pairs, others_NRRC: np.ndarray) -> tuple[Metric, float, float, float | None]:
+def _told_apart(pairs: Pairs, others_NRRC: np.ndarray) -> Probed:
     """What `probed` says of clean images and others."""
-    count, (kind,) = len(pairs), kinds_of([ASKED])
+    count, kinds = len(pairs), kinds_of([ASKED])
     labels = np.repeat(np.array([0, 1]), count)  # rows of the clean images, then those of their twins
 
     def measured(rows: np.ndarray) -> torch.Tensor:
@@ -57,7 +55,8 @@ def _told_apart(pairs: Pairs, others_NRRC: np.ndarray) -> tuple[Metric, float, f
     learned, tested = (np.concatenate([half, half + count]) for half in pairs.halves)
     some_ND = measured(learned[:: len(learned) // MEASURED + 1])
     mean_D, scale_D = some_ND.mean(dim=0), some_ND.std(dim=0) + 1e-3
-    return probed(lambda rows: (measured(rows) - mean_D) / scale_D, labels, kind, (learned, tested), pairs.seed)
+    (found,) = probed(lambda rows: (measured(rows) - mean_D) / scale_D, [labels], kinds, (learned, tested), pairs.seed)
+    return found
 
 
 def pixels_and_residuals(images_NRRC: np.ndarray) -> torch.Tensor:
