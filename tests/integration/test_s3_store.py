@@ -284,7 +284,7 @@ def test_a_server_that_stays_overloaded_is_given_up_as_transient(
     breaking.fail(503, times=100_000)
     for attempt in (broken.list, lambda: broken.stat("a"), lambda: broken.get("a", tmp_path / "a")):
         before = breaking.broken
-        with pytest.raises(TransientError, match=rf"{store.url}.*503.*tried \d+ times in 0 s"):
+        with pytest.raises(TransientError, match=rf"{store.url}.*503.*tried \d+ times in \d+ s"):
             attempt()
         assert breaking.broken > before + 2
     assert not (tmp_path / "a").exists()
