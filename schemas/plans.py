@@ -56,7 +56,7 @@ class GeneratorSpec(Plan):
     """The network that makes δ, without its weights."""
 
     version: ClassVar[int] = 2
-    """2: textures of dense tasks have no mean."""
+    """2: textures of dense tasks have no mean, and those of several have pixels of their own."""
 
     network: str = "generator"
     """`generator` (encoder, embeddings, decoder), `codes` or `pil`."""
@@ -84,7 +84,8 @@ class TrainPlan(Plan):
     """What decides a generator, besides the training data."""
 
     version: ClassVar[int] = 3
-    """3: textures of dense tasks have no mean; 2: class codes by default, and EM as the default of a generator."""
+    """3: textures of dense tasks have no mean and pixels of their own; 2: class codes by default, and EM as the default
+    of a generator."""
 
     train: Train
     tasks: list[AnyTask]

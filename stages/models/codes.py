@@ -2,7 +2,9 @@
 
     δ = ε·clamp(Σ_k U^k[y^k], -1, 1)
 
-The shortest form of the paper's point that consistency within a class is what counts: no encoder, no decoder.
+The shortest form of the paper's point that consistency within a class is what counts: no encoder, no decoder. Of
+several dense tasks, whose codes are the same texture wherever a class lies, each has pixels of its own: on common ones
+the strongest would cut off the others.
 
 Shapes: B images, C channels, R canonical resolution, K tasks.
 """
@@ -31,13 +33,10 @@ class ClassCodes(nn.Module):
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.embeddings = nn.ModuleDict(
-            {
-                str(number): kind.codes(3, spec.resolution)
-                for number, (kind, wanted) in enumerate(zip(kinds_of(spec.tasks), spec.protected, strict=True))
-                if wanted
-            }
-        )
+        kinds = kinds_of(spec.tasks)
+        protected = [number for number, wanted in enumerate(spec.protected) if wanted]
+        self.embeddings = nn.ModuleDict({str(number): kinds[number].codes(3, spec.resolution) for number in protected})
+        self.dense = [str(number) for number in protected if kinds[number].dense]
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.mul_(SPREAD)
@@ -54,8 +53,18 @@ class ClassCodes(nn.Module):
             δ, B×3×R×R in [-ε, +ε].
         """
         codes = [embedding(labels[int(number)]) for number, embedding in self.embeddings.items()]
+        if len(self.dense) > 1:
+            codes = [self._in_own_pixels(*each) for each in zip(self.embeddings, codes, strict=True)]
         code_BCHW = torch.stack(codes).sum(dim=0)
         if bool(gray_B.any()):
             mean = code_BCHW.mean(dim=1, keepdim=True)
             code_BCHW = torch.where(gray_B[:, None, None, None], mean, code_BCHW)
         return self.spec.epsilon * code_BCHW.clamp(-1, 1)
+
+    def _in_own_pixels(self, number: str, code_BCRR: torch.Tensor) -> torch.Tensor:
+        """A dense task's code on every n-th diagonal, of n dense tasks; any other's everywhere."""
+        if number not in self.dense:
+            return code_BCRR
+        steps_R = torch.arange(self.spec.resolution, device=code_BCRR.device)
+        diagonals_RR = (steps_R[:, None] + steps_R) % len(self.dense)
+        return code_BCRR * (diagonals_RR == self.dense.index(number))

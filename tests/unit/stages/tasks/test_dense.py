@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 
 from schemas.errors import SampleError
+from schemas.plans import GeneratorSpec
 from schemas.tasks import DepthTask, NormalsTask, SegmentationTask
 from stages.io.shards.sample import Member, Sample
+from stages.models.codes import ClassCodes
 from stages.models.pool import POOL, PoolNetwork
 from stages.tasks.base import TaskKind
 from stages.tasks.depth import Depth
@@ -422,6 +424,22 @@ def test_a_class_has_the_same_texture_wherever_it_lies() -> None:
     torch.testing.assert_close(delta[..., :8], swapped[..., 8:])
     whole = delta[..., :8, :8].mean(dim=(2, 3))
     torch.testing.assert_close(whole, torch.zeros_like(whole), rtol=0, atol=1e-5, msg="a texture is no tint")
+
+
+def test_codes_of_several_dense_tasks_have_pixels_of_their_own() -> None:
+    tasks, labels = [kind.task for kind in KINDS], [random_labels(kind) for kind in KINDS]
+    others = [kind.moved(label, Shift(torch.tensor([True] * 4), 0)) for kind, label in zip(KINDS, labels, strict=True)]
+    x, gray = torch.zeros(4, 3, SIDE, SIDE), torch.zeros(4, dtype=torch.bool)
+    spec = GeneratorSpec(network="codes", resolution=SIDE, epsilon=8 / 255, tasks=tasks, protected=[True] * 3)
+    codes = ClassCodes(spec)
+    changed = []
+    for number in range(3):
+        given = [others[k] if k == number else labels[k] for k in range(3)]
+        changed.append((codes(x, given, gray) != codes(x, labels, gray)).any(dim=1).any(dim=0))
+    assert all(pixels.any() for pixels in changed)
+    assert int(torch.stack(changed).sum(dim=0).max()) == 1, "a pixel belongs to one of them"
+    alone = ClassCodes(spec.model_copy(update={"protected": [True, False, False]}))
+    assert (alone(x, labels, gray) != 0).any(dim=1).all(), "a task alone has every pixel"
 
 
 @pytest.mark.parametrize("name", POOL)
