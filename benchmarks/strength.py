@@ -1,8 +1,9 @@
-"""What protects against architectures that training never saw, measured on MultiFashion; `make results`.
+"""What protects against architectures that training never saw, measured on drawn datasets; `make results`.
 
 Every cell (what makes δ × a victim) is cached by its fingerprint below `data/results`, and so are the protected images:
-a broken-off call goes on. The images are 6,000 + 2,000 of 32 px with three equal channels, two tasks of ten classes;
-chance is 10 %. Figures are mean balanced accuracy over both tasks on clean test images, in percent.
+a broken-off call goes on. MultiFashion has 6,000 + 2,000 images of 32 px with three equal channels and two tasks;
+`--dataset outlines --tasks K` has 4,000 + 600 of K bodies. A task has ten classes, chance is 10 %. Figures are mean
+balanced accuracy over all tasks on clean test images, in percent.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -23,8 +26,9 @@ from schemas.tasks import Task
 from schemas.training import Train
 from stages.audit.victims import train_victim
 from stages.countermeasures.registry import COUNTERMEASURES
-from stages.datasets.idx import Products, read_products
+from stages.datasets.idx import read_products
 from stages.datasets.multifashion import draw_pair
+from stages.datasets.outlines import draw_outlines
 from stages.learning.table import ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
 from stages.perturbers.generator import GeneratorPerturber
@@ -32,8 +36,7 @@ from stages.protect.perturb import add_perturbation
 from stages.train.registry import MAKINGS
 from stages.transforms.registry import transforms_of
 
-CPU, EPSILON, SIDE = torch.device("cpu"), 8 / 255, 32
-TASKS = [Task(field="json.left", classes=10), Task(field="json.right", classes=10)]
+CPU, EPSILON = torch.device("cpu"), 8 / 255
 GENERATOR: dict[str, object] = {"perturber": "generator", "generator": "tiny", "width": 16, "epochs": 15}
 CLEAN: dict[str, object] = {"width": 16, "surrogate_epochs": 8}
 MADE: dict[str, dict[str, object]] = {
@@ -60,40 +63,74 @@ MADE: dict[str, dict[str, object]] = {
     "ar": {"perturber": "ar"},
 }
 """Row → settings of the training; `clean` and `noise` need none."""
+FIRST_ONLY = " (first task only)"
 VICTIMS = ("stride5", "plain", "vgg16", "vit_b_16", "resnet18")
 RATES = (1e-3, 3e-3)
 
 
-def table_of(products: Products, count: int, split: str) -> ImageTable:
-    """Pictures of a split, drawn as `mtlue import multifashion --size 32 --rgb` does."""
-    images, labels = [], []
-    for index in range(count):
-        pixels, label = draw_pair(products, index, split=split, size=SIDE)
-        images.append(np.repeat(pixels[..., None], 3, axis=2))
-        labels.append([label["left"], label["right"]])
-    columns = np.array(labels, dtype=np.int64).T
-    return ImageTable((np.stack(images),), (columns[0].copy(), columns[1].copy()), np.zeros(count, dtype=bool))
+class Dataset(NamedTuple):
+    """Drawn pictures of two splits, and what is learned from them."""
+
+    tasks: list[Task]
+    side: int
+    """Of a picture, in pixels."""
+    train: ImageTable
+    test: ImageTable
+
+
+Draw = Callable[[int, str], tuple[np.ndarray, dict[str, int]]]
+"""Index and split → a picture, H×W×3 uint8, and its labels."""
+
+
+def dataset(draw: Draw, counts: tuple[int, int]) -> Dataset:
+    """So many pictures for training and for tests."""
+    names = list(draw(0, "train")[1])
+    tables = []
+    for split, count in zip(("train", "test"), counts, strict=True):
+        drawn = [draw(index, split) for index in range(count)]
+        columns = np.array([[label[name] for name in names] for _, label in drawn], dtype=np.int64).T
+        images = np.stack([pixels for pixels, _ in drawn])
+        tables.append(ImageTable((images,), tuple(column.copy() for column in columns), np.zeros(count, dtype=bool)))
+    return Dataset([Task(field=f"json.{name}", classes=10) for name in names], tables[0].chunks[0].shape[1], *tables)
+
+
+def multifashion(source: Path) -> Dataset:
+    """As `mtlue import multifashion --size 32 --rgb` draws them."""
+    products = {split: read_products(source, split) for split in ("train", "test")}
+
+    def draw(index: int, split: str) -> tuple[np.ndarray, dict[str, int]]:
+        pixels, labels = draw_pair(products[split], index, split=split, size=32)
+        return np.repeat(pixels[..., None], 3, axis=2), {name: labels[name] for name in ("left", "right")}
+
+    return dataset(draw, (6000, 2000))
+
+
+def outlines(tasks: int) -> Dataset:
+    """As `mtlue import outlines` draws them; 48 px where there are more than two bodies."""
+    side = 32 if tasks <= 2 else 48
+    return dataset(lambda index, split: draw_outlines(index, split=split, size=side, tasks=tasks), (4000, 600))
 
 
 class Version:
     """The training data as a row has it; made when a cell first asks for it, and kept on disk.
 
     Args:
-        row: `clean`, `noise`, or a key of `MADE`; with ` (left only)` behind it, the right task is left alone.
+        row: `clean`, `noise`, or a key of `MADE`; with `FIRST_ONLY` behind it the other tasks are left alone.
         seed: of the training.
-        table: clean images.
+        data: clean images.
         cache: folder of what was made.
     """
 
-    def __init__(self, row: str, seed: int, table: ImageTable, cache: Path) -> None:
-        self.row, self.seed, self.table = row, seed, table
-        name, partial = row.removesuffix(" (left only)"), row.endswith(" (left only)")
+    def __init__(self, row: str, seed: int, data: Dataset, cache: Path) -> None:
+        self.row, self.seed, self.table = row, seed, data.train
+        name, partial = row.removesuffix(FIRST_ONLY), row.endswith(FIRST_ONLY)
         self.plan: TrainPlan | None = None
         if name in MADE:
-            settings = {"resolution": SIDE, "augment": ["crop"], "seed": seed, **MADE[name]}
+            settings = {"resolution": data.side, "augment": ["crop"], "seed": seed, **MADE[name]}
+            protected = [number == 0 or not partial for number in range(len(data.tasks))]
             train = Train.model_validate(settings)
-            self.plan = TrainPlan(train=train, tasks=TASKS, protected=[True, not partial], epsilon=EPSILON)
-        state = self.plan.fingerprint if self.plan else row
+            self.plan = TrainPlan(train=train, tasks=data.tasks, protected=protected, epsilon=EPSILON)
+        state = self.plan.fingerprint if self.plan else [row, [task.field for task in data.tasks]]
         self.fingerprint = fingerprint([state, seed])
         self.file = cache / f"images-{row.replace(' ', '-')}-{seed}.{self.fingerprint}.npz"
 
@@ -149,47 +186,47 @@ def curves(version: Version, plan: VictimPlan, test: ImageTable, cache: Path) ->
 def main() -> None:
     """Measure the cells that were not measured yet and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", choices=["multifashion", "outlines"], default="multifashion")
+    parser.add_argument("--tasks", type=int, default=2, help="bodies in a picture of outlines")
     parser.add_argument("--source", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--cache", type=Path, default=Path("data/results"))
-    parser.add_argument("--rows", nargs="+", default=["clean", "noise", *MADE, "codes (left only)"])
+    parser.add_argument("--rows", nargs="+", default=["clean", "noise", *MADE, f"codes{FIRST_ONLY}"])
     parser.add_argument("--victims", nargs="+", default=list(VICTIMS))
     parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
     parser.add_argument("--countermeasures", nargs="+", default=["none"], choices=list(COUNTERMEASURES))
     parser.add_argument("--weightings", nargs="+", default=["ls"], choices=list(WEIGHTINGS))
     parser.add_argument("--stl", action="store_true", help="single-task victims instead of multi-task ones")
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--plot", type=Path, help="draw the strongest victim's figures over seconds into this file")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     chosen.cache.mkdir(parents=True, exist_ok=True)
-    train, test = (
-        table_of(read_products(chosen.source, split), n, split) for split, n in (("train", 6000), ("test", 2000))
-    )
+    data = multifashion(chosen.source) if chosen.dataset == "multifashion" else outlines(chosen.tasks)
+    names = [task.name for task in data.tasks]
     points: dict[str, tuple[float, float]] = {}
-    print(
-        "| what makes δ | seed | seconds | victim | learning rate | against | left | right | last | best |", flush=True
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print(f"| what makes δ | seed | seconds | victim | learning rate | against | {' | '.join(names)} | last | best |")
+    print(f"|{'---|' * (len(names) + 8)}", flush=True)
     for row, seed in product(chosen.rows, chosen.seeds):
-        version = Version(row, seed, train, chosen.cache)
+        version = Version(row, seed, data, chosen.cache)
         for backbone, rate, against, weighting in product(
             chosen.victims, chosen.rates, chosen.countermeasures, chosen.weightings
         ):
             found: dict[str, list[float]] = {}
-            for only in [task.name for task in TASKS] if chosen.stl else [None]:
+            for only in names if chosen.stl else [None]:
                 plan = VictimPlan(
-                    tasks=TASKS, data=row, backbone=backbone, width=12, epochs=chosen.epochs, batch_size=128,
-                    augment=["crop"], seed=1 + seed, learning_rate=rate, countermeasure=against, weighting=weighting,
-                    only=only,
+                    tasks=data.tasks, data=row, backbone=backbone, width=12, epochs=chosen.epochs,
+                    batch_size=chosen.batch_size, augment=["crop"], seed=1 + seed, learning_rate=rate,
+                    countermeasure=against, weighting=weighting, only=only,
                 )  # fmt: skip
-                found |= curves(version, plan, test, chosen.cache)
+                found |= curves(version, plan, data.test, chosen.cache)
             mean = 100 * np.mean(list(found.values()), axis=0)
-            tasks = " | ".join(f"{100 * found[task.name][-1]:.0f}" for task in TASKS)
-            name = backbone + ("" if weighting == "ls" else f", {weighting}") + (", STL" if chosen.stl else "")
+            tasks = " | ".join(f"{100 * found[name][-1]:.0f}" for name in names)
+            victim = backbone + ("" if weighting == "ls" else f", {weighting}") + (", STL" if chosen.stl else "")
             print(
-                f"| {row} | {seed} | {version.seconds:.0f} | {name} | {rate:g} | {against} | {tasks} | "
+                f"| {row} | {seed} | {version.seconds:.0f} | {victim} | {rate:g} | {against} | {tasks} | "
                 f"{mean[-1]:.0f} | {mean.max():.0f} |",
                 flush=True,
             )
