@@ -56,6 +56,7 @@ IN_THE_DRIVER = (
     "after write */private/profiles/{shard}.*",
     "before write */private/generator.json",
     "after write */private/generator.json",
+    "before delete */private/training/*",
     "after delete */private/training/*",
     "before write */private/victims/*",
     "after write */private/victims/*",
@@ -191,7 +192,8 @@ def _check(scene: Scene, made: Config, ended: Ended, directory: Path) -> None:
     assert figures["samples"] == SHARDS * PER_SHARD
     assert _published(made, scene.storage) == scene.output, "other bytes than those of the unbroken run, or strays"
     names = _names(made, scene.storage)
-    assert (names - scene.work, scene.work - names) == (Counter(), Counter()), "strays in `work`, and what it lacks"
+    strays, lacking = names - scene.work, scene.work - names
+    assert not strays and not lacking, f"strays in `work`: {strays}; it lacks {lacking}"
     assert _identities(made, scene.storage) == scene.identities
     assert gone(directory), "processes outlive their run"
     assert not list((directory / "tmp").glob("mtlue-*")), "raw images are left in temporary files"

@@ -42,6 +42,7 @@ def train_or_find(
             )
         if asked is not None:
             add_generator(work, plan, current)  # only the last step of storing it was missing
+        _forget_states(work)
         return current
     if current is not None:
         reporter.say(
@@ -57,8 +58,7 @@ def train_or_find(
             lambda what, done, total: step.advance_to(done, what=f"train: {what}", total=total),
         )
     add_generator(work, plan, record)
-    for entry in work.list(STATES):
-        work.delete(entry.name)
+    _forget_states(work)
     return record
 
 
@@ -75,6 +75,12 @@ def refuse_lost_work(places: Places) -> None:
             "same images a second δ, and whoever keeps both copies can average them. Restore `work`, or name the right "
             "one; if it is gone for good, --retrain --take-over trains a new generator and protects every shard again"
         )
+
+
+def _forget_states(work: Store) -> None:
+    """No training is under way: its states can go, also those of a run that died before it removed them."""
+    for entry in work.list(STATES):
+        work.delete(entry.name)
 
 
 def _state(plan: TrainPlan, profiles: Sequence[ShardProfile], nonce: str) -> str:

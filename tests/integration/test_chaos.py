@@ -16,7 +16,7 @@ POINTS = (
     (
         "after upload */private/tables/train-00001.tar.*",
         "after write */private/training/*",
-        "before write */private/evidence/*",
+        "before delete */private/training/*",
     ),
     ("after upload */public/train-00002.tar", "before write */public/manifest.json"),
 )

@@ -1,0 +1,126 @@
+"""The cells of `make results`: training data as a row has it, and what a victim learns from it; each is kept on disk.
+
+A cell's file is named by the fingerprint of all that decides it, so that a broken-off call goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.pictures import Dataset
+from schemas.fingerprints import fingerprint
+from schemas.plans import Noise, TrainPlan, VictimPlan
+from schemas.training import Train
+from stages.audit.victims import train_victim
+from stages.learning.table import ImageTable
+from stages.perturbers.generator import GeneratorPerturber
+from stages.protect.perturb import add_perturbation
+from stages.train.registry import MAKINGS
+from stages.transforms.registry import transforms_of
+
+CPU, EPSILON = torch.device("cpu"), 8 / 255
+GENERATOR: dict[str, object] = {"perturber": "generator", "generator": "tiny", "width": 8, "epochs": 5}
+CLEAN: dict[str, object] = {"width": 8, "surrogate_epochs": 4}
+MADE: dict[str, dict[str, object]] = {
+    "codes": {"perturber": "codes"},
+    "codes, robust to gray": {"perturber": "codes", "robust": ["gray"]},
+    "codes, robust to jpeg": {"perturber": "codes", "robust": ["jpeg"]},
+    "codes, robust to all": {"perturber": "codes", "robust": ["jpeg", "blur", "resize", "gray", "band"]},
+    "fresh": {**GENERATOR, "method": "fresh"},
+    "em": {**GENERATOR, "method": "em"},
+    "em, two surrogates": {**GENERATOR, "method": "em", "backbones": ["resnet18", "vgg16"]},
+    "tap": {**GENERATOR, **CLEAN, "method": "tap"},
+    "tap, untargeted": {**GENERATOR, **CLEAN, "method": "tap", "targeted": False},
+    "sep": {**GENERATOR, **CLEAN, "method": "sep", "epochs": 3},
+    "pil in the generator": {**GENERATOR, "method": "pil", "surrogate_epochs": 30},
+    "em, no regularisers": {**GENERATOR, "method": "em", "lambda_intra": 0, "lambda_inter": 0},
+    "em, intra only": {**GENERATOR, "method": "em", "lambda_inter": 0},
+    "em, inter only": {**GENERATOR, "method": "em", "lambda_intra": 0},
+    "pil": {"perturber": "pil", "surrogate_epochs": 30},
+    "em-sample": {"perturber": "em-sample", "width": 8, "epochs": 3},
+    "tap-sample": {"perturber": "tap-sample", **CLEAN},
+    "sep-sample": {"perturber": "sep-sample", **CLEAN},
+    "floor": {"perturber": "floor"},
+    "lsp": {"perturber": "lsp"},
+    "ar": {"perturber": "ar"},
+}
+"""Row → settings of the training; `clean` and `noise` need none. A generator and its per-sample original have surrogates
+of one width, and passes with which they take about as long as each other."""
+FIRST_ONLY = " (first task only)"
+
+
+class Version:
+    """The training data as a row has it; made when a cell first asks for it, and kept on disk.
+
+    Args:
+        row: `clean`, `noise`, or a key of `MADE`; with `FIRST_ONLY` behind it the other tasks are left alone.
+        seed: of the training.
+        data: clean images.
+        cache: folder of what was made.
+    """
+
+    def __init__(self, row: str, seed: int, data: Dataset, cache: Path) -> None:
+        self.row, self.seed, self.table = row, seed, data.train
+        name, partial = row.removesuffix(FIRST_ONLY), row.endswith(FIRST_ONLY)
+        self.plan: TrainPlan | None = None
+        if name in MADE:
+            settings = {"resolution": data.side, "augment": ["crop"], "seed": seed, **MADE[name]}
+            protected = [number == 0 or not partial for number in range(len(data.tasks))]
+            train = Train.model_validate(settings)
+            self.plan = TrainPlan(train=train, tasks=data.tasks, protected=protected, epsilon=EPSILON)
+        state = self.plan.fingerprint if self.plan else [row, [task.field for task in data.tasks]]
+        self.fingerprint = fingerprint([state, seed])
+        self.file = cache / f"images-{row.replace(' ', '-')}-{seed}.{self.fingerprint}.npz"
+
+    @property
+    def images(self) -> ImageTable:
+        """The table with the pixels of this version."""
+        if self.row == "clean":
+            return self.table
+        if not self.file.exists():
+            started = time.monotonic()
+            images = np.stack(self._noisy() if self.plan is None else self._protected(self.plan))
+            np.savez(self.file, images=images, seconds=np.array(time.monotonic() - started))
+        with np.load(self.file) as stored:
+            return ImageTable((stored["images"],), self.table.labels, self.table.gray_N)
+
+    @property
+    def seconds(self) -> float:
+        """That making δ of all images took, training included; 0 where nothing was made."""
+        if not self.file.exists():
+            return 0.0
+        with np.load(self.file) as stored:
+            return float(stored["seconds"])
+
+    def _noisy(self) -> list[np.ndarray]:
+        (noise,) = transforms_of([Noise(epsilon=EPSILON, seed=self.seed)])
+        return [noise(image, str(number)) for number, image in enumerate(self.table.images(np.arange(len(self.table))))]
+
+    def _protected(self, plan: TrainPlan) -> list[np.ndarray]:
+        trained = MAKINGS[plan.train.perturber].train(self.table, plan, CPU).generator
+        perturber, originals = GeneratorPerturber(trained, self.row), self.table.images(np.arange(len(self.table)))
+        images: list[np.ndarray] = []
+        for batch in self.table.in_order(500, CPU):
+            deltas = perturber.delta(batch.x_BCHW, batch.labels, batch.gray_B, [""] * len(batch.x_BCHW))
+            start = len(images)
+            images += [add_perturbation(originals[start + n], delta, EPSILON) for n, delta in enumerate(deltas)]
+        return images
+
+
+def curves(version: Version, plan: VictimPlan, test: ImageTable, cache: Path) -> dict[str, list[float]]:
+    """Task → balanced accuracy per epoch of one victim, from the cache where it was measured before."""
+    state = fingerprint([plan.fingerprint, version.fingerprint])
+    kind = f"{version.row.replace(' ', '-')}-{plan.backbone}-{plan.learning_rate:g}-{plan.countermeasure}"
+    file = cache / f"{kind}-{version.seed}.{state}.json"
+    if not file.exists():
+        figures = train_victim(version.images, test, plan, CPU).figures
+        file.write_text(
+            json.dumps({name: [epoch[name]["balanced_accuracy"] for epoch in figures] for name in figures[0]})
+        )
+    found: dict[str, list[float]] = json.loads(file.read_text())
+    return found
