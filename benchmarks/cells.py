@@ -49,8 +49,8 @@ MADE: dict[str, dict[str, object]] = {
     "lsp": {"perturber": "lsp"},
     "ar": {"perturber": "ar"},
 }
-"""Row → settings of the training; `clean` and `noise` need none. A generator and its per-sample original have surrogates
-of one width, and passes with which they take about as long as each other."""
+"""Row → settings of the training; `clean` and `noise` need none. A generator and its per-sample original have
+surrogates of one width, and passes with which they take about as long as each other."""
 FIRST_ONLY = " (first task only)"
 
 

@@ -193,7 +193,7 @@ def _check(scene: Scene, made: Config, ended: Ended, directory: Path) -> None:
     assert _published(made, scene.storage) == scene.output, "other bytes than those of the unbroken run, or strays"
     names = _names(made, scene.storage)
     strays, lacking = names - scene.work, scene.work - names
-    assert not strays and not lacking, f"strays in `work`: {strays}; it lacks {lacking}"
+    assert strays == lacking == Counter(), f"strays in `work`: {strays}; it lacks {lacking}"
     assert _identities(made, scene.storage) == scene.identities
     assert gone(directory), "processes outlive their run"
     assert not list((directory / "tmp").glob("mtlue-*")), "raw images are left in temporary files"
