@@ -81,7 +81,7 @@ def start(
     temporary = directory / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
-        [sys.executable, "-c", prelude + COMMAND, *map(str, arguments)],
+        [sys.executable, "-X", "faulthandler", "-c", prelude + COMMAND, *map(str, arguments)],
         cwd=directory,
         env={
             **os.environ,
@@ -108,8 +108,14 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 
 def end(process: subprocess.Popen[str]) -> Ended:
-    """Wait for the end of a process."""
-    out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    """Wait for the end of a process; one that hangs is ended, and tells where all its threads are."""
+    try:
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        code = process.poll()
+        process.send_signal(signal.SIGABRT)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        raise AssertionError(f"it hangs (exit code {code}): {out}{err}") from None
     return Ended(process.returncode, out, err)
 
 

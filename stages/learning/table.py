@@ -62,10 +62,17 @@ class ImageTable:
 
     def batches(self, size: int, rng: torch.Generator, device: torch.device) -> Iterator[Batch]:
         """One pass in random order; a last batch of a single sample is left out (batch norm needs two)."""
-        order = torch.randperm(len(self), generator=rng).numpy()
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            if len(rows) > 1 or len(order) == 1:
+        return self.batches_of(self.order(rng), size, device)
+
+    def order(self, rng: torch.Generator) -> torch.Tensor:
+        """All rows in random order, N int64."""
+        return torch.randperm(len(self), generator=rng)
+
+    def batches_of(self, order_N: torch.Tensor, size: int, device: torch.device) -> Iterator[Batch]:
+        """A pass, or what is left of one: its rows in their order, as `batches`."""
+        for start in range(0, len(order_N), size):
+            rows = order_N[start : start + size].numpy()
+            if len(rows) > 1 or len(self) == 1:
                 yield self.batch(rows, device)
 
     def in_order(self, size: int, device: torch.device) -> Iterator[Batch]:

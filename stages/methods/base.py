@@ -49,6 +49,8 @@ class Context:
     """CPU generator of the whole run: order of batches, augmentation."""
     report: Callable[[str, int, int], None]
     """Called with (phase, done, total) for progress."""
+    checkpoint: Callable[[], None] = lambda: None
+    """Called wherever the state can be stored."""
 
     def new_surrogates(self) -> list[MultiTaskModel]:
         """Fresh surrogates on the run's device, one of each architecture."""
@@ -118,7 +120,7 @@ class BaseMethod(ABC):
     """The surrogates of the method whose loss on x + δ is minimised, from `prepare` on; frozen, of any weighting."""
 
     def prepare(self, context: Context) -> None:  # noqa: B027 - most methods need only some of the three
-        """Before the first pass: train surrogates, if the method needs them."""
+        """Before the first pass: train surrogates, if the method needs them; after `load_state_dict`, what is left."""
 
     def before_pass(self, context: Context, epoch: int) -> None:  # noqa: B027
         """Before each pass of the generator over the data."""
@@ -135,8 +137,8 @@ class BaseMethod(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """What the method must remember between two passes."""
+        """What the method must remember between two steps of the generator, or where it called `checkpoint`."""
 
     @abstractmethod
     def load_state_dict(self, context: Context, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken, instead of `prepare`."""
+        """Go on from where `state` was taken."""

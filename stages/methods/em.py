@@ -64,5 +64,6 @@ class ErrorMinimising(BaseMethod):
         self.turn = state["turn"]
         for model, weights in zip(self.surrogates, state["surrogates"], strict=True):
             model.load_state_dict(weights)
+            model.eval().requires_grad_(False)
         for optimisation, stored in zip(self.optimisations, state["optimisations"], strict=True):
             optimisation.load_state_dict(stored)

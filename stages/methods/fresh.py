@@ -72,8 +72,8 @@ class FreshNetworks(BaseMethod):
                     x_BCHW = on_other_hosts(x_BCHW, batch, context.rng)
             return context.loss(network, *context.augmented(x_BCHW, batch.labels))
 
-        name = list(POOL)[epoch % len(POOL)]
-        self.network = fresh_network(name, context.kinds, context.device, context.rng, loss)
+        self.name = list(POOL)[epoch % len(POOL)]
+        self.network = fresh_network(self.name, context.kinds, context.device, context.rng, loss)
 
     def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
         """L(F(aug(x' + δ)), y) with the images of other samples."""
@@ -81,11 +81,15 @@ class FreshNetworks(BaseMethod):
         yield context.loss(self.network, *context.augmented(swapped_BCHW, batch.labels))
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: each pass has its own network."""
-        return {}
+        """The network of this pass."""
+        return {"name": self.name, "network": self.network.state_dict()}
 
     def load_state_dict(self, context: Context, state: dict[str, Any]) -> None:
-        """Nothing to restore."""
+        """The network as it was learned."""
+        self.name = state["name"]
+        self.network = to_device(PoolNetwork(self.name, context.kinds), context.device)
+        self.network.load_state_dict(state["network"])
+        self.network.eval().requires_grad_(False)
 
 
 def on_other_hosts(x_BCHW: torch.Tensor, batch: Batch, rng: torch.Generator) -> torch.Tensor:

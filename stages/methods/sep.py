@@ -23,10 +23,10 @@ from stages.models.multitask import MultiTaskModel
 class SelfEnsemble(TargetedPoisoning):
     """The generator fools a model as it was all along its training, which no single moment's weaknesses suffice for."""
 
-    def prepare(self, context: Context) -> None:
-        """Train the surrogates on clean data and keep snapshots of them."""
+    def make(self, context: Context) -> None:
+        """Surrogates that have learned nothing yet, and no snapshot of them."""
+        super().make(context)
         self.snapshots: list[MultiTaskModel] = []
-        super().prepare(context)
         self.models = self.snapshots
 
     def after_epoch(self, context: Context, surrogate: MultiTaskModel, epoch: int) -> None:
@@ -48,7 +48,7 @@ class SelfEnsemble(TargetedPoisoning):
     def load_state_dict(self, context: Context, state: dict[str, Any]) -> None:
         """The surrogates and their snapshots as they were."""
         super().load_state_dict(context, state)
-        each = len(state["snapshots"]) // len(self.surrogates)
-        self.snapshots = [copy.deepcopy(surrogate) for surrogate in self.surrogates for _ in range(each)]
-        for model, weights in zip(self.snapshots, state["snapshots"], strict=True):
-            model.load_state_dict(weights)
+        each = min(SNAPSHOTS, context.settings.surrogate_epochs)
+        for number, weights in enumerate(state["snapshots"]):
+            self.snapshots.append(copy.deepcopy(self.surrogates[number // each]).eval().requires_grad_(False))
+            self.snapshots[-1].load_state_dict(weights)

@@ -7,7 +7,7 @@ Untargeted: max L(F(aug(x + δ)), y), which keeps pushing after the class has ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,20 +23,32 @@ class TargetedPoisoning(BaseMethod):
 
     phases = (Phase("surrogate", "surrogate_epochs"), Phase("generator", "epochs"))
 
+    surrogates: Sequence[MultiTaskModel] = ()
+    """Learned one after the other, then frozen."""
+
     def prepare(self, context: Context) -> None:
-        """Train the surrogates on clean data, then freeze them."""
-        self.turn, self.surrogates = 0, context.new_surrogates()
+        """Train the surrogates on clean data, or what is left of that."""
+        if not self.surrogates:
+            self.make(context)
+        epochs = context.settings.surrogate_epochs
+        while self.learned < len(self.surrogates) * epochs:
+            number, epoch = divmod(self.learned, epochs)
+            surrogate, optimisation = self.surrogates[number], self.optimisations[number]
+            for batch in context.batches():
+                context.surrogate_step(surrogate, optimisation, batch.x_BCHW, batch.labels)
+            optimisation.end_epoch()
+            self.after_epoch(context, surrogate, epoch)
+            self.learned += 1
+            context.report("surrogate", self.learned, len(self.surrogates) * epochs)
+            context.checkpoint()
+        self.freeze()
+
+    def make(self, context: Context) -> None:
+        """Surrogates that have learned nothing yet."""
+        self.turn, self.learned, self.surrogates = 0, 0, context.new_surrogates()
         self.models = self.surrogates
-        epochs, count = context.settings.surrogate_epochs, len(self.surrogates)
-        for number, surrogate in enumerate(self.surrogates):
-            optimisation = Optimisation(surrogate.parameters(), epochs=epochs)
-            for epoch in range(epochs):
-                for batch in context.batches():
-                    context.surrogate_step(surrogate, optimisation, batch.x_BCHW, batch.labels)
-                optimisation.end_epoch()
-                self.after_epoch(context, surrogate, epoch)
-                context.report("surrogate", number * epochs + epoch + 1, count * epochs)
-            surrogate.eval().requires_grad_(False)
+        epochs = context.settings.surrogate_epochs
+        self.optimisations = [Optimisation(surrogate.parameters(), epochs=epochs) for surrogate in self.surrogates]
 
     def after_epoch(self, context: Context, surrogate: MultiTaskModel, epoch: int) -> None:
         """After each pass of a surrogate; for methods that look at it under way."""
@@ -48,12 +60,27 @@ class TargetedPoisoning(BaseMethod):
         yield context.adversarial_loss(surrogate, *context.augmented(x_BCHW, batch.labels))
 
     def state_dict(self) -> dict[str, Any]:
-        """The surrogates, which are learned once, and whose turn it is."""
-        return {"turn": self.turn, "surrogates": [model.state_dict() for model in self.surrogates]}
+        """The surrogates, how far they have learned, and whose turn it is."""
+        return {
+            "turn": self.turn,
+            "learned": self.learned,
+            "surrogates": [model.state_dict() for model in self.surrogates],
+            "optimisations": [optimisation.state_dict() for optimisation in self.optimisations],
+        }
 
     def load_state_dict(self, context: Context, state: dict[str, Any]) -> None:
-        """The surrogates as they were learned."""
-        self.turn, self.surrogates = state["turn"], context.new_surrogates()
+        """The surrogates as they were."""
+        self.make(context)
+        self.turn, self.learned = state["turn"], state["learned"]
         for model, weights in zip(self.surrogates, state["surrogates"], strict=True):
             model.load_state_dict(weights)
-            model.eval().requires_grad_(False)
+        if not state["optimisations"]:  # all was learned
+            self.freeze()
+        for optimisation, stored in zip(self.optimisations, state["optimisations"], strict=True):
+            optimisation.load_state_dict(stored)
+
+    def freeze(self) -> None:
+        """The surrogates have learned."""
+        self.optimisations = []
+        for surrogate in self.surrogates:
+            surrogate.eval().requires_grad_(False)

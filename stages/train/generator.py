@@ -34,7 +34,7 @@ TERMS = ("base", "intra", "inter")
 
 
 class Training:
-    """One training run; pass by pass, so that it can be stored between two passes and go on elsewhere.
+    """One training run; step by step, so that it can be stored between two steps and go on elsewhere.
 
     The same table, plan and number of threads give the same weights, also after `load_state_dict`.
 
@@ -50,6 +50,8 @@ class Training:
     ) -> None:
         self.plan, self.settings, self.epoch, self.steps = plan, plan.train, 0, 0
         self.losses: list[dict[str, float]] = []
+        self.left = torch.empty(0, dtype=torch.int64)  # rows of the pass that is under way, and what it has summed up
+        self.sums, self.count = torch.zeros(len(TERMS)), 0
         torch.manual_seed(self.settings.seed)  # initial weights; everything later draws from `rng`
         self.generator = to_device(Generator(plan.spec), device)
         self.context = Context(
@@ -70,30 +72,37 @@ class Training:
             learning_rate=GENERATOR_LEARNING_RATE,
         )
 
-    def run(self, after_pass: Callable[[], None] = lambda: None) -> None:
-        """All passes that are left; `after_pass` is called after each, when the state can be stored.
+    def run(self, checkpoint: Callable[[], None] = lambda: None) -> None:
+        """All that is left; `checkpoint` is called wherever the state can be stored.
 
         Raises:
             GeneratorError: a loss is not finite.
         """
-        if self.epoch == 0:
+        self.context.checkpoint = checkpoint
+        if self.epoch == 0 and not len(self.left):
             self.method.prepare(self.context)
         while self.epoch < self.settings.epochs:
             self.run_pass()
-            after_pass()
+            checkpoint()
 
     def run_pass(self) -> None:
-        """One pass of the generator over the data."""
-        self.method.before_pass(self.context, self.epoch)
+        """One pass of the generator over the data, or what is left of it."""
+        if not len(self.left):
+            self.method.before_pass(self.context, self.epoch)
+            self.left = self.context.table.order(self.context.rng)
+            self.sums, self.count = torch.zeros(len(TERMS)), 0
         self.generator.train()
-        sums, count = torch.zeros(len(TERMS)), 0
-        for batch in self.context.batches():
-            sums += self.step(batch)
-            count += 1
+        for batch in self.context.table.batches_of(self.left, self.settings.batch_size, self.context.device):
+            self.sums += self.step(batch)
+            self.count += 1
+            self.left = self.left[len(batch.gray_B) :]
+            if len(self.left):  # or it is the end of the pass, which has more to do
+                self.context.checkpoint()
         self.optimisation.end_epoch()
-        self.steps += count
-        self.losses.append(dict(zip(TERMS, (sums / count).tolist(), strict=True)))
+        self.steps += self.count
+        self.losses.append(dict(zip(TERMS, (self.sums / self.count).tolist(), strict=True)))
         self.epoch += 1
+        self.left = self.left[:0]
         self.context.report("generator", self.epoch, self.settings.epochs)
 
     def step(self, batch: Batch) -> torch.Tensor:
@@ -130,6 +139,9 @@ class Training:
             "epoch": self.epoch,
             "steps": self.steps,
             "losses": self.losses,
+            "left": self.left,
+            "sums": self.sums,
+            "count": self.count,
             "generator": self.generator.state_dict(),
             "optimisation": self.optimisation.state_dict(),
             "method": self.method.state_dict(),
@@ -139,6 +151,7 @@ class Training:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state` was taken."""
         self.epoch, self.steps, self.losses = state["epoch"], state["steps"], list(state["losses"])
+        self.left, self.sums, self.count = state["left"], state["sums"], state["count"]
         self.generator.load_state_dict(state["generator"])
         self.optimisation.load_state_dict(state["optimisation"])
         self.method.load_state_dict(self.context, state["method"])
@@ -156,7 +169,7 @@ def train_generator(
 
     Args:
         table, plan, device, report: as `Training`.
-        kept: where the state is kept from pass to pass; None: nowhere.
+        kept: where the state is kept from step to step; None: nowhere.
     """
     started, kept = time.monotonic(), kept or Kept()
     with torch.random.fork_rng(devices=[]):

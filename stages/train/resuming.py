@@ -18,6 +18,9 @@ from safetensors.torch import load, save
 SAVE_SECONDS = 60.0
 """Time between two stored states, at least: a state of large surrogates is some 100 MB."""
 
+FORMAT = 2
+"""Of what trainings keep; a state of another one is none."""
+
 TREE = "tree"
 """Tensor that holds the JSON text, as bytes."""
 
@@ -42,14 +45,15 @@ class Kept:
         self.told = time.monotonic()
         data = self.read()
         try:
-            return None if data is None else unpacked(data)
+            found = {} if data is None else unpacked(data)
+            return found["state"] if found.get("format") == FORMAT else None
         except (SafetensorError, ValueError, KeyError):
             return None
 
     def save(self, state: Callable[[], dict[str, Any]]) -> None:
         """Store what `state()` gives, when the last time is long enough ago."""
         if time.monotonic() - self.told >= self.every:
-            self.write(packed(state()))
+            self.write(packed({"format": FORMAT, "state": state()}))
             self.told = time.monotonic()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import re
 from collections.abc import Iterator
@@ -95,6 +96,24 @@ def test_a_training_that_goes_on_elsewhere_gives_the_weights_of_an_unbroken_one(
     expected = unbroken.generator.state_dict()
     for key, value in second.generator.state_dict().items():
         assert torch.equal(value, expected[key]), key
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_a_training_goes_on_from_wherever_its_state_can_be_stored(name: str, table: ImageTable) -> None:
+    states: list[dict[str, Any]] = []
+    unbroken = training(table, method=name)
+    unbroken.run(lambda: states.append(copy.deepcopy(unbroken.state_dict())))
+    passes = [state for state in states if state["epoch"] and not len(state["left"])]
+    assert len(passes) == 4
+    assert len(states) >= 3 * 4, "a step is no place to go on from"
+    for state in states[:3] + states[6:8]:  # while surrogates learn, inside a pass, between two
+        resumed = training(table, method=name)
+        resumed.load_state_dict(stored_and_loaded(state))
+        resumed.run()
+        assert resumed.losses == unbroken.losses
+        expected = unbroken.generator.state_dict()
+        for key, value in resumed.generator.state_dict().items():
+            assert torch.equal(value, expected[key]), key
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
