@@ -24,7 +24,7 @@ run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file
 	@[ "$(CONFIG)" != pipeline.yaml ] || $(BIN)/mtlue import outlines --out data/outlines
 	@$(BIN)/mtlue run $(CONFIG) $(ARGS)
 
-results: $(VENV)/.ready-run test-data ## measure protection on MultiFashion (hours on 2 cores; resumes; ARGS="--rows codes")
+results: $(VENV)/.ready-run test-data ## measure protection on drawn datasets (two hours on 2 cores; resumes; ARGS="--sections seeds")
 	@PYTHONPATH=. $(BIN)/python benchmarks/strength.py $(ARGS)
 
 chaos: $(VENV)/.ready-dev ## kill drivers and workers of real runs, 50 in all (half an hour; ARGS="--kills 10 --seed 3")

@@ -34,6 +34,7 @@ def main() -> None:
         "AWS_SECRET_ACCESS_KEY": FULL[1],
         "AWS_EC2_METADATA_DISABLED": "true",
         "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_worker_niceness": "0",  # else its workers starve on a busy machine, which looks as if they hung
     }
     rng, killed, started = random.Random(given.seed), Killed(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mtlue-chaos-") as directory:
