@@ -93,6 +93,8 @@ class TrainPlan(Plan):
     """Per task, whether it becomes unlearnable."""
     epsilon: float
     """ε in [0, 1] units."""
+    weights: dict[str, str] = Field(default_factory=dict)
+    """Architecture → SHA-256 of the file that its surrogate starts from; where the file lies is no part of the plan."""
 
     def reseeded(self, nonce: str) -> TrainPlan:
         """The same training from another seed, which follows from this one and a nonce; without a nonce this plan."""

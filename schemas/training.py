@@ -71,6 +71,10 @@ class Train(Model):
     width: int = Field(default=64, ge=4, le=256)
     """Channels of the surrogate's first stage; 64 is the standard ResNet, 8–16 trains on a CPU."""
 
+    weights: dict[Backbone, Annotated[str, Field(pattern=r"\.safetensors$")]] = Field(default_factory=dict)
+    """Local files that surrogates start from, by architecture, with the names of torchvision's network (whose `width`
+    is 64) or with ours; the others start from random weights."""
+
     generator: Literal["tiny", "small", "large"] = "small"
     """Preset of encoder, embeddings and decoder; `tiny` is for CPUs, `large` for images from about 128 px."""
 
@@ -131,6 +135,17 @@ class Train(Model):
                 f"robust has no part in perturber {maker}; found {self.robust}; use codes, or a generator with method "
                 f"{', '.join(ROBUST_METHODS)}, or leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_of_surrogates(self) -> Train:
+        for name in self.weights:
+            if name not in self.surrogates:
+                learned = ", ".join(self.surrogates) or "none"
+                raise ValueError(
+                    f"weights names {name}, which is no surrogate of this training (surrogates: {learned}); name it in "
+                    "backbones, or leave it out"
+                )
         return self
 
     @model_validator(mode="after")

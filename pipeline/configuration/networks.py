@@ -26,16 +26,17 @@ def check_networks(config: Config) -> None:
                 check_backbone(name, resolution)
             except ConfigError as error:
                 raise ConfigError(f"{key}: {error.message}") from None
-    if config.audit is not None and config.audit.pretrained is not None:
-        _check_pretrained(config.audit.pretrained, config.audit.resolution or config.train.resolution)
+    train, audit = config.train, config.audit
+    for backbone, weights in train.weights.items():
+        given = Pretrained(backbone=backbone, weights=weights, width=train.width)
+        _check_pretrained(f"train.weights.{backbone}", given, train.resolution)
+    if audit is not None and audit.pretrained is not None:
+        _check_pretrained("audit.pretrained", audit.pretrained, audit.resolution or train.resolution)
 
 
-def _check_pretrained(pretrained: Pretrained, resolution: int) -> None:
+def _check_pretrained(key: str, given: Pretrained, resolution: int) -> None:
     """Load the weights once."""
     try:
-        backbone = BACKBONES[pretrained.backbone](width=pretrained.width, resolution=resolution)
-        load_pretrained(backbone, pretrained.weights)
+        load_pretrained(BACKBONES[given.backbone](width=given.width, resolution=resolution), given.weights)
     except ConfigError as error:
-        raise ConfigError(
-            f"audit.pretrained, at width {pretrained.width} and {resolution} px: {error.message}"
-        ) from None
+        raise ConfigError(f"{key}, at width {given.width} and {resolution} px: {error.message}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.state.weights import weights_sha256
 from schemas.config import Config
 from schemas.plans import IngestPlan, ProtectPlan, PublishPlan, ReportPlan, TrainPlan, VictimPlan
 from schemas.training import Audit, Backbone
@@ -26,12 +27,17 @@ def audit_plan(config: Config, audit: Audit) -> IngestPlan:
 
 
 def train_plan(config: Config) -> TrainPlan:
-    """Of the generator."""
+    """Of the generator.
+
+    Raises:
+        ConfigError: a file of `train.weights` cannot be read.
+    """
     return TrainPlan(
-        train=config.train,
+        train=config.train.model_copy(update={"weights": {}}),
         tasks=config.tasks,
         protected=config.protected_tasks,
         epsilon=config.protection.epsilon,
+        weights={name: weights_sha256(path) for name, path in config.train.weights.items()},
     )
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from pipeline.cluster.executor import Executor, Job
 from pipeline.cluster.progress import Reporter
@@ -15,8 +14,8 @@ from pipeline.driver.choosing import attack_plans, plain_plans, words_of
 from pipeline.driver.ingest import ingest_all
 from pipeline.driver.victims import Budget, VictimTraining
 from pipeline.state.places import Places
+from pipeline.state.weights import upload_weights, weights_sha256
 from pipeline.steps.leaks import leaks_step
-from pipeline.steps.victim import weights_object
 from schemas.config import Config
 from schemas.errors import ConfigError, ValidationError
 from schemas.evidence import VERSIONS, Evidence, Leak
@@ -29,7 +28,6 @@ from stages.audit.leaks.unlisted import unlisted
 from stages.audit.verdict import reach_verdict
 from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash
-from stages.io.store.checksums import file_sha256
 from stages.io.store.records import read_record
 from stages.io.store.store import Store
 from stages.learning.sampling import share
@@ -88,7 +86,7 @@ class Auditor:
     def weights(self) -> str:
         """SHA-256 of the file of `audit.pretrained`; empty without one."""
         given = self.audit.pretrained
-        return file_sha256(Path(given.weights)) if given is not None else ""
+        return weights_sha256(given.weights) if given is not None else ""
 
     def find(self, state: str) -> Evidence | None:
         """The evidence of an earlier audit under this fingerprint; one that left something out is gone on with."""
@@ -139,7 +137,8 @@ class Auditor:
         tables = {name: _cached(found) for name, found in profiles.items()}
         split = places.test_source is None
         test = self.held_out(profiles["clean"])
-        self._upload_weights()
+        if self.audit.pretrained is not None:
+            upload_weights(self.places.work, self.audit.pretrained.weights)
         training = VictimTraining(
             self.executor, self.reporter, places.work, tables, test, self.audit.max_samples, self._budget(), split=split
         )
@@ -172,12 +171,6 @@ class Auditor:
     def _budget(self) -> Budget:
         cpus = self.config.compute.cpus
         return Budget(self.seconds, cpus if cpus != "auto" else os.cpu_count() or 1)
-
-    def _upload_weights(self) -> None:
-        """Bring the file of `audit.pretrained` to where workers find it."""
-        given, name = self.audit.pretrained, weights_object(self.weights)
-        if given is not None and self.places.work.stat(name) is None:
-            self.places.work.put(Path(given.weights), name)
 
     def held_out(self, raw: Sequence[ShardProfile]) -> list[str]:
         """The tables of the clean held-out data; without `dataset.test_shards` those of the raw shards, to be split.

@@ -25,6 +25,7 @@ from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
 from pipeline.state.owner import claim, refuse_foreign
 from pipeline.state.places import LEFT_OUT, REPORT, Places
+from pipeline.state.weights import upload_weights
 from schemas.config import Config
 from schemas.errors import EvidenceError, InputError, RefusedInputError
 from schemas.evidence import Evidence
@@ -193,6 +194,8 @@ class Run:
 
     def _train(self, profiles: Sequence[ShardProfile]) -> GeneratorRecord:
         plan, work = train_plan(self.config), self.places.work
+        for path in self.config.train.weights.values():
+            upload_weights(work, path)
         if self.config.audit is not None and (self.retrain or fitting_generator(work, plan) is None):
             # Held-out data that could prove nothing is told of before the training, not after it.
             Auditor(self.executor, self.reporter, self.places, self.config, self.config.audit).held_out(profiles)

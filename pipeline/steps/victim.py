@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pipeline.state.weights import fetch_weights
 from pipeline.steps.worker import device, fetch_table
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
 from stages.audit.victims import train_victim
 from stages.io.store.store import Store
-
-
-def weights_object(sha256: str) -> str:
-    """Name in `work` of the weights that a victim starts from."""
-    return f"weights/{sha256}.safetensors"
 
 
 def victim_step(
@@ -42,14 +38,5 @@ def victim_step(
             clean=fetch_table(work, clean_tables, Path(directory, "clean"), plan.tasks, samples, held_out=learned)
             if clean_tables
             else None,
-            weights=_fetched(work, plan.weights, Path(directory, "weights")),
+            weights=fetch_weights(work, plan.weights, Path(directory)) if plan.weights else None,
         )
-
-
-def _fetched(work: Store, sha256: str, path: Path) -> Path | None:
-    """The file of the weights, where there are some."""
-    if not sha256:
-        return None
-    path = path.with_suffix(".safetensors")
-    work.get(weights_object(sha256), path)
-    return path

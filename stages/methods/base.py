@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from schemas.training import Train
+from schemas.training import Backbone, Train
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
+from stages.models.backbones.pretrained import load_pretrained
 from stages.models.multitask import MultiTaskModel, accumulate_gradients, mean_loss
 from stages.tasks.base import TaskKind
 from stages.transforms.differentiable.registry import distorted
@@ -53,20 +54,20 @@ class Context:
     """Called wherever the state can be stored."""
 
     def new_surrogates(self) -> list[MultiTaskModel]:
-        """Fresh surrogates on the run's device, one of each architecture."""
-        return [
-            to_device(
-                MultiTaskModel(
-                    backbone,
-                    width=self.settings.width,
-                    kinds=self.kinds,
-                    resolution=self.settings.resolution,
-                    weighting=WEIGHTINGS[self.settings.weighting](len(self.kinds), self.rng),
-                ),
-                self.device,
-            )
-            for backbone in self.settings.backbones
-        ]
+        """Surrogates on the run's device, one of each architecture; with random weights, or with those of a file."""
+        return [self._new_surrogate(backbone) for backbone in self.settings.backbones]
+
+    def _new_surrogate(self, backbone: Backbone) -> MultiTaskModel:
+        surrogate = MultiTaskModel(
+            backbone,
+            width=self.settings.width,
+            kinds=self.kinds,
+            resolution=self.settings.resolution,
+            weighting=WEIGHTINGS[self.settings.weighting](len(self.kinds), self.rng),
+        )
+        if backbone in self.settings.weights:
+            load_pretrained(surrogate.backbone, self.settings.weights[backbone])
+        return to_device(surrogate, self.device)
 
     def batches(self) -> Iterator[Batch]:
         """One pass over the table in random order, on the run's device."""

@@ -83,6 +83,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "targeted": True,
         "backbones": ["resnet18"],
         "width": 64,
+        "weights": {},
         "generator": "small",
         "resolution": 64,
         "epochs": 60,
@@ -96,7 +97,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "max_samples": 200000,
         "seed": 0,
     },
-    "TrainPlan": {},
+    "TrainPlan": {"weights": {}},
     "VictimPlan": {
         "learning_rate": 1e-3,
         "weighting": "ls",
