@@ -40,8 +40,8 @@ def train_or_find(
                 "train: the data changed since the generator was trained; it is used as it is "
                 "(--retrain trains a new one and protects every shard again)"
             )
-        if asked is not None:
-            add_generator(work, plan, current)  # only the last step of storing it was missing
+        if asked is not None or work.stat(GENERATOR) is None:
+            add_generator(work, plan, current)  # only the last steps of storing it were missing
         _forget_states(work)
         return current
     if current is not None:

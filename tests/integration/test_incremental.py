@@ -187,6 +187,23 @@ def test_records_of_a_later_version_are_read_and_broken_ones_are_named(tmp_path:
         run(made)
 
 
+def test_what_a_run_left_undone_when_it_died_beside_its_training_is_done_by_the_next(tmp_path: Path) -> None:
+    write_shards(tmp_path, 0)
+    made = config(tmp_path)
+    run(made)
+    before = contents(made.work)
+    state = Path(made.work, "training", f"{generator_of(made)['fingerprint']}.safetensors")
+    state.parent.mkdir(exist_ok=True)
+    state.write_bytes(b"where it stood")  # as if it had died before it removed this,
+    Path(made.work, "generator.json").unlink()  # or before it wrote that
+    assert run(made).done_before == 1
+    after = contents(made.work)
+    assert {name for name in after if name.startswith(("generator", "training"))} == {
+        name for name in before if name.startswith("generator")
+    }
+    assert after["generator.json"] == before["generator.json"]
+
+
 # --- nothing is read twice --------------------------------------------------------------------------------------------
 
 
