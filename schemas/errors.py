@@ -7,6 +7,7 @@ MtlueError                 1
 ├── StoreError             1   a store answered with a permanent error (missing, forbidden)
 │   └── UnwritableError    1   it takes no write any more (full, read-only); ends the run, the next one goes on
 ├── TransientError         1   a store or worker failed in a way that a retry may mend
+├── ClusterError           1   Ray itself is gone from this machine; ends the run, the next one goes on
 ├── ValidationError        1   what was written does not pass its checks; it is not published
 ├── GeneratorError         1   training or δ is unusable (not finite, constant); nothing is published
 ├── EvidenceError          1   the evidence does not meet `audit.require`; nothing is published
@@ -116,6 +117,12 @@ class UnwritableError(StoreError):
 
 class TransientError(MtlueError):
     """A timeout, a throttled or broken connection, a 5xx answer: worth a retry."""
+
+
+class ClusterError(MtlueError):
+    """Ray ended on the machine of this process: no job can run any more, and none is to blame; ends the whole run."""
+
+    ends_run = True
 
 
 class ValidationError(MtlueError):

@@ -216,7 +216,8 @@ def _kill_one(
 def _is_worker(pid: int) -> bool:
     """Whether a process is one of Ray's workers, at work or idle."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::")
+        name = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return name.startswith(b"ray::") and b"Agent" not in name  # without its agents Ray itself ends
     except OSError:  # it ended
         return False
 

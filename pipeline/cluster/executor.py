@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, LocalRayletDiedError, OutOfMemoryError, RayError, RayTaskError
 
 from pipeline.cluster.scratch import Scratch
 from pipeline.cluster.worker import UnexpectedError, remote_call, remote_stream
 from schemas.config import Compute
-from schemas.errors import ConfigError, MtlueError, TransientError
+from schemas.errors import ClusterError, ConfigError, MtlueError, TransientError
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ class Executor:
             length: how many times `compute.job_minutes` a job may take (epochs of a training).
 
         Raises:
-            LeaseError, UnwritableError: no job can write any more (`MtlueError.ends_run`).
+            LeaseError, UnwritableError, ClusterError: no job can go on (`MtlueError.ends_run`).
         """
         waiting = iter(jobs)
         job = next(waiting, None)
@@ -187,6 +187,8 @@ class Executor:
                     f"no answer in {self.compute.job_minutes:g} minutes (compute.job_minutes); is there still a node "
                     f"with {cpus} CPUs and {gpus} GPUs?"
                 )
+            except LocalRayletDiedError:
+                raise _ray_is_gone() from None
             except RayError as error:
                 failure = _death_of(error)
             finally:
@@ -263,6 +265,8 @@ def _outcome(job: Job, reference: Any) -> Outcome[Any]:
     except RayTaskError as error:
         cause = error.cause
         return Outcome(job.name, error=cause if isinstance(cause, MtlueError) else UnexpectedError(str(cause)))
+    except LocalRayletDiedError:
+        return Outcome(job.name, error=_ray_is_gone())
     except RayError as error:
         return Outcome(job.name, error=TransientError(f"the worker died {ATTEMPTS} times: {_death_of(error)}"))
     return Outcome(job.name, error=value) if isinstance(value, MtlueError) else Outcome(job.name, result=value)
@@ -274,6 +278,13 @@ def _death_of(error: RayError) -> str:
     if isinstance(error, OutOfMemoryError):
         return f"it needs more memory than there is; lower compute.cpus, or use a larger machine ({told})"
     return f"it was killed, or took longer than compute.job_minutes, or its machine was lost ({told})"
+
+
+def _ray_is_gone() -> ClusterError:
+    return ClusterError(
+        "Ray ended on this machine: its raylet or an agent of it was killed, or the machine was too busy to answer; "
+        "what is done is kept, run it again to go on"
+    )
 
 
 def _no_answer(job: Job, seconds: float) -> Outcome[Any]:

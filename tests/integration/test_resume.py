@@ -18,7 +18,7 @@ from pipeline.state.ledger import Ledger
 from schemas.config import Config
 from stages.io.store.store import Store
 from tests.builders import config, jpeg, labelled_samples, picture, write_shard
-from tests.running import contents, end, gone, run, shards_in, start, wait_for, write_config
+from tests.running import contents, end, gone, processes_of, run, shards_in, start, wait_for, write_config
 from tests.servers import BreakingProxy, S3Server
 
 pytestmark = pytest.mark.slow
@@ -101,6 +101,26 @@ def test_a_killed_run_goes_on_from_its_last_shard_with_the_bytes_of_an_unbroken_
     assert len(result.records) == SHARDS
     assert shards_in(made.output, s3.storage) == unbroken.shards
     assert holder_of(work) is None
+
+
+def test_a_run_whose_ray_dies_says_so_and_blames_no_shard(
+    s3: S3Server, breaking: BreakingProxy, unbroken: Unbroken, tmp_path: Path
+) -> None:
+    made = endless(breaking, tmp_path, unbroken.raw, s3.bucket())
+    count = published(made, s3)
+    process = start("run", write_config(tmp_path / "pipeline.yaml", made), directory=tmp_path)
+    wait_for(lambda: count() > 0, process)
+    (raylet,) = (pid for pid in processes_of(tmp_path) if b"/raylet\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(raylet, signal.SIGKILL)
+    ended = end(process)
+    assert ended.code == 1
+    assert "mtlue: Ray ended on this machine" in ended.err
+    assert "worker died" not in ended.err
+    assert gone(tmp_path)
+    breaking.let_go()
+    done = count()
+    assert run(made).done_before == done < SHARDS
+    assert shards_in(made.output, s3.storage) == unbroken.shards
 
 
 def test_an_interrupted_run_ends_with_130_and_leaves_nothing_behind_but_what_is_done(
