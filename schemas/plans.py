@@ -83,9 +83,9 @@ class GeneratorSpec(Plan):
 class TrainPlan(Plan):
     """What decides a generator, besides the training data."""
 
-    version: ClassVar[int] = 3
-    """3: textures of dense tasks have no mean and pixels of their own; 2: class codes by default, and EM as the default
-    of a generator."""
+    version: ClassVar[int] = 4
+    """4: fresh networks learn longer where there are more than three tasks; 3: textures of dense tasks have no mean and
+    pixels of their own; 2: class codes by default, and EM as the default of a generator."""
 
     train: Train
     tasks: list[AnyTask]

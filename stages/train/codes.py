@@ -136,7 +136,8 @@ class CodeTraining:
 
     def learned_network(self, name: str) -> PoolNetwork:
         """A fresh network after a few steps on perturbed images."""
-        return fresh_network(name, self.kinds, self.device, self.rng, self.network_loss)
+        tasks = sum(self.plan.protected)
+        return fresh_network(name, self.kinds, self.device, self.rng, self.network_loss, tasks)
 
     def network_loss(self, network: PoolNetwork) -> torch.Tensor:
         """Of one step of a fresh network."""

@@ -30,21 +30,21 @@ ROOT = Path(__file__).parents[3]
 PINS: dict[str, dict[str, str]] = {
     "minimal": {
         "IngestPlan": "d346cf986c41f587",
-        "TrainPlan": "e0bf23ca0f2156d1",
+        "TrainPlan": "fe10f22525372292",
         "GeneratorSpec": "7d81b7e4265fee36",
         "ProtectPlan": "ab1a90a336d3be2b",
         "VictimPlan": "0e71c187bf67f510",
     },
     "multifashion": {
         "IngestPlan": "a75c7cd4f8a75e87",
-        "TrainPlan": "46c639618e0d2139",
+        "TrainPlan": "513364ba1693dead",
         "GeneratorSpec": "2526beb435975b1b",
         "ProtectPlan": "6c52721d988ed588",
         "VictimPlan": "9056066cbbdf8736",
     },
     "scenes": {
         "IngestPlan": "b62d994379071b90",
-        "TrainPlan": "2fbd5f6acaa495ef",
+        "TrainPlan": "7cfc92aa1f534cd0",
         "GeneratorSpec": "d67aab263971174b",
         "ProtectPlan": "40cd1e7f1257ea1e",
         "VictimPlan": "10269054ec66eecc",
@@ -115,7 +115,7 @@ VERSIONS = {
     "ProtectPlan": 1,
     "PublishPlan": 1,
     "ReportPlan": 1,
-    "TrainPlan": 3,
+    "TrainPlan": 4,
     "VictimPlan": 2,
 }
 """Plan → its version."""

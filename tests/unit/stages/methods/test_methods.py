@@ -14,8 +14,10 @@ from schemas.tasks import MISSING
 from schemas.training import Train
 from stages.learning.table import Batch, ImageTable
 from stages.methods.base import BaseMethod, Context
+from stages.methods.fresh import fresh_network
 from stages.methods.registry import METHODS
 from stages.models.multitask import mean_loss
+from stages.models.pool import PoolNetwork
 from stages.perturbers.registry import NETWORKS
 from stages.tasks.base import TaskKind
 from stages.train.generator import train_generator
@@ -207,6 +209,27 @@ def test_the_surrogates_steps_leave_the_generator_alone(name: str, table: ImageT
     method.before_pass(given_context, 0)
     for key, value in given_context.generator.state_dict().items():
         assert torch.equal(value, before[key]), key
+
+
+@pytest.mark.parametrize(("tasks", "times"), [(1, 1), (3, 1), (6, 2), (12, 4)])
+def test_a_fresh_network_learns_longer_where_there_are_more_tasks(tasks: int, times: int) -> None:
+    """In as many steps as two tasks need, nothing of eight is learned, and class codes protect nothing."""
+    kinds = builders.kinds()
+
+    def steps(count: int) -> int:
+        taken: list[torch.Tensor] = []
+
+        def loss(network: PoolNetwork) -> torch.Tensor:
+            taken.append(torch.stack([parameter.square().sum() for parameter in network.parameters()]).sum())
+            return taken[-1]
+
+        with torch.random.fork_rng(devices=[]):
+            network = fresh_network("plain", kinds, CPU, torch.Generator().manual_seed(4), loss, count)
+        assert not network.training
+        return len(taken)
+
+    assert 20 <= steps(2) <= 60
+    assert steps(tasks) == times * steps(2)
 
 
 def test_the_configuration_offers_every_method_that_there_is() -> None:
