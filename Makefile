@@ -27,7 +27,7 @@ run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file
 results: $(VENV)/.ready-run test-data ## measure protection on drawn datasets (two hours on 2 cores; resumes; ARGS="--sections seeds")
 	@PYTHONPATH=. $(BIN)/python benchmarks/strength.py $(ARGS)
 
-chaos: $(VENV)/.ready-dev ## kill drivers and workers of real runs, 50 in all (half an hour; ARGS="--kills 10 --seed 3")
+chaos: $(VENV)/.ready-dev ## kill drivers and workers of real runs, 50 in all (an hour on 2 busy cores; ARGS="--kills 10 --seed 3")
 	@PYTHONPATH=. $(BIN)/python benchmarks/chaos.py $(ARGS)
 
 test: $(VENV)/.ready-dev test-data ## run every test (ARGS="-k name")

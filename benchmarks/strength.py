@@ -141,8 +141,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
     fields = parser.add_argument_group("instead of what a section names")
-    for name, kind in (("rows", str), ("victims", str), ("countermeasures", str), ("weightings", str)):
-        fields.add_argument(f"--{name}", nargs="+", type=kind)
+    fields.add_argument("--rows", nargs="+", choices=["clean", "noise", *MADE, *(name + FIRST_ONLY for name in MADE)])
+    for name in ("victims", "countermeasures", "weightings"):
+        fields.add_argument(f"--{name}", nargs="+")
     for name, number in (("tasks", int), ("seeds", int), ("rates", float)):
         fields.add_argument(f"--{name}", nargs="+", type=number)
     parser.add_argument("--source", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
@@ -170,7 +171,8 @@ def main() -> None:
                 points[cell.row] = (seconds, max(points.get(cell.row, (0, 0))[1], reached))
     print(f"\n{time.monotonic() - started:.0f} s")
     if given["plot"]:
-        plot(points, given["plot"])
+        chances = {50 if SECTIONS[name].dataset == "attributes" else 10 for name in given["sections"]}
+        plot(points, given["plot"], chances)
 
 
 def line(cell: Cell, found: dict[str, list[float]], seconds: float) -> str:
@@ -183,7 +185,7 @@ def line(cell: Cell, found: dict[str, list[float]], seconds: float) -> str:
     return f"| {' | '.join(map(str, parts))} | {mean[-1]:.0f} | {mean.max():.0f} |"
 
 
-def plot(points: dict[str, tuple[float, float]], file: Path) -> None:
+def plot(points: dict[str, tuple[float, float]], file: Path, chances: set[int]) -> None:
     """Draw what each row costs and leaves: seconds on a logarithmic axis, the strongest victim's best epoch."""
     mpl.use("Agg")
     from matplotlib import pyplot
@@ -193,7 +195,8 @@ def plot(points: dict[str, tuple[float, float]], file: Path) -> None:
         axes.plot(max(seconds, 0.5), reached, "o")
         axes.annotate(row, (max(seconds, 0.5), reached), xytext=(4, 3), textcoords="offset points", fontsize=8)
     axes.set(xscale="log", xlabel="seconds to make δ", ylabel="strongest victim, best epoch (%)", ylim=(0, 100))
-    axes.axhline(10, linestyle="--", linewidth=1, color="gray")
+    for chance in chances:
+        axes.axhline(chance, linestyle="--", linewidth=1, color="gray")
     figure.tight_layout()
     figure.savefig(file)
 
