@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 import ray
@@ -17,33 +16,44 @@ from schemas.errors import MtlueError, TransientError
 
 T = TypeVar("T")
 
-JOIN_SECONDS = 60
-"""How long this process's Ray may take to hear of a node that has just joined."""
+NOTICE_SECONDS = 60
+"""How long Ray may take to notice that a node was lost (five health checks, 3 s apart), or here that one has joined."""
 
 
 def on_other_nodes(executor: Executor, function: Callable[..., T], arguments: tuple[Any, ...]) -> list[tuple[str, T]]:
     """Run one short function once on every node but this process's own: each node's address and result.
+
+    A node that was lost does no job, and is left out.
 
     Raises:
         TransientError: a node does not answer, or cannot run mtlue.
     """
     executor.start()
     mine = ray.get_runtime_context().get_node_id()
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    others = [node for node in nodes if node["Alive"] and node["NodeID"] != mine]
+    others = {name: node for name, node in _alive().items() if name != mine}
 
-    def call(node: dict[str, Any]) -> Any:
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    def call(name: str) -> Any:
+        there = NodeAffinitySchedulingStrategy(name, soft=False)
         options = {"num_cpus": 0, "scheduling_strategy": there}
         return remote_call.options(**options).remote(function, arguments, executor.directory, START_SECONDS)
 
-    calls, deadline = [call(node) for node in others], time.monotonic() + JOIN_SECONDS
+    calls, deadline = {name: call(name) for name in others}, time.monotonic() + NOTICE_SECONDS
     found: list[tuple[str, T]] = []
-    for node, reference in zip(others, calls, strict=True):
+    for name, node in others.items():
         address = node["NodeManagerAddress"]
         try:
-            value = _answer(partial(call, node), reference, deadline)
+            while True:
+                try:
+                    value = ray.get(calls[name], timeout=START_SECONDS)
+                    break
+                except TaskUnschedulableError:
+                    if name not in _alive() or time.monotonic() > deadline:
+                        raise
+                    time.sleep(1)
+                    calls[name] = call(name)
         except (GetTimeoutError, RayError) as error:
+            if name not in _alive():
+                continue  # it was lost before, and listed until Ray noticed
             told = " ".join(str(error).split())[:300]
             raise TransientError(f"node {address} of {executor.compute.address} cannot be used: {told}") from None
         if isinstance(value, MtlueError):
@@ -52,13 +62,7 @@ def on_other_nodes(executor: Executor, function: Callable[..., T], arguments: tu
     return found
 
 
-def _answer(again: Callable[[], Any], reference: Any, deadline: float) -> Any:
-    """What a call returns; one for a node that is not known here yet is made again until the deadline."""
-    while True:
-        try:
-            return ray.get(reference, timeout=START_SECONDS)
-        except TaskUnschedulableError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1)
-            reference = again()
+def _alive() -> dict[str, dict[str, Any]]:
+    """The nodes that Ray takes for alive now, by their names."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return {node["NodeID"]: node for node in nodes if node["Alive"]}

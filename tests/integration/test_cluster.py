@@ -127,6 +127,7 @@ def test_a_node_that_does_not_share_a_local_disk_is_named_before_anything_is_sta
     if unshare is None or subprocess.run([unshare, "-m", "mount", "-t", "tmpfs", "none", "/mnt"]).returncode:
         pytest.skip("a mount namespace needs root")
     nodes = len(cluster.list_all_nodes())
+    wait_for_nodes(cluster, nodes)  # one that was killed stays listed for a while
     elsewhere = subprocess.Popen([unshare, "-m", "sh", "-c", f"{script} {options}"], stdout=subprocess.DEVNULL)
     try:
         wait_for_nodes(cluster, nodes + 1)
@@ -143,6 +144,6 @@ def test_a_node_that_does_not_share_a_local_disk_is_named_before_anything_is_sta
 
 def wait_for_nodes(cluster: object, count: int) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while len([node for node in cluster.global_state.node_table() if node["Alive"]]) < count:
-        assert time.monotonic() < deadline, "the node did not come up"
+    while (alive := len([node for node in cluster.global_state.node_table() if node["Alive"]])) != count:
+        assert time.monotonic() < deadline, f"{alive} nodes instead of {count}"
         time.sleep(0.2)

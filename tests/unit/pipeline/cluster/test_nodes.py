@@ -1,34 +1,50 @@
-"""A node that has just joined may not be known to this process's Ray: it is asked again, and not for ever."""
+"""What Ray lists as a node may be lost already, or be unknown to this process's Ray: no run ends for that."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
-from ray.exceptions import TaskUnschedulableError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.cluster.nodes import _answer
-from pipeline.cluster.worker import remote_call
+from pipeline.cluster import nodes
+from pipeline.cluster.executor import Executor
+from schemas.config import Compute
+from schemas.errors import TransientError
+
+STRANGER = {"NodeID": "ab" * 28, "NodeManagerAddress": "192.0.2.7", "Alive": True}
+"""No Ray here knows this node."""
 
 
 def one() -> int:
     return 1
 
 
-def call(node: str, directory: Path) -> Any:
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    return remote_call.options(num_cpus=0, scheduling_strategy=there).remote(one, (), str(directory), 60.0)
+def list_stranger(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Ray's list has the node `times` times, then no more; it is a list that lags behind, all else is Ray's own."""
+    true, told = ray.nodes, []
+
+    def listed() -> list[dict[str, Any]]:
+        told.append(None)
+        return [*true(), STRANGER] if len(told) <= times else true()
+
+    monkeypatch.setattr(nodes.ray, "nodes", listed)
 
 
-def test_a_node_that_is_not_known_yet_is_asked_again_until_the_deadline(ray_session: None, tmp_path: Path) -> None:
-    unknown, known = "ab" * 28, ray.get_runtime_context().get_node_id()
-    nodes = [unknown, known]
-    first = call(unknown, tmp_path)
-    assert _answer(lambda: call(nodes.pop(0), tmp_path), first, time.monotonic() + 600) == 1
-    assert nodes == []
-    with pytest.raises(TaskUnschedulableError):
-        _answer(lambda: call(unknown, tmp_path), call(unknown, tmp_path), time.monotonic() - 1)
+def test_a_node_that_was_lost_before_ray_noticed_is_left_out(
+    ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_stranger(monkeypatch, times=3)
+    assert nodes.on_other_nodes(Executor(Compute()), one, ()) == []
+
+
+def test_a_node_that_stays_listed_and_cannot_be_used_is_named(
+    ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_stranger(monkeypatch, times=1_000_000)
+    monkeypatch.setattr(nodes, "NOTICE_SECONDS", 2)
+    started = time.monotonic()
+    with pytest.raises(TransientError, match=r"node 192\.0\.2\.7 of local cannot be used: .*not schedulable"):
+        nodes.on_other_nodes(Executor(Compute()), one, ())
+    assert time.monotonic() - started > 2, "it was not asked again"
