@@ -13,6 +13,7 @@ from schemas.training import Audit, CountermeasureName
 from stages.audit.curves import Place, strongest
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.models.backbones.registry import check_backbone
+from stages.tasks.registry import kinds_of
 
 VERSIONS_BY_WORTH = ("protected", "clean", "noise")
 """What victims of one seed are trained on first."""
@@ -46,9 +47,11 @@ def attack_plans(
     """
     ranked = _ranked(config, found)
     side = audit.resolution or config.train.resolution
-    attacks = []
+    kinds, attacks = kinds_of(config.tasks), []
     for name in COUNTERMEASURES:
         if name not in audit.tried:
+            continue
+        if not COUNTERMEASURES[name].applies(kinds):
             continue
         able = [plan for plan in (_trying(name, plan, config, audit, weights) for plan in ranked) if _works(plan, side)]
         seeds = {plan.seed for plan in able}

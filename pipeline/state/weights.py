@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from schemas.errors import ConfigError
+from schemas.plans import TrainPlan
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
 
@@ -33,6 +34,12 @@ def fetch_weights(work: Store, sha256: str, folder: Path) -> Path:
     path = folder / f"{sha256}.safetensors"
     work.get(_object(sha256), path)
     return path
+
+
+def with_fetched_weights(work: Store, plan: TrainPlan, folder: Path) -> TrainPlan:
+    """The plan with the paths of this worker for what its surrogates start from."""
+    weights = {name: str(fetch_weights(work, sha256, folder)) for name, sha256 in plan.weights.items()}
+    return plan.model_copy(update={"train": plan.train.model_copy(update={"weights": weights})})
 
 
 def _object(sha256: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.state.weights import fetch_weights
+from pipeline.state.weights import with_fetched_weights
 from pipeline.steps.worker import device, fetch_table
 from schemas.plans import TrainPlan
 from schemas.records import GeneratorRecord
@@ -42,9 +42,9 @@ def train_step(
     """
     with TemporaryDirectory(prefix="mtlue-train-") as directory:
         table = fetch_table(work, tables, Path(directory, "train"), plan.tasks, plan.train.max_samples)
-        weights = {name: str(fetch_weights(work, sha256, Path(directory))) for name, sha256 in plan.weights.items()}
-        train = plan.train.model_copy(update={"weights": weights})
-        fitted = plan.model_copy(update={"tasks": fitted_tasks(plan.tasks, table.labels), "train": train})
+        fitted = with_fetched_weights(work, plan, Path(directory)).model_copy(
+            update={"tasks": fitted_tasks(plan.tasks, table.labels)}
+        )
         state = f"{STATES}{fingerprint}.safetensors"
         kept = Kept(
             read=lambda: work.read(state) if work.stat(state) is not None else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.state.weights import fetch_weights
+from pipeline.state.weights import fetch_weights, with_fetched_weights
 from pipeline.steps.worker import device, fetch_table
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
@@ -30,6 +30,8 @@ def victim_step(
     """
     learned, tested = (False, True) if split else (None, None)
     with TemporaryDirectory(prefix="mtlue-audit-") as directory:
+        if plan.second is not None:
+            plan = plan.model_copy(update={"second": with_fetched_weights(work, plan.second, Path(directory))})
         return train_victim(
             fetch_table(work, train_tables, Path(directory, "train"), plan.tasks, samples, held_out=learned),
             fetch_table(work, test_tables, Path(directory, "test"), plan.tasks, samples, held_out=tested),

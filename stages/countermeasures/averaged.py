@@ -19,11 +19,10 @@ import torch
 from schemas.plans import TrainPlan
 from stages.countermeasures.base import Countermeasure, Data
 from stages.countermeasures.purifier import nearest_rows
-from stages.io.images.pixels import canonical_view
 from stages.learning.table import ImageTable
 from stages.perturbers.generator import GeneratorPerturber
 from stages.protect.perturb import add_perturbation
-from stages.tasks.registry import fitted_tasks
+from stages.tasks.registry import fitted_tasks, kinds_of
 from stages.train.registry import MAKINGS
 
 BATCH = 256
@@ -68,9 +67,7 @@ def protected_again(clean: ImageTable, plan: TrainPlan, device: torch.device) ->
         plan: of the training; its seed decides.
         device: where to train.
     """
-    side = plan.train.resolution
-    views = tuple(np.stack([canonical_view(image, side) for image in chunk]) for chunk in clean.chunks)
-    table = replace(clean, chunks=views)
+    table = clean.resized(plan.train.resolution, kinds_of(plan.tasks))
     fitted = plan.model_copy(update={"tasks": fitted_tasks(plan.tasks, table.labels)})
     perturber = GeneratorPerturber(MAKINGS[plan.train.perturber].train(table, fitted, device).generator, "second")
     copies: list[np.ndarray] = []

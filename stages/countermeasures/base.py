@@ -80,6 +80,10 @@ class Countermeasure:
         """Whether the attacker has copies that another generator has protected."""
         return False
 
+    def applies(self, kinds: Sequence[TaskKind]) -> bool:
+        """Whether it changes anything where the tasks are these: what does nothing is not tried, and proves nothing."""
+        return True
+
     def resolution(self, side: int) -> int:
         """The side in pixels that the victim sees instead of `side`."""
         return side

@@ -30,6 +30,10 @@ class ClassMeans(Countermeasure):
     bound: float | None = None
     """Most that is subtracted from a pixel value, in levels of 255; None: all of it."""
 
+    def applies(self, kinds: Sequence[TaskKind]) -> bool:
+        """Where a label is one for the whole image."""
+        return not all(kind.dense for kind in kinds)
+
     def changed(self, data: Data) -> Data:
         """The training table alone is changed."""
         return replace(data, train=without_class_means(data.train, data.kinds, bound=self.bound))

@@ -39,6 +39,10 @@ class Projection(Countermeasure):
     of: Literal["classifier", "means"] = "classifier"
     """Whose directions are taken out."""
 
+    def applies(self, kinds: Sequence[TaskKind]) -> bool:
+        """Where a label is one for the whole image."""
+        return not all(kind.dense for kind in kinds)
+
     def changed(self, data: Data) -> Data:
         """Both tables without the directions that predict the training labels."""
         if self.of == "means":

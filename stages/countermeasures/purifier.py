@@ -94,7 +94,7 @@ def purified(table: ImageTable, network: nn.Module) -> ImageTable:
         for chunk in table.chunks:
             parts = []
             for part in np.array_split(chunk, max(1, len(chunk) // 256)):
-                x_BCHW = torch.from_numpy(part).permute(0, 3, 1, 2).float() / 255
+                x_BCHW = torch.tensor(part).permute(0, 3, 1, 2).float() / 255
                 clean_BCHW = (x_BCHW + network(x_BCHW)).clamp(0, 1) * 255
                 parts.append(clean_BCHW.round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
             chunks.append(np.concatenate(parts))

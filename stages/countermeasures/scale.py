@@ -7,11 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from stages.countermeasures.base import Countermeasure, Data
-from stages.io.images.pixels import canonical_view
-from stages.learning.table import ImageTable
 
 
 @dataclass(frozen=True)
@@ -30,11 +26,7 @@ class Scaled(Countermeasure):
         return max(4, round(side * self.scale / 4) * 4)
 
     def changed(self, data: Data) -> Data:
-        """Bilinear with antialiasing, as tables are made."""
-        train, test = (self._resized(table) for table in (data.train, data.test))
+        """Bilinear with antialiasing, as tables are made; of labels the nearest pixel."""
+        side = self.resolution(data.train.chunks[0].shape[1])
+        train, test = (table.resized(side, data.kinds) for table in (data.train, data.test))
         return replace(data, train=train, test=test)
-
-    def _resized(self, table: ImageTable) -> ImageTable:
-        side = self.resolution(table.chunks[0].shape[1])
-        chunks = tuple(np.stack([canonical_view(image, side) for image in chunk]) for chunk in table.chunks)
-        return replace(table, chunks=chunks)

@@ -6,7 +6,7 @@ Shapes: N samples, B batch, R resolution, K tasks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from stages.io.images.pixels import canonical_view
 from stages.io.shards.names import key_hash
 from stages.tasks.base import TaskKind
 
@@ -50,6 +51,12 @@ class ImageTable:
             inside = where == number
             out[inside] = self.chunks[number][rows[inside] - starts[number]]
         return out
+
+    def resized(self, side: int, kinds: Sequence[TaskKind]) -> ImageTable:
+        """The same samples at another resolution: `canonical_view`s of the images, with the labels of K tasks."""
+        chunks = tuple(np.stack([canonical_view(image, side) for image in chunk]) for chunk in self.chunks)
+        labels = tuple(kind.resized(of_task, side) for kind, of_task in zip(kinds, self.labels, strict=True))
+        return replace(self, chunks=chunks, labels=labels)
 
     def batch(self, rows: np.ndarray, device: torch.device) -> Batch:
         """Some rows as a batch on a device, in channels-last memory."""

@@ -5,8 +5,9 @@ line in `registry.py`. Nothing outside asks which kind a task is.
 
 A label's way: `labels_of` finds the member and parses it by its form (`stages/tasks/labels.py`) → `label` makes a label
 of the raw value → `check` holds it against its image → `viewed` brings it to the canonical view, side R → `cell` writes
-it into a `column` of the table → `stored` maps it back, first axis N → `torch.from_numpy` → `embedding`, `loss`,
-`target`, `moved`. A compact type in the column (uint8, float16) is fine: the kind widens it where it computes.
+it into a `column` of the table → `stored` maps it back, first axis N (`resized` for another R) → `torch.from_numpy` →
+`embedding`, `loss`, `target`, `moved`. A compact type in the column (uint8, float16) is fine: the kind widens it where
+it computes.
 What is counted for profile, card and report: `classes_in` (one count a class) or `values_in` (a histogram of numbers).
 `fitted` looks once at the labels that are learned from; what it finds is stored in the generator's specification.
 
@@ -97,6 +98,10 @@ class TaskKind(ABC):
     def viewed(self, label: Any, side: int) -> Any:
         """The label as it belongs to the canonical view of its image, `side`×`side`; a missing one stays missing."""
         return label
+
+    def resized(self, labels: np.ndarray, side: int) -> np.ndarray:
+        """The labels of a table, first axis N, as they belong to its images at `side`×`side`."""
+        return labels
 
     @abstractmethod
     def column(self, side: int) -> pa.DataType:

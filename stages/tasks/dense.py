@@ -79,9 +79,13 @@ class DenseKind(TaskKind):
         """The nearest pixel's value: labels must not be mixed."""
         if label is None or label.shape[:2] == (side, side):
             return label
-        middles = (np.arange(side) + 0.5) / side
-        rows, columns = ((middles * size).astype(np.int64) for size in label.shape[:2])
+        rows, columns = (_nearest(size, side) for size in label.shape[:2])
         return np.asarray(label[rows[:, None], columns[None, :]])
+
+    def resized(self, labels: np.ndarray, side: int) -> np.ndarray:
+        """As `viewed`."""
+        here = _nearest(labels.shape[-1], side)
+        return np.asarray(labels[..., here[:, None], here[None, :]])
 
     def column(self, side: int) -> pa.DataType:
         """Bytes of one length."""
@@ -125,6 +129,11 @@ class DenseKind(TaskKind):
     def quick_head(self, features: int) -> nn.Module:
         """A linear layer to `outputs` channels."""
         return nn.Conv2d(features, self.outputs, kernel_size=1)
+
+
+def _nearest(size: int, side: int) -> np.ndarray:
+    """Which of `size` pixels each of `side` pixels in their place shows, int64."""
+    return ((np.arange(side) + 0.5) / side * size).astype(np.int64)
 
 
 def read_values(raw: Any, task: Task, expected: str) -> np.ndarray | None:

@@ -33,6 +33,16 @@ def test_a_countermeasure_is_tried_from_every_seed_each_one_once_before_any_agai
     ]
 
 
+def test_what_does_nothing_to_tasks_of_whole_masks_is_not_tried_on_them(tmp_path: Path) -> None:
+    masks = [{"name": name, "kind": "segmentation", "field": f"{name}.png", "classes": 3} for name in "ab"]
+    config = builders.config(tmp_path, tasks=masks, audit={"countermeasures": ["class_means", "gray", "projection"]})
+    assert config.audit is not None
+    figures = {name: {"mean_iou": 0.9, "pixel_accuracy": 0.9} for name in "ab"}
+    result = make_victim("protected", [0.5], [0.1]).model_copy(update={"figures": [figures], "chance": figures})
+    found = [(plan, result) for plan in victim_plans(config, config.audit, "protected")]
+    assert {plan.countermeasure for plan in attack_plans(config, config.audit, found)} == {"gray"}
+
+
 def test_only_the_averaged_pair_has_a_second_generator_of_another_seed(tmp_path: Path) -> None:
     config = builders.config(tmp_path, audit={"countermeasures": ["gray", "averaged_pair"]})
     assert config.audit is not None

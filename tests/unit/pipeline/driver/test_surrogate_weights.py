@@ -14,10 +14,14 @@ from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import train_plan
 from pipeline.state.weights import upload_weights, weights_sha256
 from pipeline.steps.train import train_step
+from pipeline.steps.victim import victim_step
 from schemas.config import Config
 from schemas.errors import ConfigError
+from schemas.evidence import VictimResult
+from schemas.plans import VictimPlan
 from schemas.records import GeneratorRecord
 from schemas.training import Train
+from stages.audit.victims import train_victim
 from stages.io.store.store import Store
 from stages.models.backbones.registry import BACKBONES
 from stages.train.generator import Training
@@ -70,6 +74,30 @@ def test_a_training_fetches_its_weights_from_work_and_they_decide_it(tmp_path: P
     files[0].rename(tmp_path / "moved.safetensors")
     assert len({record.sha256 for record in found}) == len({record.plan for record in found}) == 3
     assert trained(tmp_path / "moved.safetensors").sha256 == found[1].sha256
+
+
+def test_the_second_generator_of_an_averaged_pair_starts_from_them_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, file = Store(str(tmp_path / "work")), saved(tmp_path / "one.safetensors")
+    builders.table(tmp_path / "images.arrow", 32)
+    work.put(tmp_path / "images.arrow", "table")
+    upload_weights(work, str(file))
+    seen = []
+
+    def spied(*tables: Any, clean: Any, weights: Any) -> VictimResult:
+        (path,) = tables[2].second.train.weights.values()
+        seen.append(Path(path).read_bytes())
+        return train_victim(*tables, clean=clean, weights=weights)
+
+    monkeypatch.setattr("pipeline.steps.victim.train_victim", spied)
+    plan = VictimPlan(
+        tasks=builders.tasks(), data="protected", backbone="plain", width=4, epochs=1, batch_size=16, augment=[],
+        seed=0, countermeasure="averaged_pair",
+        second=train_plan(configured(tmp_path, weights={"resnet18": str(file)})),
+    )  # fmt: skip
+    assert victim_step(work, ["table"], ["table"], ["table"], plan, samples=32).samples == 32
+    assert seen == [file.read_bytes()]
 
 
 def test_the_bytes_of_the_file_are_part_of_the_plan_and_its_place_is_not(tmp_path: Path) -> None:
