@@ -17,10 +17,8 @@ from schemas.fingerprints import fingerprint
 from schemas.plans import Noise, TrainPlan, VictimPlan
 from schemas.training import Train
 from stages.audit.victims import train_victim
+from stages.countermeasures.averaged import protected_again
 from stages.learning.table import ImageTable
-from stages.perturbers.generator import GeneratorPerturber
-from stages.protect.perturb import add_perturbation
-from stages.train.registry import MAKINGS
 from stages.transforms.registry import transforms_of
 
 CPU, EPSILON = torch.device("cpu"), 8 / 255
@@ -51,14 +49,15 @@ MADE: dict[str, dict[str, object]] = {
 }
 """Row → settings of the training; `clean` and `noise` need none. A generator and its per-sample original have
 surrogates of one width, and passes with which they take about as long as each other."""
-FIRST_ONLY = " (first task only)"
+FIRST_ONLY, AT_HALF = " (first task only)", " (at half the side)"
+"""What may stand behind a row: the other tasks are left alone; δ is made for smaller images and enlarged."""
 
 
 class Version:
     """The training data as a row has it; made when a cell first asks for it, and kept on disk.
 
     Args:
-        row: `clean`, `noise`, or a key of `MADE`; with `FIRST_ONLY` behind it the other tasks are left alone.
+        row: `clean`, `noise`, or a key of `MADE`, perhaps with `FIRST_ONLY` or `AT_HALF` behind it.
         seed: of the training.
         data: clean images.
         cache: folder of what was made.
@@ -66,10 +65,11 @@ class Version:
 
     def __init__(self, row: str, seed: int, data: Dataset, cache: Path) -> None:
         self.row, self.seed, self.table = row, seed, data.train
-        name, partial = row.removesuffix(FIRST_ONLY), row.endswith(FIRST_ONLY)
+        name, partial = row.removesuffix(FIRST_ONLY).removesuffix(AT_HALF), row.endswith(FIRST_ONLY)
         self.plan: TrainPlan | None = None
         if name in MADE:
-            settings = {"resolution": data.side, "augment": ["crop"], "seed": seed, **MADE[name]}
+            side = data.side // 2 if row.endswith(AT_HALF) else data.side
+            settings = {"resolution": side, "augment": ["crop"], "seed": seed, **MADE[name]}
             protected = [number == 0 or not partial for number in range(len(data.tasks))]
             train = Train.model_validate(settings)
             self.plan = TrainPlan(train=train, tasks=data.tasks, protected=protected, epsilon=EPSILON)
@@ -84,7 +84,7 @@ class Version:
             return self.table
         if not self.file.exists():
             started = time.monotonic()
-            images = np.stack(self._noisy() if self.plan is None else self._protected(self.plan))
+            images = np.stack(self._noisy()) if self.plan is None else protected_again(self.table, self.plan, CPU)
             np.savez(self.file, images=images, seconds=np.array(time.monotonic() - started))
         with np.load(self.file) as stored:
             return ImageTable((stored["images"],), self.table.labels, self.table.gray_N)
@@ -100,16 +100,6 @@ class Version:
     def _noisy(self) -> list[np.ndarray]:
         (noise,) = transforms_of([Noise(epsilon=EPSILON, seed=self.seed)])
         return [noise(image, str(number)) for number, image in enumerate(self.table.images(np.arange(len(self.table))))]
-
-    def _protected(self, plan: TrainPlan) -> list[np.ndarray]:
-        trained = MAKINGS[plan.train.perturber].train(self.table, plan, CPU).generator
-        perturber, originals = GeneratorPerturber(trained, self.row), self.table.images(np.arange(len(self.table)))
-        images: list[np.ndarray] = []
-        for batch in self.table.in_order(500, CPU):
-            deltas = perturber.delta(batch.x_BCHW, batch.labels, batch.gray_B, [""] * len(batch.x_BCHW))
-            start = len(images)
-            images += [add_perturbation(originals[start + n], delta, EPSILON) for n, delta in enumerate(deltas)]
-        return images
 
 
 def curves(version: Version, plan: VictimPlan, test: ImageTable, cache: Path) -> dict[str, list[float]]:

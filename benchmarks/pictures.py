@@ -60,6 +60,13 @@ def outlines(bodies: int) -> Dataset:
     )
 
 
+def large_outlines(bodies: int) -> Dataset:
+    """3,000 + 600 of 64 px."""
+    return _dataset(
+        lambda index, split: draw_outlines(index, split=split, size=64, tasks=bodies), (3000, 600), classes=10
+    )
+
+
 def attributes(tasks: int) -> Dataset:
     """The same pictures of two bodies with the first 1..8 of eight yes/no tasks: each of `ATTRIBUTES` of each body."""
 

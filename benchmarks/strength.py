@@ -24,8 +24,8 @@ import matplotlib as mpl
 import numpy as np
 import torch
 
-from benchmarks.cells import FIRST_ONLY, MADE, Version, curves
-from benchmarks.pictures import Dataset, attributes, multifashion, outlines
+from benchmarks.cells import AT_HALF, FIRST_ONLY, MADE, Version, curves
+from benchmarks.pictures import Dataset, attributes, large_outlines, multifashion, outlines
 from schemas.plans import VictimPlan
 from schemas.training import Backbone, CountermeasureName, WeightingName
 
@@ -48,7 +48,7 @@ class Section:
     """Whether each task has a victim of its own."""
 
 
-DRAWN = {"outlines", "attributes"}
+DRAWN = {"outlines": outlines, "large": large_outlines, "attributes": attributes}
 """Datasets that are harder to see and smaller: ten passes in batches of 64 instead of twelve in batches of 128."""
 
 SECTIONS = {
@@ -67,6 +67,12 @@ SECTIONS = {
     "weightings": Section("Weightings of the victim", weightings=("ls", "rlw", "uw", "aligned_mtl", "fairgrad")),
     "stl": Section("Single-task victims", stl=True),
     "outlines": Section("The embedded dataset", dataset="outlines", rows=("clean", "noise", "codes", "pil", "em")),
+    "sizes": Section(
+        "64 px, and victims that see 32, 64 and 96",
+        dataset="large",
+        rows=("clean", "codes", f"codes{AT_HALF}"),
+        countermeasures=("half_size", "none", "larger"),
+    ),
     "attributes": Section(
         "The number of tasks (yes or no: chance 50)",
         dataset="attributes",
@@ -103,11 +109,7 @@ def cells(section: Section) -> Iterator[Cell]:
 @cache
 def dataset(name: str, tasks: int, source: Path) -> Dataset:
     """Drawn once a process."""
-    return (
-        multifashion(source)
-        if name == "multifashion"
-        else {"outlines": outlines, "attributes": attributes}[name](tasks)
-    )
+    return multifashion(source) if name == "multifashion" else DRAWN[name](tasks)
 
 
 def version_of(cell: Cell, source: Path, folder: Path) -> Version:
@@ -141,7 +143,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
     fields = parser.add_argument_group("instead of what a section names")
-    fields.add_argument("--rows", nargs="+", choices=["clean", "noise", *MADE, *(name + FIRST_ONLY for name in MADE)])
+    more = [name + behind for name in MADE for behind in (FIRST_ONLY, AT_HALF)]
+    fields.add_argument("--rows", nargs="+", choices=["clean", "noise", *MADE, *more])
     for name in ("victims", "countermeasures", "weightings"):
         fields.add_argument(f"--{name}", nargs="+")
     for name, number in (("tasks", int), ("seeds", int), ("rates", float)):
