@@ -41,7 +41,7 @@ from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
 from schemas.records import Manifest, Quarantined
 from schemas.tasks import AnyTask
 from stages.ingest.ingest import profile_shard
-from stages.io.images.codecs import decode_image
+from stages.io.images.decoding import decode_image
 from stages.io.shards.tar import TarWriter
 from stages.io.store.records import parse_record
 from stages.models.codes import ClassCodes

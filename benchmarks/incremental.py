@@ -31,7 +31,7 @@ from pipeline.state.ledger import Ledger, identity_of
 from pipeline.state.places import Places, shard_object
 from schemas.config import Config
 from schemas.records import GeneratorRecord, ShardProfile
-from stages.io.images.codecs import encode_image
+from stages.io.images.encoding import encode_image
 from stages.io.shards.tar import TarWriter
 from stages.io.store.disk import Disk
 

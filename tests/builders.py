@@ -16,7 +16,7 @@ from schemas.config import Config
 from schemas.plans import GeneratorSpec
 from schemas.records import ShardRef
 from schemas.tasks import Task
-from stages.io.images.codecs import encode_image
+from stages.io.images.encoding import encode_image
 from stages.io.shards.tar import TarWriter
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, TableWriter, open_table

@@ -11,7 +11,7 @@ from schemas.config import Layout
 from schemas.errors import RefusedInputError, SampleError
 from schemas.records import Quarantined
 from schemas.tasks import Task
-from stages.io.images.codecs import Decoded, decode_image
+from stages.io.images.decoding import Decoded, decode_image
 from stages.io.shards.layout import image_member
 from stages.io.shards.names import key_hash
 from stages.io.shards.reading import read_samples

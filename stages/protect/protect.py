@@ -20,7 +20,8 @@ from schemas.plans import ProtectPlan
 from schemas.records import Quarantined, ShardRecord, ShardRef
 from schemas.tasks import Task
 from stages.ingest.reading import ReadSample, read_decoded
-from stages.io.images.codecs import Pixels, encode_image
+from stages.io.images.encoding import encode_image
+from stages.io.images.keeping import Pixels
 from stages.io.images.pixels import canonical_view, is_gray
 from stages.io.shards.layout import published_members
 from stages.io.shards.tar import TarWriter

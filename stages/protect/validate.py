@@ -12,8 +12,9 @@ from schemas.config import Layout
 from schemas.errors import SampleError, ValidationError
 from schemas.records import Quarantined
 from schemas.stats import Moments, psnr
-from stages.io.images.codecs import Pixels, decode_image, same_layout
-from stages.io.images.keeping import KeptPixels, kept_pixels
+from stages.io.images.decoding import decode_image
+from stages.io.images.encoding import same_layout
+from stages.io.images.keeping import KeptPixels, Pixels, kept_pixels
 from stages.io.images.pixels import bound_of, has_alpha, peak_of
 from stages.io.images.strips import strips
 from stages.io.shards.layout import image_member, published_field

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from schemas.plans import PublishPlan
 from schemas.records import Quarantined, ShardRef
 from stages.ingest.reading import ReadSample, read_decoded
-from stages.io.images.codecs import Pixels, same_layout
+from stages.io.images.encoding import same_layout
+from stages.io.images.keeping import Pixels
 from stages.io.shards.layout import published_layout
 from stages.io.store.store import Store
 from stages.tasks.registry import kinds_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.io.images.codecs import Pixels
+from stages.io.images.keeping import Pixels
 from stages.io.images.pixels import has_alpha, is_gray
 
 LUMA = (0.299, 0.587, 0.114)

@@ -9,7 +9,7 @@ from schemas.config import Layout
 from schemas.errors import SampleError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.records import ManifestShard, Quarantined, ShardRef
-from stages.io.images.codecs import decode_image
+from stages.io.images.decoding import decode_image
 from stages.io.images.formats import looks_like_image
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from schemas.errors import SampleError
-from stages.io.images.codecs import decode_image
+from stages.io.images.decoding import decode_image
 from stages.io.images.formats import BOMB, BROKEN, check_before_opening, image_extension
 
 PALETTE, GRAY = 3, 0

@@ -8,6 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import cv2
+
+from stages.io.images.keeping import Pixels
+
 STRIP_PIXELS = 2**17
 """Pixels in a strip, about: a strip of RGB in float64 takes 3 MB."""
 
@@ -24,3 +28,10 @@ def strips(length: int, pixels: int) -> Iterator[slice]:
     count = max(1, min(math.ceil(pixels / STRIP_PIXELS), length // 2))
     for number in range(count):
         yield slice(length * number // count, length * (number + 1) // count)
+
+
+def swap_red_and_blue(pixels: Pixels) -> None:
+    """RGB to OpenCV's BGR and back, in place."""
+    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    for rows in strips(pixels.shape[0], pixels.shape[0] * pixels.shape[1]):
+        pixels[rows] = cv2.cvtColor(pixels[rows], order)

@@ -17,7 +17,7 @@ from schemas.plans import IngestPlan, Noise
 from schemas.records import ShardProfile
 from schemas.tasks import MISSING, Task
 from stages.ingest.ingest import ingest_shard, profile_shard
-from stages.io.images.codecs import decode_image
+from stages.io.images.decoding import decode_image
 from stages.io.images.pixels import canonical_view
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, open_table

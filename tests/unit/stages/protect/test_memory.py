@@ -19,8 +19,9 @@ from schemas.config import Layout
 from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
 from stages.ingest import reading
 from stages.ingest.ingest import profile_shard
-from stages.io.images import codecs, keeping, strips
-from stages.io.images.codecs import decode_image, encode_image
+from stages.io.images import decoding, encoding, keeping, strips
+from stages.io.images.decoding import decode_image
+from stages.io.images.encoding import encode_image
 from stages.io.images.pixels import bound_of, canonical_view, has_alpha, peak_of
 from stages.io.shards.names import key_hash
 from stages.models.codes import ClassCodes
@@ -40,7 +41,8 @@ SIZES = [(1, 1), (1, 50), (50, 1), (2, 7), (7, 2), (33, 47), (64, 64), (47, 130)
 def small_strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of a few pixels, and every image is a large one."""
     monkeypatch.setattr(strips, "STRIP_PIXELS", request.param)
-    monkeypatch.setattr(codecs, "LARGE_PIXELS", 1)
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 1)
+    monkeypatch.setattr(encoding, "LARGE_PIXELS", 1)
     monkeypatch.setattr(keeping, "LARGE_PIXELS", 1)
 
 
@@ -140,7 +142,7 @@ def test_a_large_image_decodes_to_the_pixels_of_a_small_one(name: str, monkeypat
     data = pillow_images()[name]
     expected = decode_image(data, max_pixels=10_000)
     monkeypatch.setattr(strips, "STRIP_PIXELS", 60)
-    monkeypatch.setattr(codecs, "LARGE_PIXELS", 1)
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 1)
     found = decode_image(data, max_pixels=10_000)
     np.testing.assert_array_equal(found.pixels, expected.pixels)
     assert (found.pixels.dtype, found.mode, found.rotated) == (expected.pixels.dtype, expected.mode, expected.rotated)
@@ -153,7 +155,7 @@ def test_a_large_image_is_encoded_to_the_same_bytes(
 ) -> None:
     pixels = image(37, 51, channels, dtype)
     before, expected = pixels.copy(), encode_image(pixels, "png")
-    monkeypatch.setattr(codecs, "LARGE_PIXELS", 1)
+    monkeypatch.setattr(encoding, "LARGE_PIXELS", 1)
     assert encode_image(pixels, "png") == expected
     np.testing.assert_array_equal(pixels, before)
     assert encode_image(pixels, "png", spend=True) == expected
@@ -214,7 +216,7 @@ def test_the_pixels_of_one_sample_are_gone_before_the_next_one_is_decoded(
 ) -> None:
     seen: list[weakref.ref[np.ndarray]] = []
 
-    def watched(data: bytes, *, max_pixels: int) -> codecs.Decoded:
+    def watched(data: bytes, *, max_pixels: int) -> decoding.Decoded:
         assert all(pixels() is None for pixels in seen), "two large images at once"
         decoded = decode_image(data, max_pixels=max_pixels)
         seen.append(weakref.ref(decoded.pixels))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from schemas.config import Protection
-from stages.io.images.codecs import decode_image
+from stages.io.images.decoding import decode_image
 from stages.io.images.pixels import bound_of, canonical_view
 from stages.protect.perturb import add_perturbation
 from tests import builders

@@ -25,7 +25,8 @@ from schemas.errors import GeneratorError, InputError, MtlueError, RefusedInputE
 from schemas.plans import IngestPlan
 from schemas.records import ShardRecord
 from stages.ingest.ingest import profile_shard
-from stages.io.images.codecs import decode_image, same_layout
+from stages.io.images.decoding import decode_image
+from stages.io.images.encoding import same_layout
 from stages.io.images.pixels import canonical_view
 from stages.io.shards.layout import published_layout
 from stages.io.shards.reading import read_samples

@@ -13,7 +13,8 @@ from schemas.config import Layout
 from schemas.errors import MtlueError, SampleError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.tasks import Task
-from stages.io.images.codecs import decode_image, encode_image
+from stages.io.images.decoding import decode_image
+from stages.io.images.encoding import encode_image
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
 from stages.protect.protect import write_protected

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.configuration.plans import protect_plan, publish_plan
 from schemas.config import Config
-from stages.io.images.codecs import decode_image
+from stages.io.images.decoding import decode_image
 from stages.io.shards.layout import published_layout
 from stages.io.store.store import Store
 from stages.protect.protect import protect_shard

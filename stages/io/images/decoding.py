@@ -1,13 +1,11 @@
-"""Images to pixels and back: strict decoding of what is stored, lossless encoding without metadata."""
+"""Images to pixels: strict decoding of what is stored."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,22 +18,12 @@ from stages.io.images.formats import (
     check_before_opening,
     check_depth,
     check_size,
-    image_extension,
     image_format,
     looks_like_image,
     unsupported,
 )
 from stages.io.images.keeping import LARGE_PIXELS, Pixels, gathered
-from stages.io.images.strips import strips
-
-__all__ = ["Decoded", "Pixels", "decode_image", "encode_image", "image_extension", "looks_like_image", "same_layout"]
-
-WEBP_LIMIT = 16383
-"""Longest side of a WebP image, in pixels (the format's own limit)."""
-
-WEBP_EFFORT = {"method": 0, "quality": 25}
-"""Lossless WebP at its quickest. Measured at 512 px on one core: 138 images/s, against 47 at quality 0 and 71 at 100
-with the same bytes; method 1 saves 14 % of the bytes of a smooth picture at a quarter of the speed."""
+from stages.io.images.strips import strips, swap_red_and_blue
 
 # The transposition that takes back what Pillow does to a TIFF with this orientation.
 _UNTURN = {
@@ -177,102 +165,5 @@ def _decode_16_bit_png(data: bytes) -> Pixels:
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise ValueError("OpenCV cannot decode this 16-bit PNG")
     decoded: Pixels = pixels
-    _swap_red_and_blue(decoded)
+    swap_red_and_blue(decoded)
     return decoded
-
-
-def _swap_red_and_blue(pixels: Pixels) -> None:
-    """RGB to OpenCV's BGR and back, in place."""
-    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    for rows in strips(pixels.shape[0], pixels.shape[0] * pixels.shape[1]):
-        pixels[rows] = cv2.cvtColor(pixels[rows], order)
-
-
-def encode_image(pixels: Pixels, encoding: Literal["png", "webp"], *, spend: bool = False) -> bytes:
-    """Encode losslessly, without metadata; the same pixels give the same bytes.
-
-    WebP has neither gray images nor, when every pixel is opaque, alpha: gray comes back as RGB with equal channels,
-    opaque RGBA as RGB. Compare through `same_layout`. PNG comes back as it went in.
-
-    Args:
-        pixels: H×W×C, C = 1..4, uint8; uint16 as PNG with C = 1, 3 or 4.
-        encoding: `png` or `webp`.
-        spend: the array may be overwritten, so that no second one is needed.
-
-    Raises:
-        SampleError: `unsupported-mode` (16-bit WebP, 16-bit gray with alpha), `image-too-large` (a side over 16383 px
-            as WebP, or beyond what the PNG encoder takes).
-        ValueError: not H×W×C, C in 1..4, of uint8 or uint16.
-    """
-    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or not pixels.size:
-        raise ValueError(f"pixels must be H×W×C with C in 1..4; found the shape {pixels.shape}")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"pixels must be uint8 or uint16; found {pixels.dtype}")
-    pixels = np.ascontiguousarray(pixels)
-    channels, deep = pixels.shape[2], pixels.dtype == np.uint16
-    if encoding == "webp":
-        return _encode_webp(pixels)
-    if channels == 2:
-        if deep:
-            raise unsupported("16-bit gray with alpha")
-        target = io.BytesIO()
-        Image.fromarray(pixels).save(target, "PNG")
-        return target.getvalue()
-    if channels > 1:
-        pixels = pixels if spend else pixels.copy()
-        _swap_red_and_blue(pixels)
-    try:
-        return _encode_png(pixels)
-    except cv2.error:
-        raise SampleError(
-            "image-too-large", f"the PNG encoder refuses the shape {pixels.shape}; shrink the image"
-        ) from None
-
-
-def _encode_png(pixels: Pixels) -> bytes:
-    """PNG of gray, BGR or BGRA pixels; the bytes of a large image are gathered in a file, not in memory that grows."""
-    if pixels.shape[0] * pixels.shape[1] < LARGE_PIXELS:
-        done, encoded = cv2.imencode(".png", pixels)
-        data = encoded.tobytes()
-    else:
-        with TemporaryDirectory(prefix="mtlue-pixels-") as directory:
-            path = Path(directory, "image.png")
-            done = cv2.imwrite(str(path), pixels)
-            data = path.read_bytes() if done else b""
-    if not done:
-        raise cv2.error("no image was written")
-    return data
-
-
-def _encode_webp(pixels: Pixels) -> bytes:
-    height, width, channels = pixels.shape
-    if pixels.dtype == np.uint16:
-        raise SampleError("unsupported-mode", "WebP has no 16-bit images; set protect.encoding to png")
-    if max(height, width) > WEBP_LIMIT:
-        raise SampleError(
-            "image-too-large",
-            f"{width}×{height} pixels exceed WebP's {WEBP_LIMIT} a side; set protect.encoding to png",
-        )
-    if channels < 3:
-        pixels = np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
-    target = io.BytesIO()
-    Image.fromarray(pixels).save(target, "WEBP", lossless=True, exact=True, **WEBP_EFFORT)
-    return target.getvalue()
-
-
-def same_layout(pixels: Pixels, channels: int) -> Pixels:
-    """Decoded `pixels` with `channels` channels, where nothing is lost by it; otherwise as they are.
-
-    It takes back what WebP does to a layout: equal RGB channels become one gray, a missing alpha becomes opaque. What
-    does not fit keeps its shape, so a comparison with the original fails.
-    """
-    if pixels.shape[2] == channels:
-        return pixels
-    colours = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
-    alpha = pixels[..., colours.shape[2] :]
-    if channels <= 2 and bool((colours == colours[..., :1]).all()):
-        colours = colours[..., :1]
-    if channels in (2, 4) and not alpha.shape[2]:
-        alpha = np.full_like(colours[..., :1], np.iinfo(colours.dtype).max)
-    changed = np.concatenate([colours, alpha], axis=2)
-    return changed if changed.shape[2] == channels else pixels
