@@ -9,22 +9,19 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, LocalRayletDiedError, OutOfMemoryError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, LocalRayletDiedError, RayError
 
+from pipeline.cluster.jobs import ATTEMPTS, Job, Outcome, death_of, no_answer, outcome_of, ray_is_gone
 from pipeline.cluster.scratch import Scratch
-from pipeline.cluster.worker import UnexpectedError, remote_call, remote_stream
+from pipeline.cluster.worker import remote_call, remote_stream
 from schemas.config import Compute
-from schemas.errors import ClusterError, ConfigError, MtlueError, TransientError
+from schemas.errors import ConfigError, TransientError
 
 T = TypeVar("T")
-
-ATTEMPTS = 3
-"""Times that a shard is tried when a store or a worker fails in a way that may pass."""
 
 START_SECONDS = 600.0
 """Time for a worker or a node to start, or to be noticed as lost, on top of a job's own limit."""
@@ -34,23 +31,6 @@ STOP_SECONDS = 10.0
 
 OBJECT_STORE_BYTES = 150 * 2**20
 """Only small records travel through Ray; images never do."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One call: its name for messages and the arguments of the function."""
-
-    name: str
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[T]):
-    """What became of a job: a result or an error."""
-
-    name: str
-    result: T | None = None
-    error: MtlueError | None = None
 
 
 def _resources() -> dict[str, float]:
@@ -146,7 +126,7 @@ class Executor:
                 ready, _ = ray.wait(list(running), num_returns=1, timeout=seconds + START_SECONDS)
                 for reference in ready or list(running):
                     done = running.pop(reference)
-                    outcome = _outcome(done, reference) if ready else _no_answer(done, seconds + START_SECONDS)
+                    outcome = outcome_of(done, reference) if ready else no_answer(done, seconds + START_SECONDS)
                     if outcome.error is not None and outcome.error.ends_run:
                         raise outcome.error
                     if isinstance(outcome.error, TransientError) and attempts[done.name] < ATTEMPTS:
@@ -188,9 +168,9 @@ class Executor:
                     f"with {cpus} CPUs and {gpus} GPUs?"
                 )
             except LocalRayletDiedError:
-                raise _ray_is_gone() from None
+                raise ray_is_gone() from None
             except RayError as error:
-                failure = _death_of(error)
+                failure = death_of(error)
             finally:
                 ray.kill(actor)
         raise TransientError(f"the worker died {ATTEMPTS} times: {failure}")
@@ -257,37 +237,3 @@ def _signals_kept() -> Iterator[None]:
     finally:
         if handler is not None:
             signal.signal(signal.SIGTERM, handler)
-
-
-def _outcome(job: Job, reference: Any) -> Outcome[Any]:
-    try:
-        value = ray.get(reference)
-    except RayTaskError as error:
-        cause = error.cause
-        return Outcome(job.name, error=cause if isinstance(cause, MtlueError) else UnexpectedError(str(cause)))
-    except LocalRayletDiedError:
-        return Outcome(job.name, error=_ray_is_gone())
-    except RayError as error:
-        return Outcome(job.name, error=TransientError(f"the worker died {ATTEMPTS} times: {_death_of(error)}"))
-    return Outcome(job.name, error=value) if isinstance(value, MtlueError) else Outcome(job.name, result=value)
-
-
-def _death_of(error: RayError) -> str:
-    """Why a worker died, as far as Ray knows, and the mend."""
-    told = " ".join(str(error).split())[:300]
-    if isinstance(error, OutOfMemoryError):
-        return f"it needs more memory than there is; lower compute.cpus, or use a larger machine ({told})"
-    return f"it was killed, or took longer than compute.job_minutes, or its machine was lost ({told})"
-
-
-def _ray_is_gone() -> ClusterError:
-    return ClusterError(
-        "Ray ended on this machine: its raylet or an agent of it was killed, or the machine was too busy to answer; "
-        "what is done is kept, run it again to go on"
-    )
-
-
-def _no_answer(job: Job, seconds: float) -> Outcome[Any]:
-    """What becomes of a job whose worker neither answers nor ends."""
-    problem = f"no answer in {seconds:.0f} s; look for machines that hang, or raise compute.job_minutes"
-    return Outcome(job.name, error=TransientError(problem))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.cluster.executor import Executor, Job
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import audit_plan, victim_plans
 from pipeline.driver.choosing import attack_plans, plain_plans, words_of

@@ -79,7 +79,8 @@ class _Import:
             for shard in self._open_shards():
                 yield self._add(import_shard(*self._arguments(shard)))
             return
-        from pipeline.cluster.executor import Executor, Job
+        from pipeline.cluster.executor import Executor
+        from pipeline.cluster.jobs import Job
 
         with Executor(compute) as executor:
             jobs = (Job(shard.name, self._arguments(shard)) for shard in self._open_shards())

@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.cluster.executor import Executor, Job
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
 from pipeline.state.folded import Folded
 from pipeline.state.left_out import failure_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.cluster.executor import Executor, Job
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger, identity_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.cluster.executor import Job
+from pipeline.cluster.jobs import Job
 from pipeline.configuration.plans import protect_plan
 from pipeline.driver.audit import Auditor
 from pipeline.state.left_out import failure_of

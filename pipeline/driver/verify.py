@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipeline.cluster.executor import Executor, Job
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import protect_plan
 from schemas.config import Compute, Config

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from pipeline.cluster.executor import Executor, Job
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
 from pipeline.steps.victim import victim_step
 from schemas.errors import ValidationError

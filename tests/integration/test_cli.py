@@ -321,7 +321,8 @@ def test_local_places_are_refused_where_the_workers_share_no_disk(fresh: Place, 
 
 
 JOIN = """
-from pipeline.cluster.executor import Executor, Job
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import Job
 from schemas.config import Compute
 list(Executor(Compute(address="ray://127.0.0.1:1")).map(len, [Job("a", ("a",))]))
 """

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.cluster.executor import ATTEMPTS, Executor, Job, Outcome
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import ATTEMPTS, Job, Outcome
 from pipeline.cluster.worker import UnexpectedError
 from schemas.config import Compute
 from schemas.errors import (
@@ -174,7 +175,8 @@ def test_a_training_that_reports_nothing_is_begun_again_and_ends_with_an_error(t
 
 OUT_OF_MEMORY = """
 import ray
-from pipeline.cluster.executor import Executor, Job
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import Job
 from schemas.config import Compute
 
 ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=150 * 2**20, log_to_driver=False)
