@@ -7,7 +7,7 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from schemas.model import Model
 from schemas.tasks import AnyTask
@@ -137,6 +137,10 @@ class Compute(Model):
     worker is ended and the job tried again, three times in all."""
 
 
+MANY_TASKS, ROUNDS_OF_MANY = 4, 24
+"""From so many protected tasks on, `train.rounds` is this where it is left out."""
+
+
 class Config(Model):
     """The whole of `pipeline.yaml`. Three keys suffice: `dataset.shards`, `tasks` and `output`."""
 
@@ -148,7 +152,7 @@ class Config(Model):
     """What the labels say; a `multilabel` set becomes one binary task a finding."""
 
     protection: Protection = Protection()
-    train: Train = Train()
+    train: Train = Field(default=Train(), validate_default=True)
     protect: Protect = Protect()
     audit: Audit | None = None
     """How protection is measured in `run`; None: not at all."""
@@ -179,6 +183,14 @@ class Config(Model):
     @classmethod
     def _parts_of_sets(cls, tasks: list[Any]) -> list[Any]:
         return [part for task in tasks for part in task.parts]
+
+    @field_validator("train")
+    @classmethod
+    def _rounds_of_many_tasks(cls, train: Train, info: ValidationInfo) -> Train:
+        tasks, protection = info.data.get("tasks", []), info.data.get("protection", Protection())
+        if "rounds" in train.model_fields_set or sum(_protected(tasks, protection)) < MANY_TASKS:
+            return train
+        return train.model_copy(update={"rounds": ROUNDS_OF_MANY})
 
     @model_validator(mode="after")
     def _check_tasks(self) -> Config:
@@ -236,5 +248,9 @@ class Config(Model):
     @property
     def protected_tasks(self) -> list[bool]:
         """For each task, in order, whether it becomes unlearnable."""
-        chosen = self.protection.tasks
-        return [chosen == "all" or task.name in chosen or task.group in chosen for task in self.tasks]
+        return _protected(self.tasks, self.protection)
+
+
+def _protected(tasks: list[AnyTask], protection: Protection) -> list[bool]:
+    chosen = protection.tasks
+    return [chosen == "all" or task.name in chosen or task.group in chosen for task in tasks]

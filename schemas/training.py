@@ -55,8 +55,8 @@ class Train(Model):
     patterns that nothing was trained for (floor, lsp, ar)."""
 
     rounds: int = Field(default=12, ge=1)
-    """Fresh networks that codes are learned against, one after the other. Many tasks need more: of eight, 24 protect
-    against a victim that 12 do not hold (docs/results.md)."""
+    """Fresh networks that codes are learned against, one after the other. Left out where more than three tasks are
+    protected: 24, for of eight tasks they hold a victim that 12 do not (docs/results.md)."""
 
     method: Literal["em", "fresh", "pil", "sep", "tap"] = "em"
     """Base method of a generator: error-minimising against surrogates that keep learning (em) or against fresh small
