@@ -27,6 +27,8 @@ CLEAN: dict[str, object] = {"width": 8, "surrogate_epochs": 4}
 MADE: dict[str, dict[str, object]] = {
     "codes": {"perturber": "codes"},
     "codes, 24 rounds": {"perturber": "codes", "rounds": 24},
+    "codes, achromatic": {"perturber": "codes", "achromatic": True},
+    "codes, cells of 2 px": {"perturber": "codes", "cell": 2},
     "codes, robust to gray": {"perturber": "codes", "robust": ["gray"]},
     "codes, robust to jpeg": {"perturber": "codes", "robust": ["jpeg"]},
     "codes, robust to all": {"perturber": "codes", "robust": ["jpeg", "blur", "resize", "gray", "band"]},

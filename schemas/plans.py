@@ -78,6 +78,10 @@ class GeneratorSpec(Plan):
     """Snapshots of each of them."""
     targeted: bool = True
     """Whether they are to see another class, or only not the image's own."""
+    achromatic: bool = False
+    """Whether δ has the same value in every channel."""
+    cell: int = 1
+    """Side in pixels of the squares in which δ has one value."""
 
 
 class TrainPlan(Plan):
@@ -113,6 +117,8 @@ class TrainPlan(Plan):
             epsilon=self.epsilon,
             tasks=self.tasks,
             protected=self.protected,
+            achromatic=self.train.achromatic,
+            cell=self.train.cell,
             **self.train.kept_surrogates,
         )
 

@@ -102,6 +102,13 @@ class Train(Model):
     class codes, and for a generator that learns by em, fresh, tap or sep. It costs strength where nothing is done to
     the images (docs/results.md)."""
 
+    achromatic: bool = False
+    """One δ for all channels: it is still there when an attacker has made the images gray. Classes differ in a third of
+    the values then (docs/results.md)."""
+
+    cell: int = Field(default=1, ge=1, le=16)
+    """Side in pixels, at `resolution`, of the squares in which δ has one value: larger ones survive smaller images."""
+
     lambda_intra: float = Field(default=10.0, ge=0, allow_inf_nan=False)
     """λ1, weight of the intra-task embedding regularisation."""
 

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from schemas.plans import GeneratorSpec
+from stages.models.shape import shaped
 from stages.tasks.registry import kinds_of
 
 SPREAD = 0.5
@@ -27,7 +28,7 @@ class ClassCodes(nn.Module):
     """Codes of the protected tasks at the canonical resolution; a task that is not to be protected has none.
 
     Args:
-        spec: resolution R, ε and tasks.
+        spec: resolution R, ε, tasks and the shape of δ.
     """
 
     def __init__(self, spec: GeneratorSpec) -> None:
@@ -56,10 +57,7 @@ class ClassCodes(nn.Module):
         if len(self.dense) > 1:
             codes = [self._in_own_pixels(*each) for each in zip(self.embeddings, codes, strict=True)]
         code_BCHW = torch.stack(codes).sum(dim=0)
-        if bool(gray_B.any()):
-            mean = code_BCHW.mean(dim=1, keepdim=True)
-            code_BCHW = torch.where(gray_B[:, None, None, None], mean, code_BCHW)
-        return self.spec.epsilon * code_BCHW.clamp(-1, 1)
+        return self.spec.epsilon * shaped(code_BCHW, gray_B, self.spec).clamp(-1, 1)
 
     def _in_own_pixels(self, number: str, code_BCRR: torch.Tensor) -> torch.Tensor:
         """A dense task's code on every n-th diagonal, of n dense tasks; any other's everywhere."""

@@ -14,6 +14,7 @@ from torch import nn
 
 from schemas.plans import GeneratorSpec
 from stages.models.backbones.resnet import residual_stage, stem
+from stages.models.shape import shaped
 from stages.tasks.base import LabelEmbedding
 from stages.tasks.registry import kinds_of
 
@@ -113,7 +114,4 @@ class Generator(nn.Module):
         z = self.encoder((x_BCHW - 0.5) / 0.25)
         epsilon = self.spec.epsilon
         delta_BCHW: torch.Tensor = epsilon * self.decoder(torch.cat([*maps, z], dim=1))
-        if bool(gray_B.any()):
-            mean = delta_BCHW.mean(dim=1, keepdim=True)
-            delta_BCHW = torch.where(gray_B[:, None, None, None], mean, delta_BCHW)
-        return delta_BCHW.clamp(-epsilon, epsilon)
+        return shaped(delta_BCHW, gray_B, self.spec).clamp(-epsilon, epsilon)

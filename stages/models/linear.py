@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from schemas.plans import GeneratorSpec
+from stages.models.shape import shaped
 from stages.tasks.registry import kinds_of
 
 STEPS = 30
@@ -73,9 +74,8 @@ class LinearInducement(nn.Module):
             for _ in range(STEPS):
                 leaf_BCRR = delta_BCRR.requires_grad_()
                 (gradient_BCRR,) = torch.autograd.grad(self.objective(x_BCRR, leaf_BCRR, labels), leaf_BCRR)
-                mean_BCRR = gradient_BCRR.mean(dim=1, keepdim=True)
-                gradient_BCRR = torch.where(gray_B[:, None, None, None], mean_BCRR, gradient_BCRR)
-                moved_BCRR = leaf_BCRR.detach() - STEP_SHARE * epsilon * gradient_BCRR.sign()
+                step_BCRR = shaped(gradient_BCRR, gray_B, self.spec).sign()
+                moved_BCRR = leaf_BCRR.detach() - STEP_SHARE * epsilon * step_BCRR
                 delta_BCRR = moved_BCRR.clamp(-epsilon, epsilon)
         return -delta_BCRR.detach()
 

@@ -23,6 +23,7 @@ from torch import nn
 
 from schemas.plans import GeneratorSpec
 from stages.models.multitask import MultiTaskModel, mean_loss
+from stages.models.shape import shaped
 from stages.tasks.registry import kinds_of
 
 
@@ -78,10 +79,8 @@ class PerSample(nn.Module):
                 labels = [kind.target(label) for kind, label in zip(self.kinds, labels, strict=True)]
             delta_BCRR = torch.zeros_like(x_BCRR)
             for _ in range(self.steps.number):
-                gradient_BCRR = self._gradient(x_BCRR, delta_BCRR, labels)
-                mean_BCRR = gradient_BCRR.mean(dim=1, keepdim=True)
-                gradient_BCRR = torch.where(gray_B[:, None, None, None], mean_BCRR, gradient_BCRR)
-                moved_BCRR = delta_BCRR - self.steps.share * epsilon * gradient_BCRR.sign()
+                step_BCRR = shaped(self._gradient(x_BCRR, delta_BCRR, labels), gray_B, self.spec).sign()
+                moved_BCRR = delta_BCRR - self.steps.share * epsilon * step_BCRR
                 delta_BCRR = moved_BCRR.clamp(-epsilon, epsilon)
         return delta_BCRR
 

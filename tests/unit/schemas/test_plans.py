@@ -53,7 +53,16 @@ PINS: dict[str, dict[str, str]] = {
 """Configuration → plan → its fingerprint."""
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "GeneratorSpec": {"network": "generator", "preset": "", "backbones": [], "width": 0, "copies": 1, "targeted": True},
+    "GeneratorSpec": {
+        "network": "generator",
+        "preset": "",
+        "backbones": [],
+        "width": 0,
+        "copies": 1,
+        "targeted": True,
+        "achromatic": False,
+        "cell": 1,
+    },
     "IngestPlan": {"transforms": []},
     "Layout": {"image": "jpg;jpeg;png;webp", "members": {}, "max_pixels": 67108864},
     "Noise": {"kind": "noise", "seed": 0},
@@ -92,6 +101,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "weighting": "ls",
         "augment": ["crop", "flip"],
         "robust": [],
+        "achromatic": False,
+        "cell": 1,
         "lambda_intra": 10.0,
         "lambda_inter": 200.0,
         "max_samples": 200000,
