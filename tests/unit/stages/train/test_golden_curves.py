@@ -26,13 +26,14 @@ CURVES: dict[str, tuple[dict[str, object], list[float]]] = {
     "sep": ({**GENERATOR, "method": "sep"}, [0.9313, 0.9131, 0.9061]),
     "pil in the generator": ({**GENERATOR, "method": "pil"}, [1.7298, 1.6101, 1.5664]),
     "fresh": ({**GENERATOR, "method": "fresh"}, [1.2617, 1.0506, 0.9767]),
-    "codes": ({"perturber": "codes"}, [0.9189, 0.8853, 1.21, 0.9455]),
+    "codes": ({"perturber": "codes", "rounds": 3}, [0.9189, 0.8853, 1.21]),
     "pil": ({"perturber": "pil", "surrogate_epochs": 4}, [0.9075, 0.8567, 0.8042, 0.7958]),
 }
 """Name → settings of the training, and its base losses."""
 
 TOLERANCE = 0.1
-"""Of a loss, relative; other processors sum in another order, and training carries that on."""
+"""Of a loss, relative; other processors sum in another order, and training carries that on: of class codes 0.4 % in the
+second round, 3 % in the third, 14 % in the fourth, which is why they have three; elsewhere 0.3 % at most."""
 
 
 @pytest.fixture(scope="module")
