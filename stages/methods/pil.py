@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 
 from schemas.plans import GeneratorSpec
+from schemas.training import Train
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable
@@ -21,39 +22,66 @@ from stages.methods.base import BaseMethod, Context, Phase
 from stages.models.linear import LinearInducement
 
 
-def learn_heads(
-    network: LinearInducement,
-    table: ImageTable,
-    device: torch.device,
-    rng: torch.Generator,
-    *,
-    epochs: int,
-    batch_size: int,
-    augmentation: list[str],
-    report: Callable[[str, int, int], None],
-) -> list[float]:
-    """Train bias-free linear heads on shifted clean images; they are frozen afterwards.
+class HeadsTraining:
+    """Training of bias-free linear heads on shifted clean images, pass by pass; at its end they are frozen.
 
-    Returns:
-        The mean loss of each pass; NaN or infinite where it diverged.
+    Args:
+        network: with heads that have learned nothing yet.
+        table: clean images.
+        device: where to train.
+        rng: CPU generator; order of batches, augmentation.
+        settings: number of passes, size of a batch, augmentation.
     """
-    optimisation = Optimisation(network.parameters(), epochs=epochs)
-    losses = []
-    for epoch in range(epochs):
+
+    def __init__(
+        self, network: LinearInducement, table: ImageTable, device: torch.device, rng: torch.Generator, settings: Train
+    ) -> None:
+        self.network, self.table, self.device, self.rng, self.settings = network, table, device, rng, settings
+        self.optimisation = Optimisation(network.parameters(), epochs=settings.surrogate_epochs)
+        self.losses: list[float] = []
+        """Mean of each pass that is done; NaN or infinite where it diverged."""
+
+    def run(self, report: Callable[[str, int, int], None], checkpoint: Callable[[], None]) -> None:
+        """All passes that are left; `checkpoint` is called where the state can be stored."""
+        passes = self.settings.surrogate_epochs
+        while len(self.losses) < passes:
+            self.losses.append(self._run_pass())
+            report("linear", len(self.losses), passes)
+            checkpoint()
+        self._freeze()
+
+    def _run_pass(self) -> float:
         total, count = 0.0, 0
-        for batch in table.batches(batch_size, rng, device):
-            optimisation.clear()
-            found = network.losses(*augment_with_labels(batch.x_BCHW, batch.labels, network.kinds, augmentation, rng))
+        for batch in self.table.batches(self.settings.batch_size, self.rng, self.device):
+            self.optimisation.clear()
+            kinds, augmentation = self.network.kinds, self.settings.augment
+            found = self.network.losses(*augment_with_labels(batch.x_BCHW, batch.labels, kinds, augmentation, self.rng))
             if found:
                 loss = torch.stack(found).mean()
                 loss.backward()
-                optimisation.step()
+                self.optimisation.step()
                 total, count = total + float(loss.detach()), count + 1
-        optimisation.end_epoch()
-        losses.append(total / max(1, count))
-        report("linear", epoch + 1, epochs)
-    network.eval().requires_grad_(False)
-    return losses
+        self.optimisation.end_epoch()
+        return total / max(1, count)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the state of `rng` that another training needs to go on after this pass."""
+        return {
+            "network": self.network.state_dict(),
+            "optimisation": self.optimisation.state_dict(),
+            "losses": self.losses,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.network.load_state_dict(state["network"])
+        self.optimisation.load_state_dict(state["optimisation"])
+        self.losses = list(state["losses"])
+        if len(self.losses) == self.settings.surrogate_epochs:
+            self._freeze()
+
+    def _freeze(self) -> None:
+        self.network.eval().requires_grad_(False)
 
 
 class LinearInducing(BaseMethod):
@@ -61,34 +89,33 @@ class LinearInducing(BaseMethod):
 
     phases = (Phase("linear", "surrogate_epochs"), Phase("generator", "epochs"))
 
-    def prepare(self, context: Context) -> None:
-        """Train the heads on clean images."""
-        self._make(context)
-        settings = context.settings
-        learn_heads(
-            self.network,
-            context.table,
-            context.device,
-            context.rng,
-            epochs=settings.surrogate_epochs,
-            batch_size=settings.batch_size,
-            augmentation=list(settings.augment),
-            report=context.report,
-        )
+    heads: HeadsTraining | None = None
+    """From `prepare` on."""
 
-    def _make(self, context: Context) -> None:
-        self.network = to_device(LinearInducement(cast(GeneratorSpec, context.generator.spec)), context.device)
+    def prepare(self, context: Context) -> None:
+        """Train the heads on clean images, or what is left of that."""
+        heads = self.heads or self._made(context)
+        heads.run(context.report, context.checkpoint)
+
+    def _made(self, context: Context) -> HeadsTraining:
+        spec = cast(GeneratorSpec, context.generator.spec)
+        network = to_device(LinearInducement(spec), context.device)
+        self.heads = HeadsTraining(network, context.table, context.device, context.rng, context.settings)
+        return self.heads
 
     def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
         """The objective of the linear heads at minus δ."""
-        yield self.network.objective(batch.x_BCHW, batch.x_BCHW - x_BCHW, batch.labels)
+        yield self._learned.network.objective(batch.x_BCHW, batch.x_BCHW - x_BCHW, batch.labels)
 
     def state_dict(self) -> dict[str, Any]:
-        """The heads, which are learned once."""
-        return {"network": self.network.state_dict()}
+        """The heads and how far they have learned."""
+        return self._learned.state_dict()
 
     def load_state_dict(self, context: Context, state: dict[str, Any]) -> None:
-        """The heads as they were learned."""
-        self._make(context)
-        self.network.load_state_dict(state["network"])
-        self.network.eval().requires_grad_(False)
+        """The heads as they were."""
+        self._made(context).load_state_dict(state)
+
+    @property
+    def _learned(self) -> HeadsTraining:
+        assert self.heads is not None  # noqa: S101 - `prepare` or `load_state_dict` comes first
+        return self.heads

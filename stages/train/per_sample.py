@@ -31,8 +31,9 @@ def train_per_sample(
     """Train the surrogates; the arguments are those of `train_generator`.
 
     TAP and SEP learn them on clean images, EM on images that are perturbed against them, `epochs` times a few steps.
+    The state is kept from pass to pass.
     """
-    started, settings = time.monotonic(), plan.train
+    started, settings, kept = time.monotonic(), plan.train, kept or Kept()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = to_device(PerSample(plan.spec), device)
@@ -46,14 +47,27 @@ def train_per_sample(
             rng=torch.Generator().manual_seed(settings.seed),
             report=report,
         )
-        method = METHODS[settings.perturber.removesuffix("-sample")]()
-        method.prepare(context)
-        steps = settings.surrogate_epochs
-        if not network.steps.adversarial:
-            network.surrogates, steps = nn.ModuleList(method.models), settings.epochs
-            for epoch in range(steps):
-                method.before_pass(context, epoch)
-                report("surrogate", epoch + 1, steps)
+        method, done = METHODS[settings.perturber.removesuffix("-sample")](), 0
+        adversarial = network.steps.adversarial
+        steps = settings.surrogate_epochs if adversarial else settings.epochs
+
+        def keep() -> None:
+            kept.save(lambda: {"method": method.state_dict(), "done": done, "rng": context.rng.get_state()})
+
+        context.checkpoint = keep
+        if (state := kept.load()) is not None:
+            method.load_state_dict(context, state["method"])
+            done = state["done"]
+            context.rng.set_state(state["rng"])
+        if adversarial or state is None:
+            method.prepare(context)
+        if not adversarial:
+            network.surrogates = nn.ModuleList(method.models)
+            while done < steps:
+                method.before_pass(context, done)
+                done += 1
+                report("surrogate", done, steps)
+                keep()
         trained = PerSample(plan.spec)
     for surrogate, learned in zip(trained.surrogates, method.models, strict=True):
         learned.weighting = cast(MultiTaskModel, surrogate).weighting  # it played its part

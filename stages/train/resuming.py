@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 SAVE_SECONDS = 60.0
 """Time between two stored states, at least: a state of large surrogates is some 100 MB."""
 
-FORMAT = 2
+FORMAT = 3
 """Of what trainings keep; a state of another one is none."""
 
 TREE = "tree"

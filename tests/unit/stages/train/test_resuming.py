@@ -19,7 +19,13 @@ CPU = torch.device("cpu")
 SETTINGS = {
     "codes": {"rounds": 3},
     "generator": {"epochs": 3, "width": 4, "generator": "tiny"},
+    "pil": {"surrogate_epochs": 3},
+    "em-sample": {"epochs": 3, "width": 4},
+    "tap-sample": {"surrogate_epochs": 3, "width": 4},
+    "sep-sample": {"surrogate_epochs": 3, "width": 4},
 }
+KILLED = [("codes", 1), ("codes", 2), ("generator", 4), ("generator", 6)]
+KILLED += [(name, times) for name in ("pil", "em-sample", "tap-sample", "sep-sample") for times in (1, 2)]
 
 
 class KilledError(Exception):
@@ -36,7 +42,7 @@ def plan(perturber: str) -> TrainPlan:
     return TrainPlan(train=Train.model_validate(train), tasks=builders.tasks(), protected=[True, True], epsilon=8 / 255)
 
 
-@pytest.mark.parametrize(("perturber", "killed"), [("codes", 1), ("codes", 2), ("generator", 4), ("generator", 6)])
+@pytest.mark.parametrize(("perturber", "killed"), KILLED)
 def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
     perturber: str, killed: int, table: ImageTable
 ) -> None:
@@ -46,7 +52,7 @@ def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
 
     def write(data: bytes) -> None:
         stored.append(data)
-        if len(stored) == killed:  # codes are stored after each round, a generator after each of three steps a pass
+        if len(stored) == killed:  # others are stored after each pass, a generator after each of three steps a pass
             raise KilledError
 
     kept = Kept(read=lambda: stored[-1] if stored else None, write=write, every=0.0)
