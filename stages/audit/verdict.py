@@ -179,7 +179,10 @@ def _shortfalls(evidence: Evidence, requirement: Requirement) -> Iterator[str]:
     tried = {victim.countermeasure for victim in evidence.victims if victim.data == "protected"}
     missing = [] if wanted == "all" else [each for each in wanted if each not in tried and each != "none"]
     if missing:
-        yield f"audit.require: {', '.join(missing)} was not tried; add it to audit.countermeasures"
+        yield (
+            f"audit.require: {', '.join(missing)} was not tried; add it to audit.countermeasures, or leave it out of "
+            "require where every task has a label per pixel and it does nothing"
+        )
     allowed = {each.countermeasure for each in evidence.victims if counts(each)} if wanted == "all" else {*wanted}
     counted = [victim for victim in evidence.victims if victim.countermeasure in allowed | {"none"}]
     for task in judged:
