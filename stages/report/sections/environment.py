@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
@@ -59,9 +60,27 @@ def _version(package: str) -> str:
 
 
 def _method(train: Train) -> str:
-    robust = f", made to survive {', '.join(train.robust)}" if train.robust else ""
+    return ", ".join([_learned(train), *_shape(train)])
+
+
+def _learned(train: Train) -> str:
+    surrogates = f"surrogates {', '.join(train.backbones)}, width {train.width}"
+    name, _, per_sample = train.perturber.partition("-")
     if train.perturber == "codes":
-        return f"class codes against {train.rounds} fresh networks{robust}"
+        return f"class codes against {train.rounds} fresh networks"
     if train.perturber == "pil":
         return f"linear inducement, heads trained for {train.surrogate_epochs} passes"
-    return f"{train.method.upper()}, surrogates {', '.join(train.backbones)}, width {train.width}{robust}"
+    if per_sample:
+        return f"{name.upper()} per sample, {surrogates}"
+    if train.perturber != "generator":
+        return f"the pattern {name!r}, which nothing was trained for"
+    return f"{train.method.upper()}, {surrogates}" if train.surrogates else f"{train.method.upper()} in a generator"
+
+
+def _shape(train: Train) -> Iterator[str]:
+    if train.robust:
+        yield f"made to survive {', '.join(train.robust)}"
+    if train.achromatic:
+        yield "one δ for all channels"
+    if train.cell > 1:
+        yield f"cells of {train.cell} px"

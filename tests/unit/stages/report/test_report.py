@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from pipeline.configuration.plans import report_plan
@@ -118,6 +119,24 @@ def test_environment_names_the_seeds_of_victims_and_what_delta_was_made_to_survi
     page = Page(make_report(plan=report_plan(make_config(train={"robust": ["gray", "blur"]}))))
     assert "class codes against 12 fresh networks, made to survive gray, blur" in page.text
     assert "Victims 3, seeds 0" in page.text
+
+
+@pytest.mark.parametrize(
+    ("train", "method"),
+    [
+        (
+            {"achromatic": True, "cell": 2},
+            "class codes against 12 fresh networks, one δ for all channels, cells of 2 px",
+        ),
+        ({"perturber": "generator", "method": "tap", "width": 8}, "TAP, surrogates resnet18, width 8"),
+        ({"perturber": "generator", "method": "fresh"}, "FRESH in a generator"),
+        ({"perturber": "em-sample", "width": 8}, "EM per sample, surrogates resnet18, width 8"),
+        ({"perturber": "pil", "surrogate_epochs": 9}, "linear inducement, heads trained for 9 passes"),
+        ({"perturber": "floor"}, "the pattern 'floor', which nothing was trained for"),
+    ],
+)
+def test_environment_names_the_method_of_every_kind(train, method):
+    assert method in Page(make_report(plan=report_plan(make_config(train=train)))).text
 
 
 def test_verdict_stands_in_words_at_the_top_and_beside_every_task():
