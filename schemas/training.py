@@ -55,7 +55,7 @@ class Train(Model):
     patterns that nothing was trained for (floor, lsp, ar)."""
 
     rounds: int = Field(default=12, ge=1)
-    """Fresh networks that codes are learned against, one after the other. Left out where more than three tasks are
+    """Fresh networks that codes are learned against, one after the other. Left out where more than four tasks are
     protected: 24, for of eight tasks they hold a victim that 12 do not (docs/results.md)."""
 
     method: Literal["em", "fresh", "pil", "sep", "tap"] = "em"
