@@ -138,7 +138,7 @@ class Compute(Model):
 
 
 MANY_TASKS, ROUNDS_OF_MANY = 5, 24
-"""From so many protected tasks on, `train.rounds` is that where it is left out (docs/results.md, "The number of tasks")."""
+"""From so many protected tasks on, `train.rounds` is that where it is left out (docs/results.md, number of tasks)."""
 
 
 class Config(Model):
