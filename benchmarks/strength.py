@@ -105,7 +105,7 @@ def measure(cell: Cell, source: Path, folder: Path) -> tuple[dict[str, list[floa
     return means(found, data), version.seconds
 
 
-SHOWN = ("balanced_accuracy", "auc", "miou", "absolute_error", "angle")
+SHOWN = ("balanced_accuracy", "auc", "mean_iou", "absolute_error", "mean_angle")
 """Metrics of the table, where a task has them."""
 
 
