@@ -11,7 +11,10 @@ from stages.io.shards.names import key_and_field, key_hash, same_key
 Problem = tuple[str, str]
 """Reason and message."""
 
-SORT = "mkdir x && tar -xf {shard} -C x && (cd x && find . -type f | cut -c3- | LC_ALL=C sort | tar -cf ../sorted.tar -T -)"
+SORT = (
+    "mkdir x && tar -xf {shard} -C x && "
+    "(cd x && find . -type f | cut -c3- | LC_ALL=C sort | tar -cf ../sorted.tar -T -)"
+)
 """Commands that write a sorted copy of a tar, with the names of its members unchanged."""
 
 
@@ -30,9 +33,9 @@ def apart(headers: Iterable[tarfile.TarInfo], shard: str) -> dict[bytes, Problem
     """Hash of each key that must be left out (`same_key`) → why; None where another spelling of it says so.
 
     A sample is left out when other keys stand between its members (`unsorted-key`), when a field comes twice
-    (`duplicate-key`), or when its members spell its key in capitals and in small letters (`unsorted-key`). Two keys that
-    differ in case alone are two samples where they have a field in common. Memory holds 8 bytes' hash of each key, and
-    the fields of those that are in doubt.
+    (`duplicate-key`), or when its members spell its key in capitals and in small letters (`unsorted-key`). Two keys
+    that differ in case alone are two samples where they have a field in common. Memory holds 8 bytes' hash of each key,
+    and the fields of those that are in doubt.
 
     Args:
         headers: of the archive; read once, and once more when a key is in doubt.
@@ -40,7 +43,7 @@ def apart(headers: Iterable[tarfile.TarInfo], shard: str) -> dict[bytes, Problem
     """
     doubtful = _doubtful(headers)
     spellings: dict[bytes, dict[str, _Spelling]] = {}
-    key = None
+    key = ""
     for entry in headers if doubtful else ():
         parts = None if entry.isdir() else key_and_field(entry.name)
         if parts is None:
@@ -63,7 +66,7 @@ def _doubtful(headers: Iterable[tarfile.TarInfo]) -> set[bytes]:
     """Hashes of keys, in small letters, that stand in several places or have a field twice."""
     seen: set[bytes] = set()
     doubtful: set[bytes] = set()
-    key, folded = None, b""
+    key, folded = "", b""
     fields: set[str] = set()
     for entry in headers:
         parts = None if entry.isdir() else key_and_field(entry.name)
@@ -93,7 +96,10 @@ def _problems(spellings: dict[str, _Spelling], shard: str) -> dict[str, Problem 
 
 def _problem(found: _Spelling, shard: str) -> Problem | None:
     if found.repeated is not None:
-        return "duplicate-key", f"member {found.repeated!r} stands twice in the shard; rename one of them, or take it out"
+        return (
+            "duplicate-key",
+            f"member {found.repeated!r} stands twice in the shard; rename one of them, or take it out",
+        )
     if found.runs > 1:
         why = f"its members stand in {found.runs} places of the shard, with other samples between them"
         return "unsorted-key", f"{why}; sort the tar by name: {SORT.format(shard=shard)}"

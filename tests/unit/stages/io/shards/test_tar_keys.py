@@ -92,11 +92,14 @@ def test_a_key_that_comes_back_is_left_out_whole_and_once_with_the_commands_that
     assert "rename" not in left_out.message
     command = left_out.message.partition("by name: ")[2].replace("0.tar", "x.tar")
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
-    assert {key: set(fields) for key, fields in found_in(tmp_path / "sorted.tar").items()} == {  # type: ignore[call-overload]
-        "a": {name[2:] for name in names if name[0] == "a"},
-        "b": {"jpg", "cls"},
-        "c": {"jpg", "cls"},
-    }
+    assert (
+        {key: set(fields) for key, fields in found_in(tmp_path / "sorted.tar").items()}
+        == {  # type: ignore[call-overload]
+            "a": {name[2:] for name in names if name[0] == "a"},
+            "b": {"jpg", "cls"},
+            "c": {"jpg", "cls"},
+        }
+    )
 
 
 def test_a_repeated_member_leaves_its_whole_key_out(tmp_path: Path) -> None:
