@@ -22,8 +22,8 @@ _OVER_HTTP = "a place on the web cannot be listed; download it, or name the obje
 _NOT_READ = {
     "http": _OVER_HTTP,
     "https": _OVER_HTTP,
-    "hf": "the Hugging Face Hub is not read; download the dataset (hf download NAME --repo-type dataset --local-dir DIR) "
-    "and name DIR",
+    "hf": "the Hugging Face Hub is not read; download the dataset "
+    "(hf download NAME --repo-type dataset --local-dir DIR) and name DIR",
 }
 """Protocol → what to do instead."""
 

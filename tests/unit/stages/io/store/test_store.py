@@ -324,6 +324,18 @@ def test_a_url_that_names_no_place_is_refused(url: str) -> None:
         Store(url)
 
 
+@pytest.mark.parametrize(("protocol", "extra"), [("gs", "gcs"), ("gcs", "gcs"), ("az", "azure"), ("abfs", "azure")])
+def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, extra: str
+) -> None:
+    def missing(*arguments: object, **options: object) -> None:
+        raise ImportError("Please install it")
+
+    monkeypatch.setattr("fsspec.filesystem", missing)
+    with pytest.raises(ConfigError, match=rf"pip install 'mtlue\[{extra}\]'"):
+        Store(f"{protocol}://bucket/a").list()
+
+
 @pytest.mark.parametrize("url", ["s3://AKIAKEY:hidden@bucket/a", "s3://AKIAKEY:hid/den@bucket", "gs://u:hidden@b/c"])
 def test_a_url_with_a_password_is_refused_and_the_password_is_not_shown(url: str) -> None:
     with pytest.raises(ConfigError, match="held a user name and a password; credentials come only from") as error:
