@@ -62,6 +62,5 @@ def strays_text(profiles: Sequence[ShardProfile]) -> list[str]:
     if not found:
         return []
     count = sum(profile.strays for profile in found)
-    members, verb = ("member", "belongs") if count == 1 else ("members", "belong")
-    where = f"the first: {found[0].first_stray!r} in {found[0].name}"
-    return [f"{count} {members} of {len(found)} shards {verb} to no sample, for want of a key ({where}); not published"]
+    first = f"the first: {found[0].first_stray!r} in {found[0].name}"
+    return [f"members without a key belong to no sample and are not published: {count} ({first})"]

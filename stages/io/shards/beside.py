@@ -80,12 +80,12 @@ class Beside:
         found = []
         if self.hidden:
             found.append(
-                f"{key}: {len(self.hidden)} hidden or unfinished shards are left out (the first: {min(self.hidden)}); "
+                f"{key}: hidden or unfinished shards are left out: {len(self.hidden)} (the first: {min(self.hidden)}); "
                 "spell their folder out to read them"
             )
         if self.others:
             found.append(
-                f"{key}: {len(self.others)} images or archives lie beside the shards (the first: {min(self.others)}); "
-                "only .tar and .parquet are read"
+                f"{key}: images or archives beside the shards are not read: {len(self.others)} "
+                f"(the first: {min(self.others)}); pack them into .tar or .parquet"
             )
         return found

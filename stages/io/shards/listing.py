@@ -166,7 +166,7 @@ class _Listing:
         place = self.store.join(unescaped(name)) if name else self.store.url
         if packed:
             raise ConfigError(
-                f"{self.key}: {place} has {len(packed)} shards that cannot be read as they are: {_first(packed)}; "
+                f"{self.key}: shards below {place} cannot be read as they are ({len(packed)}: {_first(packed)}); "
                 "unpack them (gunzip, unzstd), give them the ending .tar or .parquet, or name the other shards alone "
                 "(such as *.tar)"
             )
@@ -178,7 +178,7 @@ class _Listing:
         """The message for a glob or prefix that has no shard."""
         if hidden:
             return (
-                f"{place} has {len(hidden)} hidden or unfinished objects alone: {_first(hidden)}; spell their folder "
+                f"{place} has hidden or unfinished objects alone ({len(hidden)}: {_first(hidden)}); spell their folder "
                 "out to read them"
             )
         if others:

@@ -266,4 +266,4 @@ def test_members_of_no_sample_are_counted():
         strays=12, first_stray="<b>.DS_Store",
     )  # fmt: skip
     text = Page(make_report(profiles=[profile])).text
-    assert "12 members of 1 shards belong to no sample, for want of a key (the first: '<b>.DS_Store' in 1.tar)" in text
+    assert "belong to no sample and are not published: 12 (the first: '<b>.DS_Store' in 1.tar)" in text
