@@ -41,8 +41,9 @@ class Noise(Model):
 class IngestPlan(Plan):
     """What ingest does to each shard, whatever other shards there are."""
 
-    version: ClassVar[int] = 2
-    """2: tables hold the hashes of keys; how many samples are kept is no part of the plan."""
+    version: ClassVar[int] = 3
+    """3: samples whose members stand apart are left out, members without a key end no sample; 2: tables hold the hashes
+    of keys; how many samples are kept is no part of the plan."""
 
     layout: Layout
     tasks: list[AnyTask]
@@ -125,6 +126,9 @@ class TrainPlan(Plan):
 
 class ProtectPlan(Plan):
     """What decides a protected shard's bytes, besides the input shard."""
+
+    version: ClassVar[int] = 2
+    """2: samples whose members stand apart are left out, members without a key end no sample."""
 
     layout: Layout
     tasks: list[AnyTask]

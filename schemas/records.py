@@ -100,6 +100,10 @@ class ShardProfile(Record):
     fields: list[str] = Field(default_factory=list)
     """Member fields and JSON keys seen, for error messages."""
     quarantined: list[Quarantined] = Field(default_factory=list)
+    strays: int = 0
+    """Members of a tar that belong to no sample, since they have no key (`.DS_Store`); they are not published."""
+    first_stray: str = ""
+    """Name of the first of them."""
     brightness: Moments = Moments()
     """Mean of each image in the training cache, in levels of 255."""
     cached: int = 0
@@ -187,6 +191,8 @@ class LeftOut(Record):
     """Input shards without a sample that can be published."""
     withdrawn: list[str] = Field(default_factory=list)
     """Published shards that have no input any more, but are public still."""
+    passed_by: list[str] = Field(default_factory=list)
+    """What was not read, though it lies where the data lies: a sentence for each kind."""
 
 
 class ManifestShard(Record):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.commands.options import Address, AsJson, Overrides, checked_config, print_result
+from pipeline.configuration import addresses
 from schemas.errors import ConfigError
 from stages.report.wording import figure
 
@@ -27,6 +28,7 @@ def audit(
 ) -> None:
     """Train victims on what a prefix really holds; exit code 1 when `audit.require` does not hold."""
     seconds = seconds_of(budget)
+    url = None if url is None else addresses.address(url, "URL")
     checked = checked_config(config, overrides, address)
 
     from pipeline.cluster.progress import Reporter

@@ -40,5 +40,6 @@ def plan_lines(plan: Plan, workers: int) -> list[str]:
     lines.append(
         f"protect     about {hours:.2f} core hours, {duration(plan.protect_core_seconds / workers)} on {workers} cores"
     )
+    lines += [f"not read    {sentence}" for sentence in plan.passed_by]
     lines += [f"check       first shard: {warning}" for warning in plan.warnings]
     return lines

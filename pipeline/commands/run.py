@@ -52,6 +52,7 @@ def run_figures(result: RunResult) -> dict[str, Any]:
         "shards_empty": result.empty,
         "shards_withdrawn": result.withdrawn,
         "shards_pruned": result.pruned,
+        "passed_by": result.passed_by,
         "samples": result.manifest.samples,
         "quarantined": len(result.quarantined),
         "bytes": result.manifest.bytes,
@@ -73,6 +74,7 @@ def run_lines(result: RunResult) -> list[str]:
     lines = []
     if figures["quarantined"]:
         lines.append(f"left out    {figures['quarantined']} samples, listed in left-out.json in `work`")
+    lines += [f"not read    {sentence}" for sentence in result.passed_by]
     lines += [f"failed      {failure.message}" for failure in result.failures]
     lines += [f"kept        {name}: its input failed; an earlier state of it stays published" for name in result.kept]
     if result.empty:

@@ -33,6 +33,8 @@ class Status:
     """Shards in which the last run found no sample that can be published."""
     withdrawn: list[str] = field(default_factory=list)
     """Published shards for which the last run found no input any more; they are public still."""
+    passed_by: list[str] = field(default_factory=list)
+    """What lies among the data and was not read by the last run, a sentence for each kind."""
     generator: str | None = None
     """Fingerprint of the generator that fits the configuration."""
     manifest: bool = False
@@ -71,6 +73,7 @@ def status_of(config: Config) -> Status:
         quarantined=dict(sorted(reasons.items())),
         empty=left_out.empty,
         withdrawn=left_out.withdrawn,
+        passed_by=left_out.passed_by,
         generator=generator.fingerprint if generator else None,
         manifest=places.output.stat(MANIFEST) is not None,
         holder=f"{holder.run[:8]} on {holder.host} (process {holder.process})" if holder else None,
@@ -93,4 +96,5 @@ def status_lines(found: Status) -> list[str]:
         f"withdrawn   {name}: no input any more, but public still; --prune removes it" for name in found.withdrawn
     ]
     lines += [f"left out    {count} samples: {reason}" for reason, count in found.quarantined.items()]
+    lines += [f"not read    {sentence}" for sentence in found.passed_by]
     return lines

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.commands.options import AsJson, Overrides, checked_config, print_result
+from pipeline.configuration.addresses import address
 
 if TYPE_CHECKING:
     from pipeline.driver.verify import Verified
@@ -25,6 +26,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check a published prefix against its manifest; exit code 1 when anything is wrong."""
+    url = address(url, "URL")
     checked = checked_config(config, overrides) if config is not None else None
 
     from pipeline.cluster.progress import Reporter

@@ -1,7 +1,7 @@
 """Loading of `pipeline.yaml`: YAML, `--set` overrides, and every mistake told in one message.
 
 Plain relative paths in `dataset.shards`, `output` and `work` stay as they are written: they are relative to the current
-directory, not to the file. `${VAR}` is not expanded.
+directory, not to the file. `${NAME}` in an address is replaced from the environment.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from yaml.constructor import ConstructorError
 from yaml.nodes import MappingNode, Node, ScalarNode
 from yaml.reader import ReaderError
 
+from pipeline.configuration.addresses import check_addresses, with_variables
 from pipeline.configuration.problems import Place, dotted, explain, show
 from schemas.config import Config
 from schemas.errors import ConfigError
@@ -77,8 +78,8 @@ def load_config(path: Path | None, overrides: list[str]) -> Config:
         The checked configuration.
 
     Raises:
-        ConfigError: the file is missing or is no YAML, an override names no place, or a value is wrong; the message has
-            one line for each problem, `file: a.b.c: message; found VALUE`.
+        ConfigError: the file is missing or is no YAML, an override names no place, a variable is not set, or a value is
+            wrong; the message has one line for each problem, `file: a.b.c: message; found VALUE`.
     """
     file, text = _read(path)
     data = _parse(text, str(file))
@@ -107,9 +108,11 @@ def check_config(data: dict[Any, Any], overrides: list[str], source: str) -> Con
     def source_of(place: Place) -> str:
         return "--set" if any(place[: len(top)] == top for top in overridden) else source
 
+    data = with_variables(data, source_of)
     secrets = [f"{source_of(place)}: {dotted(place)}: {SECRETS_ELSEWHERE}" for place in _secrets(data)]
     if secrets:
         raise ConfigError("\n".join(secrets))
+    check_addresses(data, source_of)
     try:
         return Config.model_validate(data)
     except ValidationError as error:

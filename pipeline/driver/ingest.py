@@ -18,6 +18,7 @@ from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, once_each
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store
+from stages.report.wording import strays_text
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ def check_profiles(
     check_failed(config, failures, shards)
     check_quarantined(config, [left_out for profile in profiles for left_out in profile.quarantined], profiles)
     if not any(profile.samples for profile in profiles):
-        raise InputError(f"the {len(profiles)} shards hold no sample; check dataset.shards and dataset.image")
+        found = "".join(f"; {sentence}" for sentence in strays_text(profiles))
+        raise InputError(f"the {len(profiles)} shards hold no sample; check dataset.shards and dataset.image{found}")
     fields = sorted({field for profile in profiles for field in profile.fields})
     for task in config.tasks:
         if any(profile.labelled(task.name) for profile in profiles):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan
@@ -11,6 +11,7 @@ from pipeline.state.ledger import Ledger
 from pipeline.state.places import Places
 from schemas.config import Config
 from stages.estimate.estimate import estimate_shard
+from stages.report.wording import strays_text
 from stages.tasks.counts import label_doubts, label_lines
 
 
@@ -36,6 +37,8 @@ class Plan:
     """Of the first shard: each task or set, with its missing labels."""
     warnings: list[str]
     """What is odd about the first shard's labels."""
+    passed_by: list[str] = field(default_factory=list)
+    """What lies among the data and will not be read, a sentence for each kind; inside shards, of the first one."""
 
 
 def make_plan(config: Config) -> Plan:
@@ -77,4 +80,5 @@ def make_plan(config: Config) -> Plan:
         protect_core_seconds=left * (samples * measured.core_seconds + share * measured.download_seconds),
         labels=label_lines(config.tasks, [measured.profile]),
         warnings=list(label_doubts(config.tasks, [measured.profile])),
+        passed_by=[*places.passed_by, *strays_text([measured.profile])],
     )

@@ -31,6 +31,8 @@ class RunResult:
     """Published shards that have no input any more, and are public still."""
     pruned: list[str] = field(default_factory=list)
     """Those that this run removed."""
+    passed_by: list[str] = field(default_factory=list)
+    """What lies among the data and was not read, a sentence for each kind."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each step."""
 

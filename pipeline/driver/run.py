@@ -45,6 +45,7 @@ from stages.learning.sampling import share
 from stages.publish.manifest import MANIFEST, read_manifest
 from stages.report.before_after import sample_pairs
 from stages.report.sections.base import Material
+from stages.report.wording import strays_text
 from stages.tasks.counts import label_doubts
 
 T = TypeVar("T")
@@ -127,6 +128,7 @@ class Run:
             empty=empty_shards(profiles),
             withdrawn=[] if self.prune else withdrawn,
             pruned=withdrawn if self.prune else [],
+            passed_by=self._passed_by(profiles),
             seconds=self.seconds,
         )
 
@@ -166,6 +168,8 @@ class Run:
         self._left_out(profiles, [])
         self._refuse_protected(profiles)
         check_profiles(self.config, profiles, found.failures, len(places.shards))
+        for sentence in self._passed_by(profiles):
+            self.reporter.say(f"ingest: {sentence}")
         for doubt in label_doubts(self.config.tasks, profiles):
             self.reporter.say(f"ingest: {doubt}")
         for difference in drift(self.config.tasks, found.before, found.later):
@@ -174,6 +178,10 @@ class Run:
                 "seen such data; prove it again with `mtlue audit`, or --retrain"
             )
         return profiles
+
+    def _passed_by(self, profiles: Sequence[ShardProfile]) -> list[str]:
+        """What lies among the data and was not read, a sentence for each kind."""
+        return [*self.places.passed_by, *strays_text(profiles)]
 
     def _refuse_protected(self, profiles: Sequence[ShardProfile]) -> None:
         """Noise upon noise would break the bound: what mtlue has published is no input.
@@ -253,7 +261,11 @@ class Run:
         found += [sample for record in records for sample in record.quarantined]
         quarantined = once_each(found)
         left_out = LeftOut(
-            quarantined=quarantined, failures=self.failures, empty=empty_shards(profiles), withdrawn=list(withdrawn)
+            quarantined=quarantined,
+            failures=self.failures,
+            empty=empty_shards(profiles),
+            withdrawn=list(withdrawn),
+            passed_by=self._passed_by(profiles),
         )
         self.places.work.write(LEFT_OUT, left_out.model_dump_json(indent=1).encode())
         return quarantined

@@ -36,12 +36,17 @@ class Places:
         self.output = Store(config.output, self.endpoint)
         self.work = Store(config.work, self.endpoint)
         refuse_overlap("output", self.output.url, "work", self.work.url)
-        self.source, self.shards = list_shards(config.dataset.shards, config.dataset.storage)
+        self.passed_by: list[str] = []
+        """What lies among the shards and is not read, a sentence for each kind."""
+        storage = config.dataset.storage
+        self.source, self.shards = list_shards(config.dataset.shards, storage, passed_by=self.passed_by)
         self.test_source: Store | None = None
         self.test_shards: list[ShardRef] = []
         inputs = {"dataset.shards": self.shards}
         if config.dataset.test_shards is not None and config.audit is not None:
-            self.test_source, self.test_shards = list_shards(config.dataset.test_shards, config.dataset.storage)
+            self.test_source, self.test_shards = list_shards(
+                config.dataset.test_shards, storage, "dataset.test_shards", passed_by=self.passed_by
+            )
             inputs["dataset.test_shards"] = self.test_shards
         for key, shards in inputs.items():
             for folder in sorted({shard.url.rpartition("/")[0] for shard in shards}):

@@ -14,6 +14,7 @@ from schemas.records import Quarantined, ShardProfile, ShardRef
 from schemas.stats import Moments
 from stages.ingest.reading import read_decoded, select_keys
 from stages.io.images.pixels import canonical_view, is_gray
+from stages.io.shards.names import Strays
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
 from stages.learning.table import TableWriter
@@ -62,8 +63,9 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan, limit: i
     counts = LabelCounts(kinds)
     quarantined: list[Quarantined] = []
     fields: dict[str, None] = {}
+    strays = Strays()
     samples = rotated = seen = 0
-    for sample, found in read_decoded(path, name, plan.layout, plan.tasks):
+    for sample, found in read_decoded(path, name, plan.layout, plan.tasks, strays.add):
         if sample is not None and seen < FIELDS_SAMPLED:
             fields.update(dict.fromkeys(known_fields(sample)))
         seen += 1
@@ -101,6 +103,8 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan, limit: i
         rotated=rotated,
         fields=list(fields),
         quarantined=quarantined,
+        strays=strays.count,
+        first_stray=strays.first,
         brightness=brightness,
         cached=writer.count,
         limit=limit,

@@ -13,7 +13,7 @@ from schemas.records import Quarantined
 from schemas.tasks import Task
 from stages.io.images.decoding import Decoded, decode_image
 from stages.io.shards.layout import image_member
-from stages.io.shards.names import key_hash
+from stages.io.shards.names import OnStray, key_hash
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
 from stages.tasks.labels import labels_of
@@ -31,7 +31,7 @@ class ReadSample:
 
 
 def read_decoded(
-    path: Path, name: str, dataset: Layout, tasks: Sequence[Task]
+    path: Path, name: str, dataset: Layout, tasks: Sequence[Task], on_stray: OnStray = lambda name: None
 ) -> Iterator[tuple[Sample | None, ReadSample | Quarantined]]:
     """Stream a shard's samples, decoded, in their order; constant memory.
 
@@ -40,6 +40,7 @@ def read_decoded(
         name: the shard's name, for messages.
         dataset: how a sample is laid out.
         tasks: whose labels are looked up.
+        on_stray: called with the name of each member that belongs to no sample.
 
     Yields:
         (the sample as stored, None where it could not even be read; the decoded sample or why it is left out).
@@ -49,7 +50,7 @@ def read_decoded(
         RefusedInputError: a sample must not be processed before the configuration is mended; names the shard.
     """
     kinds = kinds_of(tasks)
-    for found in read_samples(path, name, dataset):
+    for found in read_samples(path, name, dataset, on_stray):
         if isinstance(found, Quarantined):
             yield None, found
             continue

@@ -18,6 +18,7 @@ from stages.io.images.keeping import KeptPixels, Pixels, kept_pixels
 from stages.io.images.pixels import bound_of, has_alpha, peak_of
 from stages.io.images.strips import strips
 from stages.io.shards.layout import image_member, published_field
+from stages.io.shards.names import OnStray
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
 
@@ -143,10 +144,21 @@ def _compare_images(
 
 
 def _protected_samples(path: Path, name: str, dataset: Layout) -> Iterator[Sample]:
-    for found in read_samples(path, name if name.lower().endswith(".tar") else f"{name}.tar", dataset):
+    tar = name if name.lower().endswith(".tar") else f"{name}.tar"
+    for found in read_samples(path, tar, dataset, refuse_strays(name)):
         if isinstance(found, Quarantined):
             raise ValidationError(found.problem, shard=name, key=found.key)
         yield found
+
+
+def refuse_strays(shard: str) -> OnStray:
+    """What refuses every member of a published shard that belongs to no sample."""
+
+    def refuse(name: str) -> None:
+        problem = f"member {name!r} belongs to no sample, and readers pass it by; publish the shard again"
+        raise ValidationError(problem, shard=shard)
+
+    return refuse
 
 
 def _compare_members(original: Sample, protected: Sample, clean: Member, dataset: Layout, encoding: str) -> Member:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from schemas.metrics import Metric
+from schemas.records import ShardProfile
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -52,3 +54,13 @@ def size_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def strays_text(profiles: Sequence[ShardProfile]) -> list[str]:
+    """What shards hold besides samples, as one sentence; none where they hold nothing else."""
+    found = [profile for profile in profiles if profile.strays]
+    if not found:
+        return []
+    count = sum(profile.strays for profile in found)
+    first = f"the first: {found[0].first_stray!r} in {found[0].name}"
+    return [f"members without a key belong to no sample and are not published: {count} ({first})"]

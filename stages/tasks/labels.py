@@ -44,7 +44,9 @@ def plain(raw: Any) -> Any:
 
 
 def _label(sample: Sample, kind: TaskKind, parsed: dict[str, Any]) -> Any:
-    members = {member.field: member for member in sample.members}
+    # webdataset lowers the case of fields: whoever reads the published `a.CLS` finds it as `cls`.
+    members = {member.field.lower(): member for member in sample.members}
+    members |= {member.field: member for member in sample.members}
     parts = kind.task.field.split(".")
     heads = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     name = next((head for head in heads if head in members), None)

@@ -12,6 +12,7 @@ from schemas.errors import ValidationError
 from schemas.records import Quarantined
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
+from stages.protect.validate import refuse_strays
 
 _OWN_FIELDS = {"__key__", "__url__"}
 """What webdataset adds to the members of a sample."""
@@ -21,8 +22,8 @@ def check_as_user_reads(path: Path, name: str) -> None:
     """Compare, sample by sample, what both readers find in a published shard; constant memory.
 
     webdataset (1.0) takes the members of one key that follow each other for a sample and lowers the case of their
-    fields. It says nothing of what it passes by: a member without a field, and all that lies below a folder `__…__` at
-    the top. Keys, order, fields and bytes must agree all the same.
+    fields. It says nothing of what it passes by: a published shard has no member without a key or a field, and none
+    below a folder `__…__` at the top. Keys, order, fields and bytes must agree all the same.
 
     Args:
         path: the shard on the local disk.
@@ -34,7 +35,7 @@ def check_as_user_reads(path: Path, name: str) -> None:
     """
     with path.open("rb") as file:
         read = _user_samples(file, name)
-        for sample in read_samples(path, name, Dataset(shards=name)):
+        for sample in read_samples(path, name, Dataset(shards=name), refuse_strays(name)):
             if isinstance(sample, Quarantined):
                 raise ValidationError(sample.problem, shard=name, key=sample.key)
             try:
@@ -77,8 +78,8 @@ def _compare(members: dict[str, bytes], key: str, found: dict[str, Any] | None) 
     if found is None or found["__key__"] != key:
         there = "the end of the shard" if found is None else f"sample {found['__key__']!r}"
         raise ValidationError(
-            f"webdataset passes it by and finds {there} in its place; rename it in the input, to a key without a "
-            "folder such as `__name__` and without a member `__bad__`"
+            f"webdataset passes it by and finds {there} in its place; rename its member `__bad__` in the input, if it "
+            "has one, and publish the shard again"
         )
     fields = [field for field in found if field not in _OWN_FIELDS]
     if fields != list(members):

@@ -15,7 +15,7 @@ from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
-from stages.protect.validate import Measured, validate_shard
+from stages.protect.validate import Measured, refuse_strays, validate_shard
 from stages.verify.reading import check_as_user_reads
 
 
@@ -61,7 +61,7 @@ def verify_shard(
 
 def _count(path: Path, shard: ManifestShard) -> int:
     samples = 0
-    for found in read_samples(path, shard.name, Layout()):
+    for found in read_samples(path, shard.name, Layout(), refuse_strays(shard.name)):
         if isinstance(found, Quarantined):
             raise ValidationError(found.problem, shard=shard.name, key=found.key)
         _decode_images(found, shard)

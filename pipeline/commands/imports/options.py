@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.commands.options import print_result
+from pipeline.configuration.addresses import address
 
 if TYPE_CHECKING:
     from schemas.imports import ImportSummary
@@ -54,7 +55,7 @@ def make_shards(
     from schemas.config import Storage
     from stages.io.store.store import Store
 
-    store = Store(out, Storage(endpoint_url=endpoint_url))
+    store = Store(address(out, "--out"), Storage(endpoint_url=endpoint_url))
     with Reporter().step("import", -(-train // shard_samples) + -(-test // shard_samples), "shards") as step:
         shards = importer(
             store,
@@ -88,7 +89,7 @@ def run_adapter(adapter: Adapter, target: Target) -> None:
     from stages.io.store.store import Store
 
     by_bytes = target.shard_bytes is not None
-    store = Store(target.out, Storage(endpoint_url=target.endpoint_url))
+    store = Store(address(target.out, "--out"), Storage(endpoint_url=target.endpoint_url))
     summary = import_dataset(
         adapter,
         store,

@@ -16,7 +16,7 @@ from schemas.config import Layout
 from schemas.errors import InputError, RefusedInputError, SampleError
 from schemas.records import Quarantined
 from stages.io.images.formats import image_extension
-from stages.io.shards.names import key_hash, unsafe_name
+from stages.io.shards.names import key_hash, same_key, unsafe_name
 from stages.io.shards.sample import Member, Sample
 
 BATCH_ROWS = 64
@@ -110,7 +110,7 @@ class _Table:
         key = given.replace(".", "_")
         if unsafe is not None or key.endswith("/"):
             return self.quarantined(default, "unsafe-name", f"the key {given!r} {unsafe or 'has no name'}; correct it")
-        digest = key_hash(key)
+        digest = key_hash(same_key(key))
         if digest in self.seen:
             return self.quarantined(key, "duplicate-key", f"row {index} repeats a key; make {self.key!r} unique")
         self.seen.add(digest)

@@ -8,16 +8,20 @@ from pathlib import Path
 from schemas.config import Layout
 from schemas.errors import InputError
 from schemas.records import Quarantined
+from stages.io.shards.names import OnStray
 from stages.io.shards.sample import Sample
 
 
-def read_samples(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Quarantined]:
+def read_samples(
+    path: Path, name: str, dataset: Layout, on_stray: OnStray = lambda name: None
+) -> Iterator[Sample | Quarantined]:
     """Stream the samples of one local shard, in their order and in constant memory.
 
     Args:
         path: the shard on the local disk.
         name: the shard's name for messages; its ending (`.tar`, `.parquet`) chooses the reader.
         dataset: how a sample is laid out.
+        on_stray: called with the name of each member of a tar that belongs to no sample.
 
     Raises:
         InputError: the shard is damaged, or neither tar nor Parquet.
@@ -28,7 +32,7 @@ def read_samples(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Qu
     from stages.io.shards.tar import read_tar
 
     if name.lower().endswith(".tar"):
-        return read_tar(path, name)
+        return read_tar(path, name, on_stray)
     if name.lower().endswith(".parquet"):
         return read_parquet(path, name, dataset)
     raise InputError("only .tar and .parquet can be read; convert it, or leave it out of dataset.shards", shard=name)

@@ -8,42 +8,39 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import IO, Any, Self
 
-from schemas.errors import InputError, SampleError
+from schemas.errors import SampleError
 from schemas.records import Quarantined
-from stages.io.shards.names import key_hash, unsafe_name
+from stages.io.shards.names import OnStray, is_metadata, key_and_field, key_hash, same_key, unsafe_name
 from stages.io.shards.sample import Member, Sample
+from stages.io.shards.tar_headers import TarHeaders, printable
+from stages.io.shards.tar_keys import Problem, apart
 
 MEMBER_LIMIT = 2 * 2**30
 """Largest member, and largest sum of a sample's members, that is read into memory: 2 GiB."""
 
-HEADER_LIMIT = 2**20
-"""Largest extended header (long names, PAX), in bytes; a larger one is an attack on memory."""
 
-_MALFORMED = (tarfile.TarError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)
-
-_OTHER_FORMATS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
-
-
-def read_tar(path: Path, name: str) -> Iterator[Sample | Quarantined]:
+def read_tar(path: Path, name: str, on_stray: OnStray = lambda name: None) -> Iterator[Sample | Quarantined]:
     """Stream the samples of an uncompressed tar; memory holds one sample and 8 bytes' hash of each key.
 
-    Directories and members whose basename is `__…__` are passed by. A sample is quarantined whole: `unsafe-name`
-    (a link, device or sparse file; an absolute name, `..`, NUL, backslash, not UTF-8), `no-field` (no dot with a name
-    on both sides in the basename), `duplicate-key` (a field or the whole key again: the first occurrence is kept),
-    `member-too-large` (over 2 GiB).
+    A first pass over the headers finds the keys that do not stand together, so that no part of them is ever yielded.
+    Members without a key (`.DS_Store`, `README`, `._a.jpg`, all below `__MACOSX/`) are passed by and end no sample, as
+    in webdataset; so are directories and metadata (`__index__`). A sample is quarantined whole, and once: `unsafe-name`
+    (a link, device or sparse file; an absolute name, `..`, NUL, backslash, not UTF-8), `unsorted-key` and
+    `duplicate-key` (`tar_keys.apart`), `member-too-large` (over 2 GiB).
 
     Args:
         path: the shard on the local disk.
         name: the shard's name for messages and records.
+        on_stray: called with the name of each member that has no key, in order.
 
     Raises:
         InputError: the file is no plain tar, is cut short anywhere (in a header, in data, before the end-of-archive
             block), or goes on after its end; names shard, byte offset and the last key that was whole.
     """
     with path.open("rb") as file:
-        yield from _Reader(file, name).samples()
+        yield from _Reader(file, name, on_stray).samples()
 
 
 @dataclass(slots=True)
@@ -51,7 +48,11 @@ class _Group:
     """The members of one key, as far as they were read."""
 
     key: str
-    problem: tuple[str, str] | None = None
+    same: str
+    """The key's one spelling."""
+    problem: Problem | None
+    silent: bool
+    """Whether an earlier part of the key was left out, with a record."""
     members: list[Member] = field(default_factory=list)
     size: int = 0
 
@@ -60,143 +61,75 @@ class _Group:
         self.members.clear()
 
 
-class _HeaderFile:
-    """The file as tarfile sees it: headers only, so that no size which a header claims is ever allocated."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.seek = file.seek
-        self.tell = file.tell
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= HEADER_LIMIT:
-            raise tarfile.ReadError(f"an extended header claims {size} bytes")
-        return self.file.read(size)
-
-
 class _Reader:
-    def __init__(self, file: IO[bytes], name: str) -> None:
+    def __init__(self, file: IO[bytes], name: str, on_stray: OnStray) -> None:
         self.file = file
         self.name = name
-        self.size = os.fstat(file.fileno()).st_size
-        self.seen: set[bytes] = set()
-        self.last: str | None = None
+        self.on_stray = on_stray
+        self.headers = TarHeaders(file, name)
 
     def samples(self) -> Iterator[Sample | Quarantined]:
+        left_out = apart(self.headers, self.name)
         group: _Group | None = None
-        for entry in self.entries():
-            basename = entry.name.rpartition("/")[2]
-            if entry.isdir() or (len(basename) > 4 and basename.startswith("__") and basename.endswith("__")):
+        for entry in self.headers:
+            if entry.isdir():
                 continue
-            key, name = _split(entry.name)
-            again = group is not None and any(member.field == name for member in group.members)
-            if group is None or group.key != key or again:
+            parts = key_and_field(entry.name)
+            if parts is None:
+                yield from self.stray(entry.name)
+                continue
+            same = same_key(parts[0])
+            if group is None or group.same != same:
                 if group is not None:
-                    yield self.finish(group)
-                group = self.start(key)
-            self.add(group, entry, name)
+                    yield from self.finish(group)
+                group = self.start(parts[0], same, left_out)
+            self.add(group, entry, parts[1])
         if group is not None:
-            yield self.finish(group)
+            yield from self.finish(group)
 
-    def start(self, key: str) -> _Group:
-        digest = key_hash(key)
-        group = _Group(key)
-        if digest in self.seen:
-            group.quarantine("duplicate-key", "the key stands twice in the shard; the first was kept: rename this one")
-        self.seen.add(digest)
-        return group
+    def stray(self, name: str) -> Iterator[Quarantined]:
+        """A member without a key; it ends no sample."""
+        unsafe = unsafe_name(name)
+        if unsafe is not None:
+            error = SampleError("unsafe-name", printable(f"member {name!r} {unsafe}; rename it"))
+            yield Quarantined.of(error, shard=self.name, key=printable(name))
+        elif not is_metadata(name):
+            self.on_stray(name)
+
+    def start(self, key: str, same: str, left_out: dict[bytes, Problem | None]) -> _Group:
+        digest = key_hash(same)
+        problem = left_out.get(digest)
+        silent = digest in left_out and problem is None
+        if problem is not None:
+            left_out[digest] = None
+        return _Group(key, same, problem, silent)
 
     def add(self, group: _Group, entry: tarfile.TarInfo, name: str) -> None:
         group.size += entry.size
         unsafe = unsafe_name(entry.name)
         if not entry.isreg() or entry.issparse():
-            group.quarantine("unsafe-name", f"member {entry.name!r} is no ordinary file (link, device or sparse file)")
+            found = f"member {entry.name!r} is no ordinary file (link, device or sparse file)"
+            group.quarantine("unsafe-name", f"{found}; pack the files that it leads to (tar -h --hard-dereference)")
         elif unsafe is not None:
             group.quarantine("unsafe-name", f"member {entry.name!r} {unsafe}; rename it")
-        elif not name:
-            group.quarantine("no-field", f"member {entry.name!r} is not named <key>.<field>; rename it or take it out")
         elif group.size > MEMBER_LIMIT:
             found = f"member {entry.name!r} has {entry.size} bytes, its sample over {MEMBER_LIMIT}"
             group.quarantine("member-too-large", f"{found}; split it, or take it out")
-        elif group.problem is None:
+        elif group.problem is None and not group.silent:
             self.file.seek(entry.offset_data)
             data = self.file.read(entry.size)
             if len(data) != entry.size:
-                raise self.broken(entry.offset_data + len(data), f"the data of {entry.name!r} ends early")
+                raise self.headers.broken(entry.offset_data + len(data), f"the data of {entry.name!r} ends early")
             group.members.append(Member(name, data))
 
-    def finish(self, group: _Group) -> Sample | Quarantined:
-        self.last = group.key
+    def finish(self, group: _Group) -> Iterator[Sample | Quarantined]:
+        if group.silent:
+            return
         if group.problem is None:
-            return Sample(group.key, tuple(group.members))
+            yield Sample(group.key, tuple(group.members))
+            return
         reason, message = group.problem
-        error = SampleError(reason, _printable(message))
-        return Quarantined.of(error, shard=self.name, key=_printable(group.key))
-
-    def entries(self) -> Iterator[tarfile.TarInfo]:
-        """Every header of the archive, each proved to lie in the file with all of its data."""
-        files = cast(IO[bytes], _HeaderFile(self.file))
-        try:
-            archive = tarfile.open(fileobj=files, mode="r:", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
-        except _MALFORMED as error:
-            raise self.not_a_tar(error) from error
-        offset = -1
-        while True:
-            try:
-                entry = archive.next()
-            except _MALFORMED as error:
-                raise self.broken(archive.offset, f"a header or data cannot be read ({error})") from error
-            if entry is None:
-                break
-            # tarfile keeps every header that it ever saw; a shard may have millions.
-            archive.members.clear()  # type: ignore[attr-defined]
-            stored = entry.size if entry.isreg() and not entry.issparse() else 0
-            if entry.size < 0 or archive.offset <= offset:
-                raise self.broken(entry.offset, f"the header of {entry.name!r} claims {entry.size} bytes")
-            if entry.offset_data + stored > self.size:
-                raise self.broken(self.size, f"the file ends inside {entry.name!r}, which has {entry.size} bytes")
-            offset = archive.offset
-            yield entry
-        self.check_end(archive.offset)
-
-    def check_end(self, offset: int) -> None:
-        """tarfile takes a broken header, or none, for the end: hold out for zeros up to the end of the file."""
-        self.file.seek(offset)
-        block = self.file.read(tarfile.BLOCKSIZE)
-        if len(block) < tarfile.BLOCKSIZE:
-            raise self.broken(offset, "the file ends without an end-of-archive block")
-        if any(block):
-            raise self.broken(offset, "a header is damaged")
-        position = offset + len(block)
-        while block := self.file.read(2**16):
-            if any(block):
-                raise self.broken(position, "data follows the end of the archive (several tars in one file?)")
-            position += len(block)
-
-    def broken(self, offset: int, found: str) -> InputError:
-        last = "no key was whole before it" if self.last is None else f"the last whole key is {self.last!r}"
-        problem = f"damaged at byte {offset} of {self.size}: {found}; {last}; fetch it again"
-        return InputError(_printable(problem), shard=self.name)
-
-    def not_a_tar(self, error: Exception) -> InputError:
-        self.file.seek(0)
-        start = self.file.read(8)
-        for magic, kind in _OTHER_FORMATS.items():
-            if start.startswith(magic):
-                problem = f"not a plain tar but {kind} at byte 0, so no key was read; unpack it to .tar"
-                return InputError(problem, shard=self.name)
-        return self.broken(0, f"this is no tar file ({error})")
-
-
-def _split(name: str) -> tuple[str, str]:
-    """Key and field of a member's name; the field is empty where the name has none."""
-    directory, slash, basename = name.rpartition("/")
-    stem, _, rest = basename.partition(".")
-    return (f"{directory}{slash}{stem}", rest) if stem and rest else (name, "")
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+        yield Quarantined.of(SampleError(reason, printable(message)), shard=self.name, key=printable(group.key))
 
 
 class TarWriter:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stages.io.store.failpoints import reached
-from stages.io.store.objects import Entries, Entry
+from stages.io.store.objects import DANGLING, Entries, Entry
 
 TEMPORARY = ".mtlue-part-"
 """Start of the name of a file that is still being written; never listed."""
@@ -48,8 +48,8 @@ class Disk:
                         pending.append((below, (*ancestors, identity)))
                 elif name.startswith(prefix) and not item.name.startswith(TEMPORARY):
                     if item.is_symlink() and not os.path.exists(item.path):
-                        raise FileNotFoundError(2, "the symbolic link leads nowhere", item.path)
-                    if item.is_file() and (entry := self.stat(name)):
+                        entries.append(Entry(name, 0, DANGLING))
+                    elif item.is_file() and (entry := self.stat(name)):
                         entries.append(entry)
         return entries
 

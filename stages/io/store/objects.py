@@ -19,6 +19,9 @@ class Entry:
     """Changes when the content does: the store's etag without quotes; modification time in ns on a local disk."""
 
 
+DANGLING = "dangling"
+"""Etag of a symbolic link that leads nowhere, on a local disk."""
+
 Entries: TypeAlias = list[Entry]
 """What `list` returns; inside a class with a verb of that name `list[…]` would mean the verb."""
 

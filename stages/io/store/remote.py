@@ -20,6 +20,9 @@ PART_BYTES = 16 << 20
 CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0
 
+_EXTRAS = {"gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "adl": "azure"}
+"""Protocol → extra of this package that installs what it needs."""
+
 _STRANGERS = {"AllUsers": "everybody", "AuthenticatedUsers": "everybody who has an account of this provider"}
 """Groups of S3's ACLs."""
 
@@ -204,7 +207,9 @@ def _file_system(protocol: str, storage: Storage, *, anon: bool, timeout: float)
     try:
         files = fsspec.filesystem(protocol, **options)
     except ImportError as error:
-        raise ConfigError(f"{protocol}:// needs a package that is not installed: {error}") from error
+        extra = _EXTRAS.get(protocol)
+        remedy = f"; pip install 'mtlue[{extra}]'" if extra else ""
+        raise ConfigError(f"{protocol}:// needs a package that is not installed: {error}{remedy}") from error
     except ValueError as error:
         raise ConfigError(f"{protocol}:// is no store that can be reached ({error}); use s3, gs or az") from error
     if protocol == "s3":

@@ -14,13 +14,28 @@ LOCAL = "file"
 _ALIASES = {"": LOCAL, "local": LOCAL, "s3a": "s3", "gcs": "gs"}
 
 
+_SCHEMES = "s3a?|gs|gcs|az|abfss?|adl|hf|https?|file|local|memory"
+_MALFORMED = re.compile(rf"(?:({_SCHEMES}):|({_SCHEMES})//|([A-Za-z][A-Za-z0-9+.-]*):[/\\])", re.IGNORECASE)
+"""Start of a text that was meant as a URL, and lacks `://`."""
+
+_OVER_HTTP = "a place on the web cannot be listed; download it, or name the object store itself (s3://, gs://, az://)"
+_NOT_READ = {
+    "http": _OVER_HTTP,
+    "https": _OVER_HTTP,
+    "hf": "the Hugging Face Hub is not read; download the dataset "
+    "(hf download NAME --repo-type dataset --local-dir DIR) and name DIR",
+}
+"""Protocol → what to do instead."""
+
+
 def split_url(url: str) -> tuple[str, str]:
     """Return protocol and path of a place: an absolute path on a local disk, `bucket/prefix` on an object store.
 
     A relative local path is taken from the current directory and `~` is the home directory; symbolic links stay.
 
     Raises:
-        ConfigError: the URL holds a password, is empty, names no bucket, or chains two protocols (`simplecache::s3://…`).
+        ConfigError: the URL holds a password, is empty, names no bucket, lacks `://`, has a protocol that is not read
+            (`https`, `hf`), or chains two protocols (`simplecache::s3://…`).
     """
     if holds_password(url):
         raise ConfigError(
@@ -30,15 +45,24 @@ def split_url(url: str) -> tuple[str, str]:
     protocol, separator, rest = url.partition("://")
     if not separator:
         protocol, rest = "", url
+        if found := _MALFORMED.match(url):
+            scheme = next(filter(None, found.groups())).lower()
+            example = "file:///folder" if scheme in {"file", "local"} else f"{scheme}://bucket/prefix"
+            raise ConfigError(f"{url!r} is no URL; write for example {example}, or ./{url} for a folder of this name")
     if "::" in protocol or not re.fullmatch(r"[A-Za-z0-9+.-]*", protocol):
         raise ConfigError(f"{url!r} is no URL of one store; write for example s3://bucket/prefix")
     protocol = _ALIASES.get(protocol.lower(), protocol.lower())
     if protocol == LOCAL:
         if not rest:
             raise ConfigError(f"{url!r} names no place; write a path or a URL such as s3://bucket/prefix")
-        return LOCAL, os.path.abspath(os.path.expanduser(rest))
+        path = os.path.expanduser(rest)
+        if path.startswith("~") and (path == rest):
+            raise ConfigError(f"{url!r} names the home directory of an unknown user; write ./{rest} for such a folder")
+        return LOCAL, os.path.abspath(path)
+    if protocol in _NOT_READ:
+        raise ConfigError(f"{scrub(url)}: {_NOT_READ[protocol]}")
     path = rest.strip("/")
-    if not path:
+    if not path or (rest.startswith("/") and protocol != "memory"):
         raise ConfigError(f"{url!r} names no bucket; write for example {protocol}://bucket/prefix")
     return protocol, path
 

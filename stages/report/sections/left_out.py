@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from stages.report.sections.base import Material
+from stages.report.wording import strays_text
 
 QUARANTINE_SHOWN = 50
 """Samples listed by name; all are counted."""
@@ -18,5 +19,6 @@ def facts(material: Material) -> dict[str, Any]:
         "quarantined": quarantined[:QUARANTINE_SHOWN],
         "quarantine_count": len(quarantined),
         "reasons": Counter(sample.reason for sample in quarantined).most_common(),
+        "strays": strays_text(material.profiles),
         "failures": sorted(material.failures, key=lambda failure: failure.name),
     }

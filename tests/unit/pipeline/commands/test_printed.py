@@ -172,3 +172,12 @@ def test_a_verification_lists_every_problem_and_says_when_there_is_none() -> Non
 def test_a_share_just_below_zero_is_shown_as_zero() -> None:
     assert percent(-0.001) == "0\N{NO-BREAK SPACE}%"
     assert percent(-0.001, 1) == "-0.1\N{NO-BREAK SPACE}%"
+
+
+def test_what_was_not_read_is_said() -> None:
+    found = result(passed_by=["3 hidden shards", "2 members"])
+    assert [line for line in run_lines(found) if line.startswith("not read")] == [
+        "not read    3 hidden shards",
+        "not read    2 members",
+    ]
+    assert run_figures(found)["passed_by"] == ["3 hidden shards", "2 members"]

@@ -129,11 +129,6 @@ def test_no_text_whatever_ends_in_anything_but_a_config_error(text):
         load(text)
 
 
-def test_environment_variables_are_not_expanded(monkeypatch):
-    monkeypatch.setenv("BUCKET", "expanded")
-    assert load(EXAMPLE, "output=s3://${BUCKET}/x").output == "s3://${BUCKET}/x"
-
-
 # Wrong values
 
 

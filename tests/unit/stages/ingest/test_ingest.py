@@ -134,8 +134,10 @@ def test_bad_samples_are_quarantined_with_their_reason_and_counted_nowhere_else(
         sample("word", a=1, b="perhaps"),
         sample("noise", b"no image at all", a=1, b="no"),
         ("alone", [("json", b'{"a": 1}')]),
-        sample("good", a=0, b="yes"),
+        ("twice", sample("twice", a=0, b="yes")[1] * 2),
+        sample("late", a=0, b="yes"),
         sample("last", a=2, b="yes"),
+        ("late", [("txt", b"more of it")]),
     ]
     profile = profiled(tmp_path, samples)
     assert [(found.key, found.reason) for found in profile.quarantined] == [
@@ -143,11 +145,19 @@ def test_bad_samples_are_quarantined_with_their_reason_and_counted_nowhere_else(
         ("word", "label-unreadable"),
         ("noise", "corrupt-image"),
         ("alone", "no-image"),
-        ("good", "duplicate-key"),
+        ("twice", "duplicate-key"),
+        ("late", "unsorted-key"),
     ]
     assert all(found.shard == "s.tar" and repr(found.key) in found.message for found in profile.quarantined)
     assert profile.samples == profile.cached == 2
     assert profile.histograms == {"a": [0, 1, 1], "b": [1, 1]}
+
+
+def test_members_without_a_key_are_counted_and_take_no_label_from_an_image(tmp_path: Path) -> None:
+    whole, stray = sample("s0", a=1, b="no"), ("._s0", [("png", b"AppleDouble")])
+    profile = profiled(tmp_path, [("s0", whole[1][:1]), stray, ("s0", whole[1][1:]), stray, sample("s1", a=2, b="no")])
+    assert (profile.samples, profile.quarantined, profile.missing) == (2, [], {"a": 0, "b": 0})
+    assert (profile.strays, profile.first_stray) == (2, "._s0.png")
 
 
 def test_the_fields_that_a_task_could_name_are_collected_from_samples_without_label_too(tmp_path: Path) -> None:

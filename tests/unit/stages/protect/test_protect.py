@@ -118,7 +118,7 @@ def bad() -> list[tuple[BuiltSample, str]]:
         (("imageless", [("json", b'{"a": 1}')]), "no-image"),
         (labelled("label", "jpg", photo, a=3), "label-out-of-range"),
         (("json", [("jpg", photo), ("json", b'{"a": 1')]), "label-unreadable"),
-        (labelled("rgb", "jpg", photo), "duplicate-key"),
+        (("twice", [*labelled("twice", "jpg", photo)[1]] * 2), "duplicate-key"),
         (labelled("bomb", "png", encoded(Image.new("1", (2000, 2000)), "PNG")), "decompression-bomb"),
     ]
 

@@ -257,3 +257,13 @@ def test_an_empty_run_still_has_a_report():
     page = Page(make_report(profiles=[], records=[], pictures=[], evidence=NOT_MEASURED))
     assert "0 of 0" in page.text
     assert "No sample was quarantined" in page.text
+
+
+def test_members_of_no_sample_are_counted():
+    profile = ShardProfile(
+        name="1.tar", samples=1, bytes=1, sha256="a", modes={}, height=Moments(), width=Moments(),
+        histograms={"shape": [1, 0], "size": [1] * 10}, missing={"shape": 0, "size": 0},
+        strays=12, first_stray="<b>.DS_Store",
+    )  # fmt: skip
+    text = Page(make_report(profiles=[profile])).text
+    assert "belong to no sample and are not published: 12 (the first: '<b>.DS_Store' in 1.tar)" in text

@@ -6,7 +6,8 @@ import pytest
 
 from schemas.config import Storage
 from schemas.errors import ConfigError
-from stages.io.shards.listing import expand_braces, list_shards
+from stages.io.shards.listing import list_shards
+from stages.io.shards.patterns import expand_braces
 from stages.io.store.store import Store
 
 SHARDS = (
@@ -25,7 +26,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     store = Store(str(tmp_path / "data") if request.param == "local" else f"memory://{tmp_path.name}/data")
     for name in SHARDS:
         store.write(name, name.encode())
-    for name in ("train/_SUCCESS", "train/00000.tar.gz", "train/00000.json", "notes/readme.md"):
+    for name in ("train/_SUCCESS", "train/00000.json", "notes/readme.md"):
         store.write(name, b"")
     return store.url
 

@@ -250,3 +250,9 @@ def test_unsafe_names(name: str) -> None:
 @pytest.mark.parametrize("name", ["a.jpg", "a..b/c...jpg", "./a.jpg", "größe.jpg", "a b.jpg", "12:30.jpg"])
 def test_safe_names(name: str) -> None:
     assert unsafe_name(name) is None
+
+
+def test_a_label_is_found_whatever_the_case_of_its_member() -> None:
+    tasks = [Task(field="cls", classes=3), Task(field="json.a", classes=3)]
+    assert labels_of(sample(CLS=b"2", Json=b'{"a": 1}'), kinds_of(tasks)) == [2, 1]
+    assert labels_of(sample(CLS=b"2", cls=b"0", json=b'{"a": 1}'), kinds_of(tasks)) == [0, 1]
