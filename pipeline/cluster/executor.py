@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, LocalRayletDiedError, RayError
 
 from pipeline.cluster.jobs import ATTEMPTS, Job, Outcome, death_of, no_answer, outcome_of, ray_is_gone
@@ -189,6 +190,7 @@ class Executor:
         """
         if ray.is_initialized():
             return
+        ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False  # where Ray was imported before this package
         if self.compute.address == "local":
             self.ray = LocalRay()
             options: dict[str, Any] = {

@@ -56,7 +56,7 @@ class LocalRay:
             TransientError: it did not start in `START_ATTEMPTS` times.
             ConfigError: it never will with these options.
         """
-        quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
         problem = ""
         for attempt in range(1, START_ATTEMPTS + 1):
             try:

@@ -95,4 +95,5 @@ class RemoteObject:
 
 def _packed(what: Any, arguments: tuple[Any, ...]) -> tuple[bytes, str, list[str]]:
     script = os.path.dirname(os.path.realpath(sys.argv[0] if sys.argv else ""))
-    return cloudpickle.dumps((what, arguments)), ROOT, [os.path.abspath(os.curdir), script]
+    packed: bytes = cloudpickle.dumps((what, arguments))  # type: ignore[no-untyped-call]
+    return packed, ROOT, [os.path.abspath(os.curdir), script]
