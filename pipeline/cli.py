@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import traceback
@@ -49,6 +50,8 @@ app.add_typer(importer, name="import")
 def main() -> None:
     """Entry point: errors become one clear line and an exit code; a traceback only with --debug."""
     print_anything()
+    # Without a home directory Matplotlib keeps its cache in a temporary one, and says so at length.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     terminated = False

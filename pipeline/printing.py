@@ -20,6 +20,8 @@ SPELLED = {
     "−": "-",
     "·": "-",
     "…": "...",
+    "\N{NO-BREAK SPACE}": " ",
+    "\N{NARROW NO-BREAK SPACE}": " ",
 }
 """What is printed for a character that the encoding of a terminal, pipe or log lacks; for others a question mark."""
 
