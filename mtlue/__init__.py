@@ -11,12 +11,38 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mtlue.arrays import Perturber, fit, load
     from mtlue.datasets import audit, plan, run, verify
+
+_ROOT = Path(__file__).parents[1]
+
+
+def _import_from_beside() -> None:
+    """Import our packages from this installation, whatever else on `sys.path` has such a name.
+
+    A user's own folder `stages`, `schemas` or `pipeline` in the working directory or on PYTHONPATH is none of ours.
+
+    Raises:
+        ImportError: another module of such a name was imported before.
+    """
+    order = list(sys.path)
+    sys.path.insert(0, str(_ROOT))
+    try:
+        for name in ("schemas", "stages", "pipeline"):
+            found = import_module(name).__file__
+            if found is None or Path(found).parents[1] != _ROOT:
+                raise ImportError(f"module {name!r} was imported from {found}; import mtlue before it, or rename it")
+    finally:
+        sys.path[:] = order
+
+
+_import_from_beside()
 
 __all__ = ["Perturber", "audit", "fit", "load", "plan", "run", "verify"]
 

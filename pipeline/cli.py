@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import traceback
@@ -17,6 +18,7 @@ from pipeline.commands.preview import preview
 from pipeline.commands.run import run
 from pipeline.commands.status import status
 from pipeline.commands.verify import verify
+from pipeline.printing import print_anything, reader_left
 from schemas.errors import MtlueError
 from schemas.secrets import scrub, scrub_names
 
@@ -25,6 +27,9 @@ INTERRUPTED = 130
 
 TERMINATED = 143
 """Exit code after SIGTERM, likewise."""
+
+UNREAD = 141
+"""Exit code when nobody reads what is printed any more (`mtlue status | head`): the shell's own after SIGPIPE."""
 
 app = typer.Typer(
     name="mtlue",
@@ -44,6 +49,9 @@ app.add_typer(importer, name="import")
 
 def main() -> None:
     """Entry point: errors become one clear line and an exit code; a traceback only with --debug."""
+    print_anything()
+    # Without a home directory Matplotlib keeps its cache in a temporary one, and says so at length.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     terminated = False
@@ -61,27 +69,36 @@ def main() -> None:
 def _exit_code(action: Callable[[], Any], *, debug: bool) -> int:
     try:
         code = action()
-    except MtlueError as error:
-        if debug:
-            print(scrub(traceback.format_exc()), file=sys.stderr)
-        print(f"mtlue: {scrub_names(error.message)}", file=sys.stderr)
-        return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except SystemExit:  # while Ray starts, it has its own handler of SIGTERM
-        code = TERMINATED
-    except Exception as error:
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of the parser
-            error.show()  # type: ignore[attr-defined]
-            return 2
-        if debug:
-            print(scrub(traceback.format_exc()), file=sys.stderr)
-        print(
-            f"mtlue: {type(error).__name__}: {scrub(error)}\n"
-            "This is a fault of mtlue; run again with --debug and report it.",
-            file=sys.stderr,
-        )
-        return 1
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException as error:
+        left = reader_left()  # from here on no printing can fail
+        broken = error.__context__ if isinstance(error, SystemExit) else error  # typer and rich exit on it
+        if isinstance(broken, BrokenPipeError) and (left or broken is not error):
+            return UNREAD
+        code = _code_of(error, debug=debug)
     if code in {INTERRUPTED, TERMINATED}:  # typer turns an interrupt into the first of them
         print("mtlue: interrupted; what is done is kept, the next run goes on from there", file=sys.stderr)
     return code if isinstance(code, int) else 0
+
+
+def _code_of(error: BaseException, *, debug: bool) -> int:
+    """Print what ended a command; its exit code."""
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return INTERRUPTED
+    if isinstance(error, SystemExit):  # while Ray starts, it has its own handler of SIGTERM
+        return TERMINATED
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of the parser
+        error.show()  # type: ignore[attr-defined]
+        return 2
+    if debug:
+        print(scrub("".join(traceback.format_exception(error))), file=sys.stderr)
+    if isinstance(error, MtlueError):
+        print(f"mtlue: {scrub_names(error.message)}", file=sys.stderr)
+        return error.exit_code
+    print(
+        f"mtlue: {type(error).__name__}: {scrub(error)}\n"
+        "This is a fault of mtlue; run again with --debug and report it.",
+        file=sys.stderr,
+    )
+    return 1

@@ -13,11 +13,14 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, LocalRayletDiedError, RayError
 
 from pipeline.cluster.jobs import ATTEMPTS, Job, Outcome, death_of, no_answer, outcome_of, ray_is_gone
+from pipeline.cluster.local import LocalRay
+from pipeline.cluster.remote import RemoteObject, submit
 from pipeline.cluster.scratch import Scratch
-from pipeline.cluster.worker import remote_call, remote_stream
+from pipeline.cluster.worker import Stream, call
 from schemas.config import Compute
 from schemas.errors import ConfigError, TransientError
 
@@ -48,6 +51,7 @@ class Executor:
         self.started = False
         self.directory = ""
         self.scratch: Scratch | None = None
+        self.ray: LocalRay | None = None
         self.outside: str | None = None
         """Where this process puts its temporary files at other times."""
 
@@ -61,6 +65,8 @@ class Executor:
     ) -> None:
         if self.started:
             ray.shutdown()
+        if self.ray is not None:
+            self.ray.close()
         tempfile.tempdir = self.outside
         if self.scratch is not None:
             self.scratch.close()
@@ -107,20 +113,20 @@ class Executor:
         again: list[Job] = []
         attempts: Counter[str] = Counter()
 
-        def submit(job: Job) -> None:
+        def begin(job: Job) -> None:
             attempts[job.name] += 1
-            running[remote_call.options(**options).remote(function, job.arguments, self.directory, seconds)] = job
+            running[submit(options, call, function, job.arguments, self.directory, seconds)] = job
 
         try:
             while job is not None or running or again:
                 while job is not None and len(running) < self._window:
-                    submit(job)
+                    begin(job)
                     job = next(waiting, None)
                 for tried in list(again):
                     alone = attempts[tried.name] == ATTEMPTS - 1
                     if len(running) < (1 if alone else self._window):
                         again.remove(tried)
-                        submit(tried)
+                        begin(tried)
                     if alone:
                         break
                 ready, _ = ray.wait(list(running), num_returns=1, timeout=seconds + START_SECONDS)
@@ -152,11 +158,11 @@ class Executor:
         threads = (os.cpu_count() or 1) if self.compute.address == "local" else cpus
         seconds = self.compute.job_minutes * 60
         for _ in range(ATTEMPTS):
-            actor = remote_stream.options(num_cpus=cpus, num_gpus=gpus).remote(self.directory, threads)
+            stream = RemoteObject({"num_cpus": cpus, "num_gpus": gpus}, Stream, self.directory, threads)
             try:
-                ray.get(actor.begin.remote(function, arguments), timeout=seconds + START_SECONDS)
+                ray.get(stream.do("begin", function, arguments), timeout=seconds + START_SECONDS)
                 while True:
-                    kind, value = ray.get(actor.next.remote(), timeout=seconds)
+                    kind, value = ray.get(stream.do("next"), timeout=seconds)
                     if kind == "result":
                         return value  # type: ignore[no-any-return]
                     if kind == "error":
@@ -172,36 +178,38 @@ class Executor:
             except RayError as error:
                 failure = death_of(error)
             finally:
-                ray.kill(actor)
+                stream.kill()
         raise TransientError(f"the worker died {ATTEMPTS} times: {failure}")
 
     def start(self) -> None:
         """Start Ray, or join the one that the configuration names; the first job does it too.
 
         Raises:
-            ConfigError: there is none at that address.
+            ConfigError: there is none at that address, or no place for its files.
+            TransientError: the machine is too busy for it.
         """
         if ray.is_initialized():
             return
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+        ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False  # where Ray was imported before this package
         if self.compute.address == "local":
-            options |= {
-                "address": "local",
+            self.ray = LocalRay()
+            options: dict[str, Any] = {
                 "num_cpus": os.cpu_count() if self.compute.cpus == "auto" else self.compute.cpus,
                 "object_store_memory": OBJECT_STORE_BYTES,
             }
             if self.compute.gpus != "auto":
                 options["num_gpus"] = self.compute.gpus
-        else:
-            options = {"address": self.compute.address, "log_to_driver": False}
-        try:
             with _signals_kept():
-                ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConfigError(
-                f"compute.address {self.compute.address!r}: Ray cannot start or join ({error}); "
-                "use `local`, or start the cluster first"
-            ) from None
+                self.ray.start(options)
+        else:
+            try:
+                with _signals_kept():
+                    ray.init(address=self.compute.address, log_to_driver=False)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise ConfigError(
+                    f"compute.address {self.compute.address!r}: Ray cannot join ({error}); "
+                    "use `local`, or start the cluster first"
+                ) from None
         self.started = True
 
     @property

@@ -10,8 +10,9 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipeline.cluster import worker
 from pipeline.cluster.executor import START_SECONDS, Executor
-from pipeline.cluster.worker import remote_call
+from pipeline.cluster.remote import submit
 from schemas.errors import MtlueError, TransientError
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def on_other_nodes(executor: Executor, function: Callable[..., T], arguments: tu
     def call(name: str) -> Any:
         there = NodeAffinitySchedulingStrategy(name, soft=False)
         options = {"num_cpus": 0, "scheduling_strategy": there}
-        return remote_call.options(**options).remote(function, arguments, executor.directory, START_SECONDS)
+        return submit(options, worker.call, function, arguments, executor.directory, START_SECONDS)
 
     calls, deadline = {name: call(name) for name in others}, time.monotonic() + NOTICE_SECONDS
     found: list[tuple[str, T]] = []

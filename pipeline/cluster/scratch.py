@@ -23,6 +23,9 @@ PATIENCE_SECONDS = 10.0
 class Scratch:
     """A directory of mode 0700 for temporary files; those of dead processes are removed when it is made.
 
+    Args:
+        parent: where it is made; None is the system's place for temporary files (TMPDIR).
+
     >>> scratch = Scratch()
     >>> oct(os.stat(scratch.path).st_mode & 0o777)
     '0o700'
@@ -31,9 +34,9 @@ class Scratch:
     False
     """
 
-    def __init__(self) -> None:
-        sweep()
-        self.path = tempfile.mkdtemp(prefix=PREFIX)
+    def __init__(self, parent: str | None = None) -> None:
+        sweep(parent)
+        self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
         new = Path(self.path, f"{LOCK}-new")
         self._lock = new.open("wb")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -49,9 +52,9 @@ class Scratch:
         self._lock.close()
 
 
-def sweep() -> None:
+def sweep(parent: str | None = None) -> None:
     """Remove what processes of this user left behind that are no more."""
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for path in Path(parent or tempfile.gettempdir()).glob(f"{PREFIX}*"):
         try:
             if path.is_symlink() or path.stat().st_uid != os.getuid():
                 continue

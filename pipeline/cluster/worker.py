@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import ray
 import torch
 
 from pipeline.cluster.scratch import Scratch
@@ -105,8 +104,3 @@ def _unexpected(error: Exception) -> MtlueError:
         )
     where = traceback.extract_tb(error.__traceback__)[-1]
     return UnexpectedError(f"{type(error).__name__}: {error} (in {where.name}, {where.filename}:{where.lineno})")
-
-
-# Ray repeats nothing by itself: it does not count the workers that it kills for their memory, and would go on for ever.
-remote_call: Any = ray.remote(max_retries=0)(call)
-remote_stream: Any = ray.remote(max_restarts=0)(Stream)

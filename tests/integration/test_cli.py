@@ -333,7 +333,7 @@ def test_a_cluster_that_is_not_there_is_an_error_with_the_mend(tmp_path: Path) -
     ended = subprocess.run(
         [sys.executable, "-c", JOIN], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
-    assert "ConfigError: compute.address 'ray://127.0.0.1:1': Ray cannot start or join" in ended.stderr
+    assert "ConfigError: compute.address 'ray://127.0.0.1:1': Ray cannot join" in ended.stderr
     assert "use `local`, or start the cluster first" in ended.stderr
 
 

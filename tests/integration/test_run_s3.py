@@ -217,8 +217,8 @@ def test_a_second_run_reads_no_image_and_changes_no_byte(
 
     before = state(s3, prepared.config.output), state(s3, prepared.config.work)
     monkeypatch.setattr(executor.ray, "remote", refuse)
-    monkeypatch.setattr(executor, "remote_call", None)
-    monkeypatch.setattr(executor, "remote_stream", None)
+    monkeypatch.setattr(executor, "submit", None)
+    monkeypatch.setattr(executor, "RemoteObject", None)
     monkeypatch.setattr(Store, "get", refuse)
     second = run(prepared.config)
     assert second.done_before == SHARDS

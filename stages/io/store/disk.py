@@ -24,6 +24,10 @@ STALE_SECONDS = 3600.0
 """A file of that name to which nobody has written for so long is that of a writer who died."""
 
 
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+"""What file systems without hard links answer to one."""
+
+
 class Disk:
     """Objects below a local directory; see `Objects` for the verbs. Errors are the system's own OSError."""
 
@@ -80,7 +84,7 @@ class Disk:
         target = self.root / name
         with self._part(target, lambda part: part.write(data)) as part:
             try:
-                os.link(part, target)
+                _appear(part, target)
             except FileExistsError:
                 return False
             _flush_directory(target.parent)
@@ -160,6 +164,22 @@ class Disk:
         finally:
             with suppress(FileNotFoundError):
                 part.unlink()
+
+
+def _appear(part: Path, target: Path) -> None:
+    """Give a complete file the name `target`, which must be free.
+
+    Where there are no hard links (exFAT, many FUSE and SMB mounts), the name is taken by an exclusive open, the one
+    other step that every file system decides for one of several writers, and the file is renamed over it. In between a
+    reader finds an empty file. So it does when the machine dies in between; whoever reads it asks for its removal.
+    """
+    try:
+        os.link(part, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        os.replace(part, target)
 
 
 def _stat(path: Path) -> os.stat_result | None:

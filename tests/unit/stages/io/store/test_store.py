@@ -399,3 +399,40 @@ def test_places_of_which_one_holds_the_other_overlap(
 def test_places_that_only_look_alike_do_not_overlap(a: str, b: str) -> None:
     assert not places_overlap(a, b)
     assert not places_overlap(b, a)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV])
+def test_of_several_writers_one_creates_an_object_where_there_are_no_hard_links(
+    number: int, local: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_link(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", no_link)
+    together, made = threading.Barrier(8), []
+
+    def create(writer: int) -> None:
+        together.wait()
+        if local.create("lease.json", bytes([writer]) * 1000):
+            made.append(writer)
+
+    threads = [threading.Thread(target=create, args=(writer,)) for writer in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert local.read("lease.json") == bytes(made) * 1000
+    assert os.listdir(local.url) == ["lease.json"]
+
+
+def test_a_disk_that_fails_in_another_way_than_for_want_of_links_is_an_error(
+    local: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(UnwritableError, match="No space left"):
+        local.create("lease.json", b"x")
+    assert names(local) == []
