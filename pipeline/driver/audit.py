@@ -35,6 +35,9 @@ from stages.learning.sampling import share
 
 FOLDER = "evidence/"
 
+RULES = "2"
+"""Of the verdict, for the fingerprint of evidence. 2: victims that learn little from clean images judge nothing."""
+
 FEWEST_TO_SPLIT = 50
 """Samples of which a fifth can be held out: none is so less than once in 50,000 times."""
 
@@ -76,9 +79,9 @@ class Auditor:
     def fingerprint(self, subject: str) -> str:
         """Of all that decides the evidence about `subject`, whatever sample of the raw shards is looked at."""
         held_out = [[ref.name, ref.size, ref.etag] for ref in self.places.test_shards]
-        victims = [plan.fingerprint for plan in victim_plans(self.config, self.audit, "protected")]
+        victims = [plan.fingerprint for data in VERSIONS for plan in victim_plans(self.config, self.audit, data)]
         limits = [self.audit.max_samples, audit_plan(self.config, self.audit).fingerprint]
-        parts = [subject, held_out, victims, limits, self.config.protected_tasks, self.audit.leaks]
+        parts = [RULES, subject, held_out, victims, limits, self.config.protected_tasks, self.audit.leaks]
         # Only where there are some: the evidence of audits without them stays found.
         more = [[*self.audit.tried]] if self.audit.tried else []
         return fingerprint([*parts, *more, self.weights] if self.weights else [*parts, *more])
