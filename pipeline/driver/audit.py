@@ -14,6 +14,7 @@ from pipeline.configuration.plans import audit_plan, victim_plans
 from pipeline.driver.choosing import attack_plans, plain_plans, words_of
 from pipeline.driver.ingest import ingest_all
 from pipeline.driver.victims import Budget, VictimTraining
+from pipeline.state.left_out import kind_of
 from pipeline.state.places import Places
 from pipeline.state.weights import upload_weights, weights_sha256
 from pipeline.steps.leaks import leaks_step
@@ -220,7 +221,7 @@ class Auditor:
             enough=wanted,  # of every version the same samples
         )
         if found.failures:
-            raise ValidationError(f"{what}: {found.failures[0].message}")
+            raise kind_of(found.failures, ValidationError)(f"{what}: {found.failures[0].message}")
         return found.profiles
 
 
