@@ -77,17 +77,10 @@ _REFUSED_CODES = _DENIED_CODES | _WRONG_KEY_CODES | _EXPIRED_CODES
 _FULL_CODES = {"QuotaExceeded", "XMinioStorageFull"}
 # Class names, of errors before any request: nothing to sign one with.
 _NO_CREDENTIALS_NAMES = {
-    "ClientAuthenticationError",
-    "CredentialRetrievalError",
-    "CredentialUnavailableError",
-    "DefaultCredentialsError",
-    "NoAuthTokenError",
-    "NoCredentialsError",
-    "PartialCredentialsError",
-    "ProfileNotFound",
-    "RefreshError",
-    "TokenRetrievalError",
-}
+    "ClientAuthenticationError", "CredentialRetrievalError", "CredentialUnavailableError", "DefaultCredentialsError",
+    "LoginError", "NoAuthTokenError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "RefreshError",
+    "SSOError", "TokenRetrievalError",
+}  # fmt: skip
 
 WRITING = {"upload", "write", "create", "replace", "delete"}
 """The verbs that change a store."""
