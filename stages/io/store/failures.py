@@ -78,8 +78,8 @@ _FULL_CODES = {"QuotaExceeded", "XMinioStorageFull"}
 # Class names, of errors before any request: nothing to sign one with.
 _NO_CREDENTIALS_NAMES = {
     "ClientAuthenticationError", "CredentialRetrievalError", "CredentialUnavailableError", "DefaultCredentialsError",
-    "LoginError", "NoAuthTokenError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "RefreshError",
-    "SSOError", "TokenRetrievalError",
+    "LoginError", "NoAuthTokenError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound",
+    "RefreshError", "SSOError", "TokenRetrievalError",
 }  # fmt: skip
 
 WRITING = {"upload", "write", "create", "replace", "delete"}
