@@ -312,7 +312,7 @@ def test_progress_is_reported_to_its_end(name: str, table: ImageTable) -> None:
 
 
 # Base loss, intra-task loss less 1, and inter-task loss of the first epochs. Over thread counts and convolution
-# libraries the base losses differ by up to 2.5 %, the others by 1 %; a quarter of the bound. A change of schedule, method or initial weights
+# libraries the base losses differ by up to 2.5 %, the others by 1 %. A change of schedule, method or initial weights
 # moves them: measure again, and say so in the commit.
 GOLDEN = {
     "fresh": [(0.959, 0.02554, 0.0238), (0.702, 0.02397, 0.0153)],

@@ -202,16 +202,17 @@ MAKES: dict[str, dict[str, Any]] = {
     "sep-sample": {"surrogate_epochs": 12, "width": 8},
     "generator": {"method": "fresh", "generator": "tiny", "epochs": 24},
 }
-"""What is trained on the striped set. EM in the generator, pil in the generator and em-sample do not stop this victim on
-so small a set."""
+"""What is trained on the striped set. EM in the generator, pil in the generator and em-sample do not stop this victim
+on so small a set."""
 
 STRONG = 24 / 255
 
 LESS = 0.2
 """How much less than from random noise a victim learns, at the best epoch; chance is 0.25.
 
-Noise leaves 0.96 to 1.00 (2 seeds, 2 victims each); over the same codes leave 0.28 to 0.51 (at 16/255), pil 0.27 to 0.43, tap-sample 0.42 to 0.55, the
-generator 0.34 to 0.52 (at 16/255)."""
+Measured with 2 or 3 seeds and 2 victims each: noise leaves 0.96 to 1.00, pil 0.27 to 0.43, tap-sample 0.42 to 0.55; at
+16/255 codes 0.28 to 0.51, the generator 0.34 to 0.52.
+"""
 
 
 def striped_victim(version: ImageTable, seed: int = 1) -> float:
