@@ -4,6 +4,8 @@ PYTHON ?= python3
 CONFIG ?= pipeline.yaml
 # Processes that run tests side by side.
 WORKERS ?= 2
+# Folder with the photographs of make results-real (benchmarks/photographs.py says which).
+DATA ?= photographs
 # Further arguments: make run ARGS="--set train.epochs=5", make test ARGS="-k loading".
 ARGS ?=
 
@@ -14,7 +16,7 @@ FASHION := /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run results chaos test lint audit-deps check format setup test-data clean
+.PHONY: help run results results-real chaos test lint audit-deps check format setup test-data clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -26,6 +28,9 @@ run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file
 
 results: $(VENV)/.ready-run test-data ## measure protection on drawn datasets (two hours on 2 cores; resumes; ARGS="--sections seeds")
 	@PYTHONPATH=. $(BIN)/python benchmarks/strength.py $(ARGS)
+
+results-real: $(VENV)/.ready-run ## measure protection on photographs of yours (DATA=folder; resumes; ARGS="--sections faces")
+	@PYTHONPATH=. $(BIN)/python benchmarks/strength.py --real --source "$(DATA)" $(ARGS)
 
 chaos: $(VENV)/.ready-dev ## kill drivers and workers of real runs, 50 in all (an hour on 2 busy cores; ARGS="--kills 10 --seed 3")
 	@PYTHONPATH=. $(BIN)/python benchmarks/chaos.py $(ARGS)

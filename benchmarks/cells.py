@@ -37,6 +37,7 @@ MADE: dict[str, dict[str, object]] = {
     "em, two surrogates": {**GENERATOR, "method": "em", "backbones": ["resnet18", "vgg16"]},
     "tap": {**GENERATOR, **CLEAN, "method": "tap"},
     "tap, untargeted": {**GENERATOR, **CLEAN, "method": "tap", "targeted": False},
+    "tap, achromatic": {**GENERATOR, **CLEAN, "method": "tap", "achromatic": True},
     "sep": {**GENERATOR, **CLEAN, "method": "sep", "epochs": 3},
     "pil in the generator": {**GENERATOR, "method": "pil", "surrogate_epochs": 30},
     "em, no regularisers": {**GENERATOR, "method": "em", "lambda_intra": 0, "lambda_inter": 0},
@@ -72,12 +73,12 @@ class Version:
         self.plan: TrainPlan | None = None
         if name in MADE:
             side = data.side // 2 if row.endswith(AT_HALF) else data.side
-            settings = {"resolution": side, "augment": ["crop"], "seed": seed, **MADE[name]}
+            settings = {"resolution": side, "augment": data.augment, "seed": seed, **MADE[name]}
             protected = [number == 0 or not partial for number in range(len(data.tasks))]
             train = Train.model_validate(settings)
             self.plan = TrainPlan(train=train, tasks=data.tasks, protected=protected, epsilon=EPSILON)
         state = self.plan.fingerprint if self.plan else [row, [task.field for task in data.tasks]]
-        self.fingerprint = fingerprint([state, seed])
+        self.fingerprint = fingerprint([state, seed, data.name] if data.name else [state, seed])
         self.file = cache / f"images-{row.replace(' ', '-')}-{seed}.{self.fingerprint}.npz"
 
     @property
@@ -105,15 +106,17 @@ class Version:
         return [noise(image, str(number)) for number, image in enumerate(self.table.images(np.arange(len(self.table))))]
 
 
-def curves(version: Version, plan: VictimPlan, test: ImageTable, cache: Path) -> dict[str, list[float]]:
-    """Task → balanced accuracy per epoch of one victim, from the cache where it was measured before."""
+def curves(version: Version, plan: VictimPlan, test: ImageTable, cache: Path) -> dict[str, dict[str, list[float]]]:
+    """Task → metric → its figure after each epoch of one victim, from the cache where it was measured before."""
     state = fingerprint([plan.fingerprint, version.fingerprint])
     kind = f"{version.row.replace(' ', '-')}-{plan.backbone}-{plan.learning_rate:g}-{plan.countermeasure}"
-    file = cache / f"{kind}-{version.seed}.{state}.json"
+    file = cache / f"{kind}-{version.seed}.{state}.figures.json"
     if not file.exists():
-        figures = train_victim(version.images, test, plan, CPU).figures
-        file.write_text(
-            json.dumps({name: [epoch[name]["balanced_accuracy"] for epoch in figures] for name in figures[0]})
-        )
-    found: dict[str, list[float]] = json.loads(file.read_text())
+        epochs = train_victim(version.images, test, plan, CPU).figures
+        figures = {
+            task: {metric: [epoch[task][metric] for epoch in epochs] for metric in first}
+            for task, first in epochs[0].items()
+        }
+        file.write_text(json.dumps(figures))
+    found: dict[str, dict[str, list[float]]] = json.loads(file.read_text())
     return found

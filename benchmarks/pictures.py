@@ -31,6 +31,10 @@ class Dataset(NamedTuple):
     """Of a picture, in pixels."""
     train: ImageTable
     test: ImageTable
+    name: str = ""
+    """In the fingerprints of cells, where tasks and side do not tell datasets apart."""
+    augment: tuple[str, ...] = ("crop",)
+    """How trainings and victims augment its pictures."""
 
 
 Draw = Callable[[int, str], tuple[np.ndarray, dict[str, int]]]

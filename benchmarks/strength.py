@@ -1,18 +1,20 @@
-"""What protects against architectures that training never saw, measured on drawn datasets; `make results`.
+"""What protects against architectures that training never saw: `make results`, and `make results-real DATA=folder`.
 
-    python benchmarks/strength.py                                        # all sections, as `make results`
+    python benchmarks/strength.py                                        # drawn datasets, as `make results`
+    python benchmarks/strength.py --real --source DATA                   # photographs, as `make results-real`
     python benchmarks/strength.py --sections seeds --rows codes --seeds 3 4 5
     python benchmarks/strength.py --sections methods --victims stride5 plain --plot methods.png
 
-Figures are mean balanced accuracy over all tasks on clean test images, in percent. Every cell is cached below
-`data/results` (`benchmarks/cells.py`): a broken-off call goes on.
+Figures are means over all tasks on clean test images, last epoch / best epoch; shares in percent. Every cell is cached
+below `data/results` (`benchmarks/cells.py`): a broken-off call goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,62 +27,13 @@ import numpy as np
 import torch
 
 from benchmarks.cells import AT_HALF, FIRST_ONLY, MADE, Version, curves
+from benchmarks.photographs import BALANCED, faces, photographed_rooms, turned_objects
 from benchmarks.pictures import Dataset, attributes, large_outlines, multifashion, outlines
+from benchmarks.sections import REAL, SECTIONS, Section
+from schemas.errors import ConfigError
+from schemas.metrics import Metric
 from schemas.plans import VictimPlan
 from schemas.training import Backbone, CountermeasureName, WeightingName
-
-
-@dataclass(frozen=True)
-class Section:
-    """Cells that answer one question: every combination of what its fields name."""
-
-    asks: str
-    dataset: str = "multifashion"
-    tasks: tuple[int, ...] = (2,)
-    """Numbers of tasks; of MultiFashion always two."""
-    rows: tuple[str, ...] = ("clean", "codes")
-    seeds: tuple[int, ...] = (0,)
-    victims: tuple[Backbone, ...] = ("stride5",)
-    rates: tuple[float, ...] = (3e-3,)
-    countermeasures: tuple[CountermeasureName, ...] = ("none",)
-    weightings: tuple[WeightingName, ...] = ("ls",)
-    stl: bool = False
-    """Whether each task has a victim of its own."""
-
-
-DRAWN = {"outlines": outlines, "large": large_outlines, "attributes": attributes}
-"""Datasets that are harder to see and smaller: ten passes in batches of 64 instead of twelve in batches of 128."""
-
-SECTIONS = {
-    "methods": Section("Every method, an unseen victim", rows=("clean", "noise", *MADE, f"codes{FIRST_ONLY}")),
-    "own": Section(
-        "The surrogates' own architecture", rows=("clean", "codes", "em", "tap", "sep"), victims=("resnet18",)
-    ),
-    "unseen": Section("Unseen victims at two rates", victims=("stride5", "plain", "vgg16"), rates=(1e-3, 3e-3)),
-    "seeds": Section("Other seeds", rows=("codes",), seeds=(1, 2), victims=("stride5", "plain", "vgg16")),
-    "backbones": Section("Five backbones", victims=("resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16")),
-    "attacks": Section(
-        "Attacks on what all images of a class have in common",
-        rows=("clean", "codes", "codes, robust to gray", "fresh", "pil"),
-        countermeasures=("gray", "projection", "mean_projection", "class_means"),
-    ),
-    "weightings": Section("Weightings of the victim", weightings=("ls", "rlw", "uw", "aligned_mtl", "fairgrad")),
-    "stl": Section("Single-task victims", stl=True),
-    "outlines": Section("The embedded dataset", dataset="outlines", rows=("clean", "noise", "codes", "pil", "em")),
-    "sizes": Section(
-        "64 px, and victims that see 32, 64 and 96",
-        dataset="large",
-        rows=("clean", "codes", f"codes{AT_HALF}"),
-        countermeasures=("half_size", "none", "larger"),
-    ),
-    "attributes": Section(
-        "The number of tasks (yes or no: chance 50)",
-        dataset="attributes",
-        tasks=(1, 2, 4, 8),
-        rows=("clean", "codes", "pil"),
-    ),
-}
-"""What `make results` measures, in this order."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +59,24 @@ def cells(section: Section) -> Iterator[Cell]:
         yield Cell(section, *combination)
 
 
+DATASETS: dict[str, Callable[[int, Path], Dataset]] = {
+    "multifashion": lambda tasks, source: multifashion(source),
+    "outlines": lambda tasks, source: outlines(tasks),
+    "large": lambda tasks, source: large_outlines(tasks),
+    "attributes": lambda tasks, source: attributes(tasks),
+    "faces-8": lambda tasks, source: faces(source, 32, BALANCED[:tasks]),
+    "faces-40": lambda tasks, source: faces(source, 48),
+    "turned-objects": lambda tasks, source: turned_objects(source),
+    "photographed-rooms": lambda tasks, source: photographed_rooms(source),
+}
+"""Number of tasks, and the folder of what is not drawn → a dataset."""
+
+
 @cache
 def dataset(name: str, tasks: int, source: Path) -> Dataset:
-    """Drawn once a process."""
-    return multifashion(source) if name == "multifashion" else DRAWN[name](tasks)
+    """Drawn or read once a process."""
+    torch.set_num_threads(1)
+    return DATASETS[name](tasks, source)
 
 
 def version_of(cell: Cell, source: Path, folder: Path) -> Version:
@@ -124,24 +91,45 @@ def make(cell: Cell, source: Path, folder: Path) -> None:
 
 
 def measure(cell: Cell, source: Path, folder: Path) -> tuple[dict[str, list[float]], float]:
-    """Task → balanced accuracy per epoch, and the seconds that making the images took."""
+    """Metric → its mean over tasks per epoch, and the seconds that making the images took."""
     torch.set_num_threads(1)
-    version, small = version_of(cell, source, folder), cell.section.dataset in DRAWN
-    data, found = dataset(cell.section.dataset, cell.tasks, source), {}
-    for only in [task.name for task in data.tasks] if cell.section.stl else [None]:
+    version, section = version_of(cell, source, folder), cell.section
+    data, found = dataset(section.dataset, cell.tasks, source), {}
+    for only in [task.name for task in data.tasks] if section.stl else [None]:
         plan = VictimPlan(
-            tasks=data.tasks, data=cell.row, backbone=cell.victim, width=12, epochs=10 if small else 12,
-            batch_size=64 if small else 128, augment=["crop"], seed=1 + cell.seed, learning_rate=cell.rate,
+            tasks=data.tasks, data=cell.row, backbone=cell.victim, width=12, epochs=section.epochs,
+            batch_size=section.batch_size, augment=list(data.augment), seed=1 + cell.seed, learning_rate=cell.rate,
             countermeasure=cell.countermeasure, weighting=cell.weighting, only=only,
         )  # fmt: skip
         found |= curves(version, plan, data.test, folder)
-    return found, version.seconds
+    return means(found, data), version.seconds
 
 
-def main() -> None:
+SHOWN = ("balanced_accuracy", "auc", "mean_iou", "absolute_error", "mean_angle")
+"""Metrics of the table, where a task has them."""
+
+
+def means(found: dict[str, dict[str, list[float]]], data: Dataset) -> dict[str, list[float]]:
+    """Metric → the mean over the tasks that have it, per epoch; shares in percent."""
+    shown: dict[str, list[float]] = {}
+    for metric in metrics_of(data):
+        of_tasks = [figures[metric.name] for figures in found.values() if metric.name in figures]
+        scale = 100 if metric.is_share else 1
+        shown[metric.name] = (scale * np.mean(of_tasks, axis=0)).tolist()
+    return shown
+
+
+def metrics_of(data: Dataset) -> list[Metric]:
+    """The metrics of the table."""
+    known = {metric.name: metric for task in data.tasks for metric in task.metrics}
+    return [known[name] for name in SHOWN if name in known]
+
+
+def main() -> int:
     """Measure the cells that were not measured yet and print a Markdown table for each section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
+    parser.add_argument("--real", action="store_true", help="sections on photographs, from the folder --source")
+    parser.add_argument("--sections", nargs="+", choices=[*SECTIONS, *REAL])
     fields = parser.add_argument_group("instead of what a section names")
     more = [name + behind for name in MADE for behind in (FIRST_ONLY, AT_HALF)]
     fields.add_argument("--rows", nargs="+", choices=["clean", "noise", *MADE, *more])
@@ -159,33 +147,40 @@ def main() -> None:
     source, folder, started = given["source"], given["cache"], time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     points: dict[str, tuple[float, float]] = {}
+    sections = {**SECTIONS, **REAL}
+    chosen = given["sections"] or list(REAL if given["real"] else SECTIONS)
     with ProcessPoolExecutor(given["jobs"], mp_context=get_context("spawn")) as pool:
-        for section in (replace(SECTIONS[name], **instead) for name in given["sections"]):
+        for section in (replace(sections[name], **instead) for name in chosen):
+            metrics = metrics_of(dataset(section.dataset, section.tasks[0], source))
             wanted = list(cells(section))
             versions = {(cell.tasks, cell.row, cell.seed): cell for cell in wanted}.values()
             list(pool.map(make, versions, [source] * len(versions), [folder] * len(versions)))
+            heads = ["tasks", "perturber", "seed", "seconds", "victim", "rate", "against"]
+            heads += [metric.words + ("" if metric.is_share else f", {metric.unit}") for metric in metrics]
             print(f"\n## {section.asks} ({section.dataset})\n")
-            print("| tasks | what makes δ | seed | seconds | victim | rate | against | last, each | last | best |")
-            print(f"|{'---|' * 10}", flush=True)
+            print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
             results = pool.map(measure, wanted, [source] * len(wanted), [folder] * len(wanted))
             for cell, (found, seconds) in zip(wanted, results, strict=True):
-                print(line(cell, found, seconds), flush=True)
-                reached = float(100 * np.mean(list(found.values()), axis=0).max())
+                print(line(cell, found, seconds, metrics), flush=True)
+                reached = metrics[0].best(found[metrics[0].name])
                 points[cell.row] = (seconds, max(points.get(cell.row, (0, 0))[1], reached))
     print(f"\n{time.monotonic() - started:.0f} s")
     if given["plot"]:
-        chances = {50 if SECTIONS[name].dataset == "attributes" else 10 for name in given["sections"]}
+        chances = {50 if sections[name].tasks[0] > 2 else 10 for name in chosen}
         plot(points, given["plot"], chances)
+    return 0
 
 
-def line(cell: Cell, found: dict[str, list[float]], seconds: float) -> str:
+def line(cell: Cell, found: dict[str, list[float]], seconds: float, metrics: list[Metric]) -> str:
     """A row of the table."""
-    mean = 100 * np.mean(list(found.values()), axis=0)
     victim = cell.victim + ("" if cell.weighting == "ls" else f", {cell.weighting}")
     victim += ", single-task" if cell.section.stl else ""
-    last = " ".join(f"{100 * curve[-1]:.0f}" for curve in found.values())
-    parts = [len(found), cell.row, cell.seed, f"{seconds:.0f}", victim, f"{cell.rate:g}", cell.countermeasure, last]
-    return f"| {' | '.join(map(str, parts))} | {mean[-1]:.0f} | {mean.max():.0f} |"
+    parts = [cell.tasks, cell.row, cell.seed, f"{seconds:.0f}", victim, f"{cell.rate:g}", cell.countermeasure]
+    for metric in metrics:
+        digits = 0 if metric.is_share else 2
+        curve = found[metric.name]
+        parts.append(f"{curve[-1]:.{digits}f} / {metric.best(curve):.{digits}f}")
+    return f"| {' | '.join(map(str, parts))} |"
 
 
 def plot(points: dict[str, tuple[float, float]], file: Path, chances: set[int]) -> None:
@@ -205,4 +200,8 @@ def plot(points: dict[str, tuple[float, float]], file: Path, chances: set[int]) 
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(main())
+    except ConfigError as error:
+        print(error.message, file=sys.stderr)
+        sys.exit(ConfigError.exit_code)

@@ -28,27 +28,10 @@ def verify(
     checked = checked_config(config, overrides) if config is not None else None
 
     from pipeline.cluster.progress import Reporter
-    from pipeline.driver.verify import verify_prefix
-    from pipeline.state.places import Places
-    from schemas.config import Compute, Storage
-    from stages.io.store.store import Store
+    from pipeline.driver.verify import verify_url
 
     reporter = Reporter("json" if as_json else "auto")
-    if checked is None:
-        output = Store(url, Storage(endpoint_url=endpoint_url))
-        verified = verify_prefix(output, reporter, Compute(), fraction=fraction)
-    else:
-        places = Places(checked)
-        endpoint = endpoint_url or checked.dataset.storage.endpoint_url
-        verified = verify_prefix(
-            Store(url, Storage(endpoint_url=endpoint)),
-            reporter,
-            checked.compute,
-            fraction=fraction,
-            config=checked,
-            source=places.source,
-            shards=places.shards,
-        )
+    verified = verify_url(url, reporter, checked, fraction=fraction, endpoint_url=endpoint_url)
     print_result(verify_lines(verified), asdict(verified), as_json=as_json)
     raise typer.Exit(1 if verified.problems else 0)
 

@@ -88,10 +88,24 @@ def load_config(path: Path | None, overrides: list[str]) -> Config:
         raise ConfigError(
             f"{file}: the file must hold a mapping (`key: value`); found {show(data)}; for example:\n\n{EXAMPLE}"
         )
+    return check_config(data, overrides, str(file))
+
+
+def check_config(data: dict[Any, Any], overrides: list[str], source: str) -> Config:
+    """Check a mapping with the keys of a configuration file; `overrides` are applied to it in place.
+
+    Args:
+        data: the keys and values.
+        overrides: `a.b=c`, as `load_config` takes them.
+        source: what messages call the mapping: the file's name.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
     overridden = [_override(data, item) for item in overrides]
 
     def source_of(place: Place) -> str:
-        return "--set" if any(place[: len(top)] == top for top in overridden) else str(file)
+        return "--set" if any(place[: len(top)] == top for top in overridden) else source
 
     secrets = [f"{source_of(place)}: {dotted(place)}: {SECRETS_ELSEWHERE}" for place in _secrets(data)]
     if secrets:

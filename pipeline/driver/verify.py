@@ -9,7 +9,8 @@ from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import protect_plan
-from schemas.config import Compute, Config
+from pipeline.state.places import Places
+from schemas.config import Compute, Config, Storage
 from schemas.records import ShardRef
 from stages.io.shards.names import key_hash
 from stages.io.store.store import Store
@@ -28,6 +29,37 @@ class Verified:
     """Largest |Δ| in levels of 255; None when the input is not known."""
     psnr_mean: float | None = None
     problems: list[str] = field(default_factory=list)
+
+
+def verify_url(
+    url: str,
+    reporter: Reporter,
+    config: Config | None = None,
+    *,
+    fraction: float = 1.0,
+    endpoint_url: str | None = None,
+) -> Verified:
+    """Check the published prefix at a URL, with its configuration against the input as well.
+
+    Args:
+        url: the prefix.
+        reporter: where progress goes.
+        config: names the input; None: shards are held against the manifest alone.
+        fraction: share of the shards to read.
+        endpoint_url: of an S3-compatible store; None: the configuration's.
+    """
+    if config is None:
+        return verify_prefix(Store(url, Storage(endpoint_url=endpoint_url)), reporter, Compute(), fraction=fraction)
+    places = Places(config)
+    return verify_prefix(
+        Store(url, Storage(endpoint_url=endpoint_url or config.dataset.storage.endpoint_url)),
+        reporter,
+        config.compute,
+        fraction=fraction,
+        config=config,
+        source=places.source,
+        shards=places.shards,
+    )
 
 
 def verify_prefix(

@@ -21,11 +21,9 @@ from stages.countermeasures.base import Countermeasure, Data
 from stages.countermeasures.purifier import nearest_rows
 from stages.learning.table import ImageTable
 from stages.perturbers.generator import GeneratorPerturber
-from stages.protect.perturb import add_perturbation
+from stages.protect.arrays import protected_images
 from stages.tasks.registry import fitted_tasks, kinds_of
 from stages.train.registry import MAKINGS
-
-BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,4 @@ def protected_again(clean: ImageTable, plan: TrainPlan, device: torch.device) ->
     table = clean.resized(plan.train.resolution, kinds_of(plan.tasks))
     fitted = plan.model_copy(update={"tasks": fitted_tasks(plan.tasks, table.labels)})
     perturber = GeneratorPerturber(MAKINGS[plan.train.perturber].train(table, fitted, device).generator, "second")
-    copies: list[np.ndarray] = []
-    for batch in table.in_order(BATCH, torch.device("cpu")):
-        rows = np.arange(len(copies), len(copies) + len(batch.x_BCHW))
-        deltas = perturber.delta(batch.x_BCHW, batch.labels, batch.gray_B, [""] * len(rows))
-        copies += [
-            add_perturbation(image, delta, plan.epsilon)
-            for image, delta in zip(clean.images(rows), deltas, strict=True)
-        ]
-    return np.stack(copies)
+    return np.stack(list(protected_images(list(clean.images(np.arange(len(clean)))), table, perturber)))

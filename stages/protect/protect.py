@@ -12,22 +12,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from schemas.errors import InputError, RefusedInputError, SampleError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.records import Quarantined, ShardRecord, ShardRef
-from schemas.tasks import Task
 from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.images.encoding import encode_image
 from stages.io.images.keeping import Pixels
-from stages.io.images.pixels import canonical_view, is_gray
 from stages.io.shards.layout import published_members
 from stages.io.shards.tar import TarWriter
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
-from stages.perturbers.base import Perturber, check_delta
+from stages.perturbers.base import Perturber
+from stages.protect.arrays import delta_of, table_of
 from stages.protect.overlap import ahead
 from stages.protect.perturb import perturbed_strips
 from stages.protect.validate import Change, validate_shard
@@ -188,8 +186,9 @@ def _encoded(
     batches: Iterator[list[ReadSample]], name: str, plan: ProtectPlan, perturber: Perturber, written: Written
 ) -> Iterator[Encoded]:
     """Each batch is emptied on the way: an image's pixels are gone as soon as it is encoded."""
+    kinds = kinds_of(plan.tasks)
     for batch in batches:
-        deltas = list(delta_of(batch, plan.tasks, perturber))
+        deltas = list(_deltas(batch, kinds, perturber))
         while batch:
             sample = batch.pop(0)
             key = sample.sample.key
@@ -207,19 +206,13 @@ def _encoded(
                 raise error.at(shard=name) from None
 
 
-def delta_of(batch: list[ReadSample], tasks: Sequence[Task], perturber: Perturber) -> torch.Tensor:
-    """δ of a few samples, B×3×R×R on the CPU.
-
-    Raises:
-        GeneratorError: δ protects nothing.
-    """
-    views = np.stack([canonical_view(sample.image.pixels, perturber.resolution) for sample in batch])
-    x_BCHW = torch.from_numpy(views).permute(0, 3, 1, 2).float().div_(255)
-    columns = zip(kinds_of(tasks), zip(*(sample.labels for sample in batch), strict=True), strict=True)
-    labels = [labels_at(kind, column, perturber.resolution) for kind, column in columns]
-    gray_B = torch.tensor([is_gray(sample.image.pixels) for sample in batch])
-    keys = [sample.sample.key for sample in batch]
-    return check_delta(perturber.delta(x_BCHW, labels, gray_B, keys), keys)
+def _deltas(batch: list[ReadSample], kinds: Sequence[TaskKind], perturber: Perturber) -> torch.Tensor:
+    """δ of a few samples, B×3×R×R on the CPU."""
+    images = [sample.image.pixels for sample in batch]
+    labels = list(zip(*(sample.labels for sample in batch), strict=True))
+    table = table_of(images, labels, kinds, perturber.resolution)
+    rows = np.arange(len(batch))
+    return delta_of(table.batch(rows, torch.device("cpu")), perturber, [sample.sample.key for sample in batch])
 
 
 def perturb_in_place(pixels_HWC: Pixels, delta_CRR: torch.Tensor, epsilon: float, change: Change) -> None:
@@ -232,12 +225,6 @@ def perturb_in_place(pixels_HWC: Pixels, delta_CRR: torch.Tensor, epsilon: float
         change.add(pixels_HWC[:, columns], strip_HwC)
         pixels_HWC[:, columns] = strip_HwC
     change.measured()
-
-
-def labels_at(kind: TaskKind, labels: Sequence[Any], side: int) -> torch.Tensor:
-    """Labels of one task as the trainer would map them from a table of images `side`×`side`; first axis B."""
-    cells = [kind.cell(kind.viewed(label, side)) for label in labels]
-    return torch.from_numpy(kind.stored(pa.array(cells, kind.column(side))))
 
 
 def _leave_out(found: Quarantined, plan: ProtectPlan, written: Written) -> None:
