@@ -4,7 +4,9 @@ MtlueError                 1
 ├── ConfigError            2   the configuration, a path or the usage is wrong; nothing was started
 ├── InputError             1   an input shard cannot be read or is refused as a whole
 ├── SampleError            1   one sample cannot be protected; it is quarantined, never published
-├── StoreError             1   a store answered with a permanent error (missing, forbidden)
+├── StoreError             1   a store answered with a permanent error (an object is missing)
+│   ├── AccessError        2   credentials, rights or the bucket itself are missing or wrong
+│   │   └── NoWriteAccessError 2   the same for every write; ends the run, the next one goes on
 │   └── UnwritableError    1   it takes no write any more (full, read-only); ends the run, the next one goes on
 ├── TransientError         1   a store or worker failed in a way that a retry may mend
 ├── ClusterError           1   Ray itself is gone from this machine; ends the run, the next one goes on
@@ -103,16 +105,26 @@ class SampleError(MtlueError):
 
 
 class StoreError(MtlueError):
-    """A store answered with a permanent error: the object or bucket is missing, or access is denied."""
+    """A store answered with a permanent error: an object is missing, or the store cannot be used."""
+
+
+class AccessError(StoreError):
+    """A store cannot be used as it is set up: no or wrong credentials, no right, no such bucket, another region."""
+
+    exit_code = 2
 
 
 class UnwritableError(StoreError):
-    """A place takes no write any more: full, read-only, or the right to write was withdrawn; ends the whole run.
+    """A place takes no write any more: it is full or read-only; ends the whole run.
 
     What is done is kept, and the next run goes on from there once the cause is mended.
     """
 
     ends_run = True
+
+
+class NoWriteAccessError(AccessError, UnwritableError):
+    """The credentials do not allow to write, or do not allow it any more; ends the whole run."""
 
 
 class TransientError(MtlueError):

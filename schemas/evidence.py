@@ -13,7 +13,7 @@ from schemas.training import LeakName, Requirement
 VERSIONS = ("clean", "noise", "protected")
 """Versions of the training data, in the order of every table."""
 
-Word = Literal["protected", "weakened", "not protected", "inconclusive", "not measured"]
+Word = Literal["protected", "weakened", "not protected", "not proven", "not measured"]
 
 
 class VictimResult(Record):
@@ -148,6 +148,30 @@ class Cell(Record):
     last_deviation: float | None
 
 
+class Judge(Record):
+    """One kind of victim on protected images, and of which tasks its failing there says anything.
+
+    The rule is `judges_of` in `stages/audit/judging.py`.
+    """
+
+    backbone: str
+    single: bool
+    """Whether it is a set of single-task victims."""
+    countermeasure: str = "none"
+    learned: dict[str, float]
+    """Task that was to be protected → what it learns of it from clean images, a share of what the best clean victim
+    learns; without tasks of which no victim of this kind was trained on clean images."""
+    judges: list[str]
+    """Tasks that it judges; empty: it judges nothing."""
+    note: str
+    """What it does not judge and why, in words, as `judges nothing: …`; empty where it judges every task."""
+
+    @property
+    def kind(self) -> str:
+        """The victim in words."""
+        return f"{self.backbone}{', one task each,' if self.single else ''}"
+
+
 class Leak(Record):
     """What a protection gives away: one figure of one leak test."""
 
@@ -192,6 +216,8 @@ class Evidence(Record):
     """Plain victims of each kind, in the figure of `metric`; on protected data first, the strongest first of those."""
     attacks: list[AttackEvidence] = Field(default_factory=list)
     """Countermeasures, the one that wins back most first; the plain victims among them."""
+    judges: list[Judge] = Field(default_factory=list)
+    """Kinds of victims on protected images, and the tasks that each of them judges."""
     leaks: list[Leak] = Field(default_factory=list)
     """What the protection gives away; no part of the verdict."""
     left_out: list[str] = Field(default_factory=list)
@@ -209,3 +235,14 @@ class Evidence(Record):
     def passed(self) -> bool:
         """Whether the evidence meets what was asked for."""
         return not self.shortfalls
+
+    @property
+    def notes(self) -> list[str]:
+        """Each kind of plain victim that does not judge every task, a sentence each."""
+        plain = [judge for judge in self.judges if judge.countermeasure == "none"]
+        return [f"{judge.kind} {judge.note}." for judge in plain if judge.note]
+
+    def attack_note(self, countermeasure: str) -> str:
+        """What victims with a countermeasure do not judge, in words; empty where they judge every task."""
+        found = [judge.note for judge in self.judges if judge.countermeasure == countermeasure != "none"]
+        return next(filter(None, found), "")

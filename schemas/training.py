@@ -219,7 +219,7 @@ class Audit(Model):
     surrogate has: a victim that is like the surrogate flatters the protection."""
 
     learning_rates: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[1e-3, 3e-3], min_length=1)
-    """Of the victims on protected data, one training each: the strongest counts. Clean and noise use the first one."""
+    """Of the victims, one training each on clean, noise and protected data: of each version the strongest counts."""
 
     seeds: int = Field(default=1, ge=1, le=20)
     """Trainings of each victim, each from its own seed. The strongest counts; the report has their mean and spread."""

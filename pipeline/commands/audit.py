@@ -103,6 +103,7 @@ def evidence_figures(evidence: Evidence) -> dict[str, Any]:
             for attack in evidence.attacks
         ],
         "cells": [cell.model_dump(mode="json") for cell in evidence.cells],
+        "judges": [judge.model_dump(mode="json") for judge in evidence.judges],
         "leaks": [
             leak.model_dump(mode="json", exclude={"metric"}) | {"metric": leak.metric.name} for leak in evidence.leaks
         ],
@@ -148,7 +149,9 @@ def evidence_lines(evidence: Evidence) -> list[str]:
     """An audit for a person: the same figures that the report shows."""
     if not evidence.victims:
         return []
-    victims, metric = ", ".join(sorted({victim.backbone for victim in evidence.victims})), evidence.metric
+    everyone = {victim.backbone for victim in evidence.victims}
+    victims = ", ".join(sorted({judge.backbone for judge in evidence.judges if judge.judges} or everyone))
+    metric = evidence.metric
     lines = [
         f"victims     {victims}: mean {metric.words} on {evidence.test_samples} held-out clean images"
         f"{' (a fifth of the dataset, by key hash)' if evidence.split else ''} "
@@ -159,7 +162,8 @@ def evidence_lines(evidence: Evidence) -> list[str]:
         f"{_shown(metric, score.best)} at the best"
         for data, score in evidence.means.items()
     ]
-    lines += [_attack_line(attack, metric) for attack in evidence.attacks if attack.name != "none"]
+    lines += [f"  {note}".replace("\u00a0", " ") for note in evidence.notes]
+    lines += [_attack_line(evidence, attack) for attack in evidence.attacks if attack.name != "none"]
     lines += [_set_line(found) for found in evidence.sets]
     lines += [_leak_line(leak) for leak in evidence.leaks]
     if evidence.left_out:
@@ -185,9 +189,11 @@ def _leak_line(leak: Leak) -> str:
     return f"  leak {leak.name}{about}: {reached} with chance at {chance}{clean}"
 
 
-def _attack_line(attack: AttackEvidence, metric: Metric) -> str:
-    """What a countermeasure reaches, and what it does to clean training."""
-    means = attack.means
+def _attack_line(evidence: Evidence, attack: AttackEvidence) -> str:
+    """What a countermeasure reaches, what it does to clean training, and whether it judges anything."""
+    means, metric = attack.means, evidence.metric
     reached = f"{_shown(metric, means['protected'].best):>7} at the best epoch" if "protected" in means else "not tried"
     control = f"; on clean data {_shown(metric, means['clean'].best)}" if "clean" in means else ""
-    return f"  {attack.name:<17}{reached}{control}{'' if attack.counts else '; needs a leak, not counted'}"
+    note = evidence.attack_note(attack.name).replace("\u00a0", " ")
+    notes = ["" if attack.counts else "needs a leak, not counted", note]
+    return f"  {attack.name:<17}{reached}{control}{''.join(f'; {each}' for each in notes if each)}"

@@ -1,4 +1,4 @@
-"""`mtlue preview`: a sheet of clean, protected and difference, from the first shard that is published."""
+"""`mtlue preview`: a sheet of clean, protected and difference, of what is published or would be."""
 
 from __future__ import annotations
 
@@ -27,20 +27,36 @@ def preview(
 def write_preview(config: Config, path: Path, samples: int) -> Path:
     """Write the sheet as PNG and return its path.
 
+    It shows the first published shard. While nothing is published, the first samples of the first shard are protected
+    by the function that protects shards, into a temporary directory.
+
     Raises:
-        ConfigError: nothing is published yet, or the file cannot be written.
+        ConfigError: nothing is published and no generator is trained, or the file cannot be written.
     """
-    from pipeline.configuration.plans import publish_plan
+    from pipeline.configuration.plans import protect_plan, publish_plan, train_plan
+    from pipeline.state.generators import fitting_generator
     from pipeline.state.places import Places
-    from stages.report.before_after import sample_pairs
+    from stages.report.before_after import made_pairs, sample_pairs
     from stages.report.pictures import preview_sheet
 
     places = Places(config)
     published = {entry.name for entry in places.output.list()}
     first = next((ref for ref in places.shards if ref.output_name in published), None)
-    if first is None:
-        raise ConfigError(f"{places.output.url}: nothing is published yet; run `mtlue run` first")
-    sheet = preview_sheet(sample_pairs(places.source, first, places.output, publish_plan(config), samples))
+    if first is not None:
+        pairs = sample_pairs(places.source, first, places.output, publish_plan(config), samples)
+    else:
+        generator = fitting_generator(places.work, train_plan(config))
+        if generator is None:
+            raise ConfigError(
+                f"{places.output.url}: nothing is published yet, and no generator of this configuration is trained; "
+                "run `mtlue run` first"
+            )
+        from pipeline.steps.worker import device
+        from stages.perturbers.checkpoint import cached_perturber
+
+        perturber, plan = cached_perturber(places.work, generator, device()), protect_plan(config, generator.content)
+        pairs = made_pairs(places.source, places.shards[0], plan, publish_plan(config), perturber, samples)
+    sheet = preview_sheet(pairs)
     try:
         sheet.save(path, "PNG")
     except OSError as error:

@@ -39,15 +39,18 @@ class Status:
     """Fingerprint of the generator that fits the configuration."""
     manifest: bool = False
     """Whether a run was finished and its manifest published."""
+    differs: list[str] = field(default_factory=list)
+    """Keys in which the last run's configuration differs from this one, with both values."""
     holder: str | None = None
     """Run that holds the lease."""
 
 
 def status_of(config: Config) -> Status:
-    """Read where the work on `config` stands; writes nothing."""
+    """Read where the work on `config` stands, and whether the last run had another one; writes nothing."""
     from pipeline.configuration.plans import protect_plan, train_plan
     from pipeline.state.generators import fitting_generator
     from pipeline.state.holder import holder_of
+    from pipeline.state.last import differences
     from pipeline.state.ledger import Ledger
     from pipeline.state.places import LEFT_OUT, Places
     from schemas.records import LeftOut
@@ -76,6 +79,7 @@ def status_of(config: Config) -> Status:
         passed_by=left_out.passed_by,
         generator=generator.fingerprint if generator else None,
         manifest=places.output.stat(MANIFEST) is not None,
+        differs=differences(work, config),
         holder=f"{holder.run[:8]} on {holder.host} (process {holder.process})" if holder else None,
     )
 
@@ -84,7 +88,13 @@ def status_lines(found: Status) -> list[str]:
     """What `mtlue status` prints."""
     left = max(0, found.planned - found.committed - len(found.failed) - len(found.empty))
     empty = f"{len(found.empty)} empty, " if found.empty else ""
-    lines = [
+    lines = []
+    if found.differs:
+        lines.append(
+            f"differs     the last run used {'; '.join(found.differs)}. Shards and generator below are those of the "
+            "configuration here; give the last run's `--set` to see its own"
+        )
+    lines += [
         f"shards      {found.planned} planned, {found.committed} published, {len(found.failed)} failed, "
         f"{empty}{left} to do",
         f"generator   {found.generator or 'not trained yet'}",

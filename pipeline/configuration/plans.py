@@ -77,14 +77,13 @@ def victims_of(config: Config, audit: Audit) -> list[Backbone]:
 
 
 def victim_plans(config: Config, audit: Audit, data: str) -> list[VictimPlan]:
-    """Of all victims on one version of the data."""
-    rates = audit.learning_rates if data == "protected" else audit.learning_rates[:1]
+    """Of all victims on one version of the data: of every version the same, so that the best ones can be compared."""
     single = [task.name for task in config.tasks] if audit.stl and len(config.tasks) > 1 else []
     return [
         victim_plan(config, audit, data=data, backbone=backbone, learning_rate=rate, only=only, turn=turn)
         for turn in range(audit.seeds)
         for backbone in victims_of(config, audit)
-        for rate in rates
+        for rate in audit.learning_rates
         for only in [None, *single]
     ]
 

@@ -14,6 +14,7 @@ from pipeline.configuration.plans import audit_plan, victim_plans
 from pipeline.driver.choosing import attack_plans, plain_plans, words_of
 from pipeline.driver.ingest import ingest_all
 from pipeline.driver.victims import Budget, VictimTraining
+from pipeline.state.left_out import kind_of
 from pipeline.state.places import Places
 from pipeline.state.weights import upload_weights, weights_sha256
 from pipeline.steps.leaks import leaks_step
@@ -34,6 +35,9 @@ from stages.io.store.store import Store
 from stages.learning.sampling import share
 
 FOLDER = "evidence/"
+
+RULES = "2"
+"""Of the verdict, for the fingerprint of evidence. 2: victims that learn little from clean images judge nothing."""
 
 FEWEST_TO_SPLIT = 50
 """Samples of which a fifth can be held out: none is so less than once in 50,000 times."""
@@ -76,9 +80,9 @@ class Auditor:
     def fingerprint(self, subject: str) -> str:
         """Of all that decides the evidence about `subject`, whatever sample of the raw shards is looked at."""
         held_out = [[ref.name, ref.size, ref.etag] for ref in self.places.test_shards]
-        victims = [plan.fingerprint for plan in victim_plans(self.config, self.audit, "protected")]
+        victims = [plan.fingerprint for data in VERSIONS for plan in victim_plans(self.config, self.audit, data)]
         limits = [self.audit.max_samples, audit_plan(self.config, self.audit).fingerprint]
-        parts = [subject, held_out, victims, limits, self.config.protected_tasks, self.audit.leaks]
+        parts = [RULES, subject, held_out, victims, limits, self.config.protected_tasks, self.audit.leaks]
         # Only where there are some: the evidence of audits without them stays found.
         more = [[*self.audit.tried]] if self.audit.tried else []
         return fingerprint([*parts, *more, self.weights] if self.weights else [*parts, *more])
@@ -217,7 +221,7 @@ class Auditor:
             enough=wanted,  # of every version the same samples
         )
         if found.failures:
-            raise ValidationError(f"{what}: {found.failures[0].message}")
+            raise kind_of(found.failures, ValidationError)(f"{what}: {found.failures[0].message}")
         return found.profiles
 
 

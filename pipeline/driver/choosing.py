@@ -4,40 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.configuration.plans import train_plan, victim_plan, victim_plans, victims_of
+from pipeline.configuration.plans import train_plan, victim_plans
 from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
 from schemas.training import Audit, CountermeasureName
 from stages.audit.curves import Place, strongest
+from stages.audit.judging import is_enough, share_learned
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.models.backbones.registry import check_backbone
 from stages.tasks.registry import kinds_of
 
-VERSIONS_BY_WORTH = ("protected", "clean", "noise")
-"""What victims of one seed are trained on first."""
-
 
 def plain_plans(config: Config, audit: Audit) -> list[VictimPlan]:
-    """Victims that do nothing about a protection.
+    """Victims that do nothing about a protection, seed by seed.
 
-    The first one on protected and on clean data comes first: less than that shows nothing. Then seed by seed.
+    Each stands on protected data and on clean data one after the other: one without the other shows nothing. Noise, to
+    compare with, comes last.
     """
-    first = {
-        victim_plan(
-            config, audit, data=data, backbone=victims_of(config, audit)[0], learning_rate=audit.learning_rates[0]
-        ).fingerprint
-        for data in ("protected", "clean")
-    }
-    plans = [plan for data in VERSIONS_BY_WORTH for plan in victim_plans(config, audit, data)]
-    return sorted(plans, key=lambda plan: (plan.fingerprint not in first, plan.seed))
+    protected, clean, noise = (victim_plans(config, audit, data) for data in ("protected", "clean", "noise"))
+    pairs = [plan for pair in zip(protected, clean, strict=True) for plan in pair]
+    return sorted([*pairs, *noise], key=lambda plan: plan.seed)
 
 
 def attack_plans(
     config: Config, audit: Audit, found: Sequence[tuple[VictimPlan, VictimResult]], weights: str = ""
 ) -> list[VictimPlan]:
-    """Each countermeasure by the strongest victim that can use it, on protected data; then the controls.
+    """Each countermeasure by the strongest victim that judges and can use it, on protected data; then the controls.
 
     Args:
         config: tasks and training.
@@ -94,14 +88,21 @@ def _works(plan: VictimPlan, side: int) -> bool:
 
 
 def _ranked(config: Config, found: Sequence[tuple[VictimPlan, VictimResult]]) -> list[VictimPlan]:
-    """Multi-task victims on protected data, the one first that learns most of what is to be protected."""
+    """Multi-task victims on protected data: those first that learn from clean data, of these the strongest first.
+
+    At the very learning rate, and not at the best one of its kind: a victim that cannot learn cannot try anything.
+    """
     tasks = zip(config.tasks, config.protected_tasks, strict=True)
     judged = [(task.name, task.metrics[0]) for task, wanted in tasks if wanted]
-    chance = {name: line for _, victim in found for name, line in victim.chance.items()}
+    victims = [victim for _, victim in found]
+    chance = {name: line for victim in victims for name, line in victim.chance.items()}
     places = [Place(name, metric, chance[name][metric.name]) for name, metric in judged]
-    reached = [
-        (strongest([victim], "protected", places).best, plan)
-        for plan, victim in found
-        if plan.data == "protected" and plan.only is None
-    ]
-    return [plan for _, plan in sorted(reached, key=lambda each: -each[0])]
+
+    def rank(plan: VictimPlan, victim: VictimResult) -> tuple[bool, float]:
+        like = (plan.backbone, plan.learning_rate)
+        twins = [each for other, each in found if other.only is None and (other.backbone, other.learning_rate) == like]
+        able = is_enough(share_learned(twins, victims, places))
+        return not able, -strongest([victim], "protected", places).best
+
+    ranked = [(rank(*each), each[0]) for each in found if each[0].data == "protected" and each[0].only is None]
+    return [plan for _, plan in sorted(ranked, key=lambda each: each[0])]

@@ -10,7 +10,7 @@ from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
 from pipeline.state.folded import Folded
-from pipeline.state.left_out import failure_of
+from pipeline.state.left_out import failure_of, kind_of
 from pipeline.state.places import shard_object
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
@@ -114,11 +114,14 @@ def check_profiles(
 
     Raises:
         InputError: no shard could be read, or none has a sample.
+        AccessError: no shard could be read, each for want of credentials or rights.
         ConfigError: a task's field is in no sample, or every label of a task is missing.
         QuarantineError: too many shards or samples are left out.
     """
     if not profiles:
-        raise InputError(f"none of the {len(failures)} shards could be read; the first: {failures[0].message}")
+        raise kind_of(failures, InputError)(
+            f"none of the {len(failures)} shards could be read; the first: {failures[0].message}"
+        )
     check_failed(config, failures, shards)
     check_quarantined(config, [left_out for profile in profiles for left_out in profile.quarantined], profiles)
     if not any(profile.samples for profile in profiles):

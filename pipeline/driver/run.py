@@ -21,6 +21,7 @@ from pipeline.driver.shared_disks import check_shared
 from pipeline.driver.train import refuse_lost_work, train_or_find
 from pipeline.driver.withdrawn import prune, withdrawn_shards
 from pipeline.state.generators import fitting_generator
+from pipeline.state.last import keep_config
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
 from pipeline.state.owner import claim, refuse_foreign
@@ -101,6 +102,7 @@ class Run:
             if not self.take_over:
                 refuse_foreign(self.places)
             self.places.sweep()
+            keep_config(self.places.work, self.config)
             profiles = self._timed("ingest", self._ingest)
             generator = self._timed("train", lambda: self._train(profiles))
             evidence = self._timed("prove", lambda: self._prove(profiles, generator))

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 from schemas.config import Config, Storage
-from schemas.errors import ConfigError, StoreError
+from schemas.errors import AccessError, ConfigError, StoreError, UnwritableError
 from schemas.fingerprints import fingerprint
 from schemas.records import ShardRef
 from stages.io.shards.listing import list_shards
@@ -15,6 +15,7 @@ from stages.io.store.store import Store, places_overlap
 from stages.io.store.urls import LOCAL, split_url
 
 LEASE = "lease.json"
+LAST_CONFIG = "configuration.json"
 GENERATOR = "generator.json"
 LEFT_OUT = "left-out.json"
 REPORT = "report.html"
@@ -28,7 +29,7 @@ class Places:
 
     Raises:
         ConfigError: two places overlap, a shard is missing, or `output` holds the input.
-        StoreError: a bucket is missing, or access is denied.
+        AccessError: a bucket is missing, or access is denied.
     """
 
     def __init__(self, config: Config) -> None:
@@ -80,8 +81,10 @@ class Places:
                 store.list(PROBE)  # some stores make a missing bucket when they are written to; a listing tells
                 store.write(PROBE, b"")
                 store.delete(PROBE)
+            except UnwritableError as error:
+                raise type(error)(f"{key}: {error.message}") from None
             except StoreError as error:
-                raise StoreError(f"{key}: {error.message}") from None
+                raise AccessError(f"{key}: {error.message}") from None
 
 
 def _make_private(work: Store) -> None:

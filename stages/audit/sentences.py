@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from schemas.evidence import Cell, Evidence, TaskEvidence, Word
 from schemas.metrics import ADVANTAGE, BALANCED_ACCURACY, Metric
 from stages.countermeasures.words import WORDS
-from stages.report.wording import figure
+from stages.report.wording import figure, names
 
 
 def sentence_of(evidence: Evidence, overall: Word, leaking: Sequence[str]) -> str:
@@ -21,14 +21,11 @@ def sentence_of(evidence: Evidence, overall: Word, leaking: Sequence[str]) -> st
     metric, means = evidence.metric, evidence.means
     reached = _reached(metric, means["protected"].best)
     clean, chance = figure(metric, means["clean"].best), figure(metric, evidence.chance)
-    if overall == "inconclusive":
-        return (
-            f"This audit cannot tell: even victims trained on the clean images reach only "
-            f"{_reached(metric, means['clean'].best)} on clean test data, and chance is {chance}. "
-            "Raise audit.epochs or audit on more samples."
-        )
+    if overall == "not proven":
+        return _nothing_proven(evidence)
     figures = (
         f"reach {reached} on clean test data{_by_attack(evidence)}; chance is {chance}, clean training reaches {clean}."
+        f"{_unproven(evidence)}"
     )
     if overall == "not protected":
         return f"These images are not protected: victims trained on them {figures}"
@@ -40,6 +37,27 @@ def sentence_of(evidence: Evidence, overall: Word, leaking: Sequence[str]) -> st
             f"victims trained on the protected images {figures}"
         )
     return f"Victims trained on the protected images {figures}"
+
+
+def _nothing_proven(evidence: Evidence) -> str:
+    """Why the audit cannot tell: no victim learns, or none that was trained on protected images."""
+    metric, clean = evidence.metric, evidence.means["clean"].best
+    if any(judge.judges for judge in evidence.judges) or metric.advantage(clean, evidence.chance) <= 0:
+        return (
+            f"Nothing is proven: even victims trained on the clean images reach only {_reached(metric, clean)} on "
+            f"clean test data, and chance is {figure(metric, evidence.chance)}. "
+            "Raise audit.epochs or audit on more samples."
+        )
+    return (
+        "Nothing is proven: no victim that was trained on protected images learns half of what the best clean victim "
+        "learns from clean images. Raise audit.epochs or audit on more samples."
+    )
+
+
+def _unproven(evidence: Evidence) -> str:
+    """Tasks of which nothing is proven, as a further sentence; empty where there are none."""
+    tasks = [task.name for task in evidence.tasks if task.wanted and task.word == "not proven"]
+    return f" Nothing is proven of {names(tasks)}: no victim learns enough of it from clean images." if tasks else ""
 
 
 def _by_attack(evidence: Evidence) -> str:
@@ -80,6 +98,7 @@ def details_of(evidence: Evidence, judged: Sequence[TaskEvidence]) -> list[str]:
     protected = [victim for victim in evidence.victims if victim.data == "protected"]
     if len({victim.seed for victim in protected}) == 1:
         details.append("Each figure comes from one training run; set audit.seeds before relying on small gaps.")
+    details += evidence.notes
     details += [_over_seeds(metric, cell) for cell in evidence.cells[:1]]
     return [detail for detail in details if detail]
 

@@ -3,20 +3,22 @@
 Judged are the tasks that were to be protected, by the first metric of their kind (for classes: mean recall, whose
 chance line is 1/C whatever the class sizes), at the epoch that is best for the attacker, who can stop early; of several
 victims on one version of the data the strongest counts (`stages/audit/curves.py`). Of a metric only its direction and
-its distance from chance are known (`Metric.advantage`), so that accuracies and errors are judged alike.
+its distance from chance are known (`Metric.advantage`), so that accuracies and errors are judged alike. A victim that
+fails on clean images as well is no evidence for a protection (`stages/audit/judging.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from schemas.evidence import VERSIONS, Evidence, SetEvidence, TaskEvidence, VictimResult, Word
+from schemas.evidence import VERSIONS, Evidence, Judge, SetEvidence, TaskEvidence, VictimResult, Word
 from schemas.metrics import BALANCED_ACCURACY, Metric
 from schemas.tasks import Task
 from schemas.training import Requirement
 from stages.audit.attacks import attacks_of, counts
 from stages.audit.cells import cells_of
 from stages.audit.curves import Place, strongest
+from stages.audit.judging import judges_of
 from stages.audit.sentences import details_of, sentence_of
 from stages.report.wording import figure, percent
 from stages.tasks.counts import grouped
@@ -36,11 +38,11 @@ def judge(*, protected: float, clean: float, chance: float, metric: Metric = BAL
     """Judge one figure on clean test data against chance and against training on clean data.
 
     `protected`: at most `MARGIN` beyond chance, and less than half of the clean advantage left. `weakened`: less than
-    half of the clean advantage left. `inconclusive`: the clean victim itself is within `MARGIN` of chance.
+    half of the clean advantage left. `not proven`: the clean victim itself is within `MARGIN` of chance.
     """
     left, whole = metric.advantage(protected, chance), metric.advantage(clean, chance)
     if whole <= MARGIN:
-        return "inconclusive" if left <= MARGIN else "not protected"
+        return "not proven" if left <= MARGIN else "not protected"
     if left * 2 >= whole:
         return "not protected"
     return "protected" if left <= MARGIN + 1e-9 else "weakened"
@@ -67,33 +69,12 @@ def reach_verdict(
     if not victims:
         return NOT_MEASURED
     everyone, victims = victims, [victim for victim in victims if counts(victim)]
-    chance, found = {name: line for victim in victims for name, line in victim.chance.items()}, []
-    for task, kind, wanted in zip(tasks, kinds_of(tasks), protected, strict=True):
-        metrics = kind.metrics
-        scores = {
-            metric.name: {data: strongest(victims, data, [Place(task.name, metric)]) for data in versions}
-            for metric in metrics
-        }
-        word: Word = "not measured"
-        if "clean" in versions and "protected" in versions:
-            judged_scores = scores[metrics[0].name]
-            word = judge(
-                protected=judged_scores["protected"].best,
-                clean=judged_scores["clean"].best,
-                chance=chance[task.name][metrics[0].name],
-                metric=metrics[0],
-            )
-        found.append(
-            TaskEvidence(
-                name=task.name,
-                wanted=wanted,
-                metric=metrics[0].name,
-                metrics={metric.name: metric for metric in metrics},
-                chance=chance[task.name],
-                scores=scores,
-                word=word,
-            )
-        )
+    chance = {name: line for victim in victims for name, line in victim.chance.items()}
+    found = [_measured(task, wanted, victims, chance[task.name]) for task, wanted in zip(tasks, protected, strict=True)]
+    both = "clean" in versions and "protected" in versions
+    judges = judges_of(victims, [task for task in found if task.wanted]) if both else []
+    if both:
+        found = [task.model_copy(update={"word": _word(task, judges)}) for task in found]
     found.sort(key=_least_protected_first)
     judged = [task for task in found if task.wanted]
     measured = Evidence(
@@ -103,10 +84,11 @@ def reach_verdict(
         victims=list(everyone),
         tasks=found,
         sets=_sets(tasks, found, victims, versions),
+        judges=judges,
         word="not measured",
         sentence="The audit lacks victims on clean or on protected data and shows nothing. Run mtlue audit again.",
     )
-    if "clean" not in versions or "protected" not in versions or not judged:
+    if not both or not judged:
         return measured
     places, line = _places(judged)
     metric = places[0].judged_by
@@ -114,6 +96,8 @@ def reach_verdict(
     attacks = attacks_of(everyone, places)
     cells = cells_of([victim for victim in victims if victim.countermeasure == "none"], places)
     overall = judge(protected=means["protected"].best, clean=means["clean"].best, chance=line, metric=metric)
+    if not any(judge.judges for judge in judges):
+        overall = _without_judges(overall)
     leaking = [task.name for task in judged if task.word in ("weakened", "not protected")]
     summed = measured.model_copy(
         update={
@@ -128,6 +112,40 @@ def reach_verdict(
     return summed.model_copy(
         update={"sentence": sentence_of(summed, overall, leaking), "details": details_of(summed, judged)}
     )
+
+
+def _measured(task: Task, wanted: bool, victims: Sequence[VictimResult], chance: dict[str, float]) -> TaskEvidence:
+    """The strongest victim's figures in one task on each version of the data; not judged yet."""
+    (kind,) = kinds_of([task])
+    versions = [data for data in VERSIONS if any(victim.data == data for victim in victims)]
+    return TaskEvidence(
+        name=task.name,
+        wanted=wanted,
+        metric=kind.metrics[0].name,
+        metrics={metric.name: metric for metric in kind.metrics},
+        chance=chance,
+        scores={
+            metric.name: {data: strongest(victims, data, [Place(task.name, metric)]) for data in versions}
+            for metric in kind.metrics
+        },
+        word="not measured",
+    )
+
+
+def _word(task: TaskEvidence, judges: Sequence[Judge]) -> Word:
+    """The word about one task; without a victim that judges it nothing is proven."""
+    word = judge(
+        protected=task.judged("protected").best,
+        clean=task.judged("clean").best,
+        chance=task.chance[task.metric],
+        metric=task.judged_by,
+    )
+    return word if not task.wanted or any(task.name in each.judges for each in judges) else _without_judges(word)
+
+
+def _without_judges(word: Word) -> Word:
+    """What remains of a word when no victim judges: what was learned is learned, all else is not proven."""
+    return word if word in ("not protected", "not measured") else "not proven"
 
 
 def _sets(
@@ -185,11 +203,20 @@ def _shortfalls(evidence: Evidence, requirement: Requirement) -> Iterator[str]:
         )
     allowed = {each.countermeasure for each in evidence.victims if counts(each)} if wanted == "all" else {*wanted}
     counted = [victim for victim in evidence.victims if victim.countermeasure in allowed | {"none"}]
+    judges = [each for each in evidence.judges if each.countermeasure in allowed | {"none"}]
+    mute = [each for each in judges if not each.judges and each.countermeasure in {*wanted} - {"none"}]
+    if wanted != "all" and mute:
+        yield (
+            f"audit.require: {mute[0].countermeasure} {mute[0].note}; raise audit.epochs or "
+            "audit.max_samples, or leave it out of require"
+        )
     for task in judged:
-        yield from _falls_short(task, requirement, counted)
+        yield from _falls_short(task, requirement, counted, judges)
 
 
-def _falls_short(task: TaskEvidence, requirement: Requirement, victims: Sequence[VictimResult]) -> Iterator[str]:
+def _falls_short(
+    task: TaskEvidence, requirement: Requirement, victims: Sequence[VictimResult], judges: Sequence[Judge]
+) -> Iterator[str]:
     name = requirement.metric if requirement.metric in task.scores else task.metric
     metric, limit, scores, line = (
         task.metric_of(name),
@@ -213,6 +240,11 @@ def _falls_short(task: TaskEvidence, requirement: Requirement, victims: Sequence
             f"{where}: even a victim that was trained on clean images reaches only "
             f"{figure(metric, scores['clean'].best, 1)} with chance at {figure(metric, line, 1)}, so nothing is "
             "proven; raise audit.epochs or audit.max_samples"
+        )
+    elif not any(task.name in each.judges for each in judges):
+        yield (
+            f"{where}: no victim that was trained on protected images learns half of what the best clean victim learns "
+            "from clean images, so nothing is proven; raise audit.epochs or audit.max_samples"
         )
     if requirement.max_share_left is not None and whole > limit and left > requirement.max_share_left * whole + 1e-9:
         yield (

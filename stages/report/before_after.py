@@ -6,13 +6,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from schemas.plans import PublishPlan
+from schemas.plans import ProtectPlan, PublishPlan
 from schemas.records import Quarantined, ShardRef
 from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.images.encoding import same_layout
 from stages.io.images.keeping import Pixels
 from stages.io.shards.layout import published_layout
 from stages.io.store.store import Store
+from stages.perturbers.base import Perturber
+from stages.protect.protect import write_protected
 from stages.tasks.registry import kinds_of
 
 
@@ -39,25 +41,44 @@ def sample_pairs(source: Store, ref: ShardRef, output: Store, plan: PublishPlan,
         Up to `count` pairs.
     """
     with TemporaryDirectory(prefix="mtlue-pairs-") as directory:
-        clean_path, protected_path = Path(directory, "clean"), Path(directory, "protected")
-        source.get(ref.name, clean_path)
-        output.get(ref.output_name, protected_path)
-        protected: dict[str, Pixels] = {}
-        for _, found in read_decoded(protected_path, ref.output_name, published_layout(plan.layout, plan.encoding), []):
-            if isinstance(found, ReadSample):
-                protected[found.sample.key] = found.image.pixels
-            if len(protected) == count:
-                break
-        pairs: list[Pair] = []
-        tasks = [task for task in plan.tasks if task.per_pixel]
-        for _, found in read_decoded(clean_path, ref.name, plan.layout, tasks):
-            if isinstance(found, Quarantined) or found.sample.key not in protected:
-                continue
-            clean = found.image.pixels
-            shown = zip(tasks, kinds_of(tasks), found.labels, strict=True)
-            labels = [(task.name, kind.picture(label)) for task, kind, label in shown if not kind.is_missing(label)]
-            again = same_layout(protected[found.sample.key], clean.shape[2])
-            pairs.append(Pair(found.sample.key, clean, again, tuple(labels)))
-            if len(pairs) == len(protected):
-                break
-        return pairs
+        clean, protected = Path(directory, "clean"), Path(directory, "protected")
+        source.get(ref.name, clean)
+        output.get(ref.output_name, protected)
+        return _pairs(clean, protected, ref, plan, count)
+
+
+def made_pairs(
+    source: Store, ref: ShardRef, protect: ProtectPlan, plan: PublishPlan, perturber: Perturber, count: int = PICTURES
+) -> list[Pair]:
+    """The first samples of a shard as the protecting step would publish them, beside their originals.
+
+    Returns:
+        Up to `count` pairs; nothing of it is kept.
+    """
+    with TemporaryDirectory(prefix="mtlue-pairs-") as directory:
+        clean, protected = Path(directory, "clean"), Path(directory, "protected.tar")
+        source.get(ref.name, clean)
+        write_protected(clean, ref.name, protected, protect, perturber, limit=count)
+        return _pairs(clean, protected, ref, plan, count)
+
+
+def _pairs(clean_path: Path, protected_path: Path, ref: ShardRef, plan: PublishPlan, count: int) -> list[Pair]:
+    protected: dict[str, Pixels] = {}
+    for _, found in read_decoded(protected_path, ref.output_name, published_layout(plan.layout, plan.encoding), []):
+        if isinstance(found, ReadSample):
+            protected[found.sample.key] = found.image.pixels
+        if len(protected) == count:
+            break
+    pairs: list[Pair] = []
+    tasks = [task for task in plan.tasks if task.per_pixel]
+    for _, found in read_decoded(clean_path, ref.name, plan.layout, tasks):
+        if isinstance(found, Quarantined) or found.sample.key not in protected:
+            continue
+        clean = found.image.pixels
+        shown = zip(tasks, kinds_of(tasks), found.labels, strict=True)
+        labels = [(task.name, kind.picture(label)) for task, kind, label in shown if not kind.is_missing(label)]
+        again = same_layout(protected[found.sample.key], clean.shape[2])
+        pairs.append(Pair(found.sample.key, clean, again, tuple(labels)))
+        if len(pairs) == len(protected):
+            break
+    return pairs

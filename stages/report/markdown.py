@@ -48,7 +48,7 @@ def _lines(name: str, evidence: Evidence) -> Iterator[str]:
                 _score(evidence.metric, attack.means[data], "best") if data in attack.means else "–"
                 for data in ("protected", "clean")
             ]
-            counted = "yes" if attack.counts else "no: needs a leak"
+            counted = (evidence.attack_note(attack.name) or "yes") if attack.counts else "no: needs a leak"
             yield f"| {WORDS.get(attack.name, attack.name)} | {' | '.join(cells)} | {counted} |"
     if evidence.cells:
         yield ""

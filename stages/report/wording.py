@@ -64,3 +64,9 @@ def strays_text(profiles: Sequence[ShardProfile]) -> list[str]:
     count = sum(profile.strays for profile in found)
     first = f"the first: {found[0].first_stray!r} in {found[0].name}"
     return [f"members without a key belong to no sample and are not published: {count} ({first})"]
+
+
+def names(found: Sequence[str], most: int = 5) -> str:
+    """Names in a sentence, the first ones of many: `a, b and 7 more`."""
+    shown = ", ".join(found[:most])
+    return f"{shown} and {len(found) - most} more" if len(found) > most else shown

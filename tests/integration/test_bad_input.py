@@ -422,7 +422,7 @@ def bucket(s3: S3Server, tmp_path: Path) -> str:
 def stopped_by_store(made: Config, *words: str) -> str:
     with pytest.raises(StoreError) as error:
         run(made)
-    assert error.value.exit_code == 1
+    assert error.value.exit_code == 2
     for word in words:
         assert word in error.value.message
     return error.value.message

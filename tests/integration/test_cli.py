@@ -105,6 +105,8 @@ def test_plan_and_status_see_that_other_settings_need_another_generator(
     status = mtlue(capsys, "status", prepared.file, *other).out
     assert f"{SHARDS} planned, 0 published" in status
     assert "generator   not trained yet" in status
+    assert "differs     the last run used train.seed=0 (here 7)" in status
+    assert "differs" not in mtlue(capsys, "status", prepared.file).out
 
 
 def test_the_audit_runs_inside_run_and_is_reported(
@@ -179,6 +181,18 @@ def test_preview_writes_a_picture_with_clean_protected_and_difference(
     assert (nowhere.code, "cannot be written" in nowhere.err) == (2, True)
     early = mtlue(capsys, "preview", fresh.file)
     assert (early.code, "nothing is published yet" in early.err) == (2, True)
+
+
+def test_preview_before_anything_is_published_shows_what_the_generator_makes(
+    ran: Ended, prepared: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, early = tmp_path / "whole.png", tmp_path / "early.png"
+    assert mtlue(capsys, "preview", prepared.file, "--out", whole, "--samples", "3").code == 0
+    nowhere = ("--set", f"output={tmp_path / 'nothing'}")
+    ended = mtlue(capsys, "preview", prepared.file, "--out", early, "--samples", "3", *nowhere)
+    assert ended.code == 0, ended.err
+    assert early.read_bytes() == whole.read_bytes()
+    assert not (tmp_path / "nothing").exists()
 
 
 # --- verify -----------------------------------------------------------------------------------------------------------
@@ -389,7 +403,7 @@ def test_credentials_are_in_nothing_that_a_run_prints_or_stores(
                 environment={"AWS_ACCESS_KEY_ID": READ_ONLY[0], "AWS_SECRET_ACCESS_KEY": READ_ONLY[1]},
             )
         )
-        assert denied.code == 1
+        assert denied.code == 2
         assert "access denied" in denied.err
         stored = {url: Store(url, server.storage) for url in (made.output, made.work)}
         texts = {

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from schemas.errors import MtlueError, StoreError, TransientError, UnwritableError
+from schemas.errors import AccessError, MtlueError, NoWriteAccessError, StoreError, TransientError, UnwritableError
 from schemas.secrets import scrub
 
 T = TypeVar("T")
@@ -70,8 +70,17 @@ _DENIED_CODES = {"AccessDenied", "403", "AllAccessDisabled", "AuthorizationFailu
 _WRONG_KEY_CODES = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthenticationFailed", "401"}
 _EXPIRED_CODES = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 _REGION_CODES = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
-_LASTING_CODES = _DENIED_CODES | _WRONG_KEY_CODES | _EXPIRED_CODES | {"QuotaExceeded", "XMinioStorageFull"}
-"""Refusals of one write that meet every other as well."""
+_NO_BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound"}
+_REFUSED_CODES = _DENIED_CODES | _WRONG_KEY_CODES | _EXPIRED_CODES
+"""What the credentials are refused, in every request of its kind."""
+
+_FULL_CODES = {"QuotaExceeded", "XMinioStorageFull"}
+# Class names, of errors before any request: nothing to sign one with.
+_NO_CREDENTIALS_NAMES = {
+    "ClientAuthenticationError", "CredentialRetrievalError", "CredentialUnavailableError", "DefaultCredentialsError",
+    "LoginError", "NoAuthTokenError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound",
+    "RefreshError", "SSOError", "TokenRetrievalError",
+}  # fmt: skip
 
 WRITING = {"upload", "write", "create", "replace", "delete"}
 """The verbs that change a store."""
@@ -125,8 +134,7 @@ def retried(
         before: called before every attempt; what it raises is passed on, and nothing is attempted.
 
     Raises:
-        StoreError: the failure is permanent.
-        UnwritableError: so it is, and it meets every write.
+        StoreError: the failure is permanent; AccessError, UnwritableError: it meets other requests as well.
         TransientError: the last of the attempts failed too.
     """
     attempt, started = 0, time.monotonic()
@@ -152,7 +160,7 @@ def retried(
 
 
 def failure_of(error: BaseException, *, doing: str, url: str, endpoint: str = "") -> MtlueError:
-    """Translate a library's error into StoreError or TransientError with the mend; holds no credentials."""
+    """Translate a library's error into a kind of StoreError or TransientError with the fix; without credentials."""
     code, status = store_code(error), _status(error)
     place = f"{url} at {endpoint}" if endpoint else url
     start = f"{place}: cannot {doing}:"
@@ -160,12 +168,11 @@ def failure_of(error: BaseException, *, doing: str, url: str, endpoint: str = ""
         word = code or str(status)
         if code in _TRANSIENT_CODES or (status or _number(code)) in _TRANSIENT_STATUSES:
             return TransientError(f"{start} the store answered {word}; it is overloaded or out of order")
-        kind = UnwritableError if doing in WRITING and code in _LASTING_CODES else StoreError
-        return kind(f"{start} {_refusal(word, doing)}")
+        return _kind_of(word, doing)(f"{start} {_refusal(word, doing)}")
     names = {kind.__name__ for link in _chain(error) for kind in type(link).__mro__}
-    if names & {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "DefaultCredentialsError"}:
-        return StoreError(
-            f"{start} no credentials were found; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+    if names & _NO_CREDENTIALS_NAMES:
+        return _access_error(doing)(
+            f"{start} no credentials were found; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE "
             "(or your provider's own) in the environment of every worker"
         )
     if "SSLError" in names:
@@ -177,15 +184,35 @@ def failure_of(error: BaseException, *, doing: str, url: str, endpoint: str = ""
         )
     if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNOS:
         return TransientError(f"{start} {_system_text(error)}")
+    return _local_kind(error, doing)(f"{start} {_local_refusal(error, remote=bool(endpoint))}")
+
+
+def _access_error(doing: str) -> type[AccessError]:
+    return NoWriteAccessError if doing in WRITING else AccessError
+
+
+def _kind_of(code: str, doing: str) -> type[StoreError]:
+    """The class of a store's permanent answer."""
+    if code in _REFUSED_CODES:
+        return _access_error(doing)
+    if code in _NO_BUCKET_CODES | _REGION_CODES:
+        return AccessError
+    return UnwritableError if doing in WRITING and code in _FULL_CODES else StoreError
+
+
+def _local_kind(error: BaseException, doing: str) -> type[StoreError]:
+    """The class of a failure without a store's answer."""
     number = error.errno if isinstance(error, OSError) else None
-    full = number in FULL_ERRNOS  # also in a download: this machine's disk is full
-    kind = UnwritableError if full or (doing in WRITING and number == errno.EROFS) else StoreError
-    return kind(f"{start} {_local_refusal(error, remote=bool(endpoint))}")
+    if number in FULL_ERRNOS:  # also in a download: this machine's disk is full
+        return UnwritableError
+    if number == errno.EROFS and doing in WRITING:
+        return NoWriteAccessError
+    return AccessError if isinstance(error, PermissionError) else StoreError
 
 
 def _refusal(code: str, doing: str) -> str:
     """What a store's permanent answer means, and the mend."""
-    if code == "NoSuchBucket":
+    if code in _NO_BUCKET_CODES:
         return f"the bucket does not exist ({code}); create the bucket, or correct the URL or endpoint_url"
     if code in {"NoSuchKey", "404"}:
         return f"there is no such object ({code}); check the name and the bucket"

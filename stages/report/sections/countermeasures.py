@@ -39,6 +39,7 @@ def _row(evidence: Evidence, attack: AttackEvidence) -> dict[str, str]:
     return {
         "name": attack.name,
         "words": WORDS.get(attack.name, attack.name),
+        "note": evidence.attack_note(attack.name),
         "best": shown("protected", "best"),
         "last": shown("protected", "last"),
         "clean": shown("clean", "best"),

@@ -15,6 +15,7 @@ def facts(material: Material) -> dict[str, Any]:
     evidence = material.evidence
     return {
         "cells": [cell_row(evidence.metric, cell) for cell in evidence.cells],
+        "notes": evidence.notes,
         "figure": evidence.metric.words,
         "several": any(cell.seeds > 1 for cell in evidence.cells),
     }

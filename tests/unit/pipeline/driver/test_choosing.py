@@ -6,19 +6,45 @@ from pathlib import Path
 
 from pipeline.configuration.plans import victim_plans
 from pipeline.driver.choosing import attack_plans, plain_plans
+from schemas.evidence import VictimResult
 from tests import builders
 from tests.evidence import make_victim
 
 
-def test_one_victim_on_protected_and_one_on_clean_data_come_first_and_then_seed_by_seed(tmp_path: Path) -> None:
-    config = builders.config(tmp_path, audit={"seeds": 2, "victims": ["plain", "resnet18"]})
+def test_each_victim_comes_on_protected_and_on_clean_data_one_after_the_other_noise_last_and_seed_by_seed(
+    tmp_path: Path,
+) -> None:
+    rates = [1e-3, 3e-3]
+    config = builders.config(tmp_path, audit={"seeds": 2, "victims": ["plain", "resnet18"], "learning_rates": rates})
     assert config.audit is not None
     plans = plain_plans(config, config.audit)
-    assert [(plan.data, plan.backbone, plan.seed) for plan in plans] == [
-        ("protected", "plain", 1), ("clean", "plain", 1),
-        ("protected", "resnet18", 1), ("clean", "resnet18", 1), ("noise", "plain", 1), ("noise", "resnet18", 1),
-        *((data, backbone, 2) for data in ("protected", "clean", "noise") for backbone in ("plain", "resnet18")),
-    ]  # fmt: skip
+    kinds = [(backbone, rate) for backbone in ("plain", "resnet18") for rate in rates]
+    pairs = [(data, *kind) for kind in kinds for data in ("protected", "clean")]
+    noise = [("noise", *kind) for kind in kinds]
+    assert [(plan.data, plan.backbone, plan.learning_rate, plan.seed) for plan in plans] == [
+        (*each, seed) for seed in (1, 2) for each in (*pairs, *noise)
+    ]
+
+
+def test_countermeasures_are_tried_by_a_victim_that_learns_from_clean_images_at_its_learning_rate(
+    tmp_path: Path,
+) -> None:
+    rates = [1e-3, 3e-3]
+    config = builders.config(
+        tmp_path, audit={"victims": ["plain"], "learning_rates": rates, "countermeasures": ["gray"]}
+    )
+    assert config.audit is not None
+
+    def result(data: str, rate: float, figure: float) -> VictimResult:
+        figures = {name: {"balanced_accuracy": figure, "accuracy": figure} for name in "ab"}
+        chance = {name: {"balanced_accuracy": 0.3, "accuracy": 0.3} for name in "ab"}
+        made = make_victim(data, [0.5], [0.1])
+        return made.model_copy(update={"figures": [figures], "chance": chance, "learning_rate": rate})
+
+    reached = {("clean", 1e-3): 0.35, ("clean", 3e-3): 0.9, ("protected", 1e-3): 0.34, ("protected", 3e-3): 0.33}
+    plans = [plan for data in ("clean", "protected") for plan in victim_plans(config, config.audit, data)]
+    found = [(plan, result(*(at := (plan.data, plan.learning_rate)), reached[at])) for plan in plans]
+    assert {plan.learning_rate for plan in attack_plans(config, config.audit, found)} == {3e-3}
 
 
 def test_a_countermeasure_is_tried_from_every_seed_each_one_once_before_any_again(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def short(evidence: Evidence, **requirement: object) -> list[str]:
 
 
 def test_a_requirement_counts_every_countermeasure_and_names_the_one_that_breaks_it() -> None:
-    evidence = judged(attack("gray", "protected", 0.9, 0.1))
+    evidence = judged(attack("gray", "protected", 0.9, 0.1), attack("gray", "clean", 0.85, 0.6))
     (told,) = short(evidence)
     assert "task 'shape'" in told
     assert "with gray" in told

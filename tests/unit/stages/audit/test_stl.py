@@ -86,7 +86,8 @@ def test_a_victim_of_any_weighting_learns_an_easy_task(name: str) -> None:
     found = train(weighting=name, epochs=8)
     assert found.weighting == name
     assert set(found.figures[-1]) == {"a", "b"}
-    assert max(epoch["a"]["balanced_accuracy"] for epoch in found.figures) > 0.7
+    reached = max(epoch["a"]["balanced_accuracy"] for epoch in found.figures)
+    assert reached > 0.45  # chance is 0.33; over seeds 0 to 2 and all weightings, without AVX: 0.58 to 0.84
 
 
 def test_a_single_task_victim_knows_its_own_task_alone() -> None:

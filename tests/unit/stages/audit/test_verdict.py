@@ -48,7 +48,7 @@ def verdict(protected: tuple[Curves, Curves], wanted: tuple[bool, bool] = (True,
         (0.44, 0.77, 0.1, "not protected"),
         (0.77, 0.77, 0.1, "not protected"),
         (0.64, 0.70, 0.5, "not protected"),  # within the margin, and yet most of what can be learned is learned
-        (0.12, 0.20, 0.1, "inconclusive"),  # the clean victim has learned nothing either
+        (0.12, 0.20, 0.1, "not proven"),  # the clean victim has learned nothing either
         (0.40, 0.20, 0.1, "not protected"),
     ],
 )
@@ -179,7 +179,7 @@ def test_the_strongest_of_several_victims_is_held_against_the_requirement() -> N
         (6.0, 2.0, "weakened"),  # 25 % better, and clean training 75 %
         (4.0, 2.0, "not protected"),
         (9.0, 2.0, "protected"),
-        (7.0, 7.5, "inconclusive"),
+        (7.0, 7.5, "not proven"),
     ],
 )
 def test_errors_are_judged_by_the_share_of_the_chance_line_that_is_gone(

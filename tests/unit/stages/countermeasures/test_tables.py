@@ -127,8 +127,8 @@ def striped(count: int, seed: int, *, tinted: bool) -> ImageTable:
 
 def test_a_victim_that_sees_gray_learns_what_a_shortcut_of_colours_hid_from_a_plain_one() -> None:
     train, test = striped(160, 0, tinted=True), striped(120, 1, tinted=False)
-    assert victim(train, test) < 0.7
-    assert victim(train, test, countermeasure="gray") > 0.8
+    plain, gray = victim(train, test), victim(train, test, countermeasure="gray")
+    assert gray > plain + 0.15  # over 4 sets, with and without AVX: plain 0.60 to 0.67, gray 1.00
 
 
 def larger(table: ImageTable) -> ImageTable:

@@ -195,21 +195,24 @@ def test_each_value_of_an_autoregressive_pattern_follows_from_its_neighbours() -
     assert planes[:, -4:].std() > 0.2 * planes[:, :4].std()
 
 
-MAKES: dict[str, tuple[dict[str, Any], float]] = {
-    "codes": ({"rounds": 12}, 0.3),
-    "pil": ({"surrogate_epochs": 30}, 0.05),
-    "tap-sample": ({"surrogate_epochs": 12, "width": 8}, 0.1),
-    "sep-sample": ({"surrogate_epochs": 12, "width": 8}, 0.2),
-    "generator": ({"method": "fresh", "generator": "tiny", "epochs": 24}, 0.5),
+MAKES: dict[str, dict[str, Any]] = {
+    "codes": {"rounds": 12},
+    "pil": {"surrogate_epochs": 30},
+    "tap-sample": {"surrogate_epochs": 12, "width": 8},
+    "sep-sample": {"surrogate_epochs": 12, "width": 8},
+    "generator": {"method": "fresh", "generator": "tiny", "epochs": 24},
 }
-"""What is trained on the striped set, and the least distance to random noise at the best epoch.
+"""What is trained on the striped set. EM in the generator, pil in the generator and em-sample do not stop this victim
+on so small a set."""
 
-Noise leaves 100, chance is 25; over two seeds codes left 40 and 48, pil 56 and 88, tap-sample 46 and 85, sep-sample 50
-and 67, the generator with `fresh` 25 and 28. EM in the generator (99 and 93), pil in the generator (96 and 94) and
-em-sample (94 and 95) do not stop this victim on so small a set.
+STRONG = 24 / 255
+
+LESS = 0.2
+"""How much less than from random noise a victim learns, at the best epoch; chance is 0.25.
+
+Measured with 2 or 3 seeds and 2 victims each: noise leaves 0.96 to 1.00, pil 0.27 to 0.43, tap-sample 0.42 to 0.55; at
+16/255 codes 0.28 to 0.51, the generator 0.34 to 0.52.
 """
-
-STRONG = 16 / 255
 
 
 def striped_victim(version: ImageTable, seed: int = 1) -> float:
@@ -224,7 +227,7 @@ def striped_victim(version: ImageTable, seed: int = 1) -> float:
 
 def protected_stripes(name: str, seed: int = 0) -> ImageTable:
     train, tasks = striped(384, 0), [Task(field="json.width", classes=CLASSES)]
-    settings = plan(name, seed=seed, **MAKES[name][0]).train
+    settings = plan(name, seed=seed, **MAKES[name]).train
     wanted = TrainPlan(train=settings, tasks=tasks, protected=[True], epsilon=STRONG)
     made = MAKINGS[settings.perturber].train(train, wanted, CPU)
     batch = train.batch(np.arange(len(train)), CPU)
@@ -245,4 +248,4 @@ def from_noise() -> float:
 def test_an_unseen_victim_learns_far_less_than_from_random_noise(name: str, from_noise: float) -> None:
     torch.set_num_threads(1)
     assert from_noise > 0.7
-    assert striped_victim(protected_stripes(name)) < from_noise - MAKES[name][1]
+    assert striped_victim(protected_stripes(name)) < from_noise - LESS

@@ -195,6 +195,7 @@ def test_a_disk_that_takes_no_write_any_more_is_told_apart_from_one_bad_shard(
     with pytest.raises(UnwritableError, match=os.strerror(number)) as caught:
         local.write("a", b"new")
     assert caught.value.ends_run
+    assert caught.value.exit_code == (2 if number == errno.EROFS else 1)
     assert local.read("a") == b"text"
     assert names(local) == ["a"]
 
