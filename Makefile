@@ -4,7 +4,7 @@ PYTHON ?= python3
 CONFIG ?= pipeline.yaml
 # Processes that run tests side by side.
 WORKERS ?= 2
-# Further arguments: make run ARGS="--set train.epochs=5", make test ARGS="-k loading".
+# Further arguments: make run ARGS="--set train.rounds=6", make test ARGS="-k loading".
 ARGS ?=
 
 VENV := .venv
@@ -20,7 +20,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
 
-run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file, ARGS="--set train.epochs=5")
+run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file, ARGS="--set train.rounds=6")
 	@[ "$(CONFIG)" != pipeline.yaml ] || $(BIN)/mtlue import outlines --out data/outlines
 	@$(BIN)/mtlue run $(CONFIG) $(ARGS)
 
