@@ -148,7 +148,9 @@ def _profiles(
     source: Store, shards: Sequence[ShardRef], plan: IngestPlan
 ) -> tuple[list[ShardProfile], list[ShardFailure]]:
     """Of as many shards as there is time for, spread over all of them; failures as in a run."""
-    started, profiles, failures = time.monotonic(), [], []
+    profiles: list[ShardProfile] = []
+    failures: list[ShardFailure] = []
+    started = time.monotonic()
     for ref in _spread(shards):
         with TemporaryDirectory(prefix="mtlue-plan-") as directory:
             local = Path(directory, "shard")
