@@ -6,7 +6,7 @@ CONFIG ?= pipeline.yaml
 WORKERS ?= 2
 # Folder with the photographs of make results-real (benchmarks/photographs.py says which).
 DATA ?= photographs
-# Further arguments: make run ARGS="--set train.epochs=5", make test ARGS="-k loading".
+# Further arguments: make run ARGS="--set train.rounds=6", make test ARGS="-k loading".
 ARGS ?=
 
 VENV := .venv
@@ -22,7 +22,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
 
-run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file, ARGS="--set train.epochs=5")
+run: $(VENV)/.ready-run ## draw the embedded dataset and protect it (CONFIG=file, ARGS="--set train.rounds=6")
 	@[ "$(CONFIG)" != pipeline.yaml ] || $(BIN)/mtlue import outlines --out data/outlines
 	@$(BIN)/mtlue run $(CONFIG) $(ARGS)
 

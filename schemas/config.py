@@ -190,7 +190,8 @@ class Config(Model):
         tasks, protection = info.data.get("tasks", []), info.data.get("protection", Protection())
         if "rounds" in train.model_fields_set or sum(_protected(tasks, protection)) < MANY_TASKS:
             return train
-        return train.model_copy(update={"rounds": ROUNDS_OF_MANY})
+        # Not as if it had been given: where it has no part, a configuration that gives it is refused.
+        return Train.model_construct(train.model_fields_set, **{**dict(train), "rounds": ROUNDS_OF_MANY})
 
     @model_validator(mode="after")
     def _check_tasks(self) -> Config:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from schemas.model import Model
+from schemas.parts import has_part, no_part
 
 Backbone = Literal[
     "resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain", "dilated_resnet50", "unet"
@@ -33,9 +34,6 @@ CountermeasureName = Literal[
 ]  # fmt: skip
 """What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
 
-ROBUST_METHODS = ("em", "fresh", "sep", "tap")
-"""Base methods of a generator whose networks see images, so that these can be transformed first."""
-
 LeakName = Literal["detectable", "delta_alone", "unlisted"]
 """What a protection may give away (`stages/audit/leaks/`)."""
 
@@ -44,7 +42,7 @@ SNAPSHOTS = 15
 
 
 class Train(Model):
-    """How the generator is trained."""
+    """How the perturber is trained. A setting that has no part in it is refused (`schemas/parts.py`)."""
 
     perturber: Literal["codes", "generator", "pil", "em-sample", "tap-sample", "sep-sample", "floor", "lsp", "ar"] = (
         "codes"
@@ -98,9 +96,8 @@ class Train(Model):
     """Augmentation of surrogates and victims; leave `flip` out where a task speaks of left and right."""
 
     robust: list[Distorting] = Field(default_factory=list)
-    """What δ is trained to survive: at each step the networks see the images as they are, or through one of these. For
-    class codes, and for a generator that learns by em, fresh, tap or sep. It costs strength where nothing is done to
-    the images (docs/results.md)."""
+    """What δ is trained to survive: at each step the networks see the images as they are, or through one of these. It
+    costs strength where nothing is done to the images (docs/results.md)."""
 
     achromatic: bool = False
     """One δ for all channels: it is still there when an attacker has made the images gray. Classes differ in a third of
@@ -135,15 +132,17 @@ class Train(Model):
         copies = min(SNAPSHOTS, self.surrogate_epochs) if self.perturber == "sep-sample" else 1
         return {"backbones": self.backbones, "width": self.width, "copies": copies, "targeted": self.targeted}
 
-    @model_validator(mode="after")
-    def _robust_is_possible(self) -> Train:
-        maker = self.perturber if self.perturber != "generator" else f"generator with method {self.method}"
-        if self.robust and maker not in ("codes", *(f"generator with method {name}" for name in ROBUST_METHODS)):
-            raise ValueError(
-                f"robust has no part in perturber {maker}; found {self.robust}; use codes, or a generator with method "
-                f"{', '.join(ROBUST_METHODS)}, or leave it out"
-            )
-        return self
+    @field_validator("*")
+    @classmethod
+    def _has_a_part(cls, value: Any, info: ValidationInfo) -> Any:
+        """Called for what was given only. Where `perturber` or `method` is wrong, their own error is enough."""
+        key = info.field_name or ""
+        needed = ("perturber",) if key in ("rounds", "method") else ("perturber", "method")
+        if key != "perturber" and all(name in info.data for name in needed):
+            perturber, method = info.data["perturber"], info.data.get("method", "")
+            if not has_part(key, perturber, method):
+                raise ValueError(no_part(key, perturber, method))
+        return value
 
     @model_validator(mode="after")
     def _weights_are_of_surrogates(self) -> Train:

@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 
 from schemas.config import Config
+from schemas.parts import has_part
 from schemas.plans import GeneratorSpec
 from schemas.records import ShardRef
 from schemas.tasks import Task
+from schemas.training import Train
 from stages.io.images.encoding import encode_image
 from stages.io.shards.tar import TarWriter
 from stages.io.store.store import Store
@@ -144,7 +146,19 @@ def config(root: Path, **overrides: Any) -> Config:
         }
     for name, value in overrides.items():
         values[name] = {**values[name], **value} if isinstance(values.get(name), dict) else value
+    values["train"] = {**settings_with_a_part(values["train"]), **overrides.get("train", {})}
     return Config.model_validate(values)
+
+
+def settings_with_a_part(train: Mapping[str, Any]) -> dict[str, Any]:
+    """Of settings that several trainings share, those that have a part in this one; a training refuses the others."""
+    perturber, method = train.get("perturber", "codes"), train.get("method", "em")
+    return {key: value for key, value in train.items() if has_part(key, perturber, method)}
+
+
+def training(shared: Mapping[str, Any], **own: Any) -> Train:
+    """A training of its own settings, and of shared ones that have a part in it."""
+    return Train.model_validate({**settings_with_a_part({**shared, **own}), **own})
 
 
 def tasks(class_counts: Sequence[int] = (3, 2)) -> list[Task]:

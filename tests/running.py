@@ -49,9 +49,10 @@ def run(config: Config, *, retrain: bool = False, take_over: bool = False, prune
 
 
 def write_config(path: Path, config: Config) -> Path:
-    """The configuration as a YAML file."""
+    """The configuration as a YAML file; of the training only what was given, for what has no part is refused."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    values = {**config.model_dump(mode="json"), "train": config.train.model_dump(mode="json", exclude_unset=True)}
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
     return path
 
 

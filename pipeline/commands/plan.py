@@ -19,8 +19,8 @@ def plan(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson
 
     from pipeline.driver.plan import make_plan
 
-    made = make_plan(checked)
     workers = checked.compute.cpus if checked.compute.cpus != "auto" else os.cpu_count() or 1
+    made = make_plan(checked, workers)
     print_result(plan_lines(made, workers), asdict(made), as_json=as_json)
 
 
@@ -33,13 +33,27 @@ def plan_lines(plan: Plan, workers: int) -> list[str]:
         f"to do       {plan.shards - plan.shards_done} shards ({plan.shards_done} are published)",
         f"output      about {size_text(plan.output_bytes)} ({plan.growth:.1f} times the input: lossless images)",
     ]
-    if plan.train_seconds is not None:
-        lines.append(f"train       about {duration(plan.train_seconds)} on this machine")
-    else:
-        lines.append("train       nothing: the generator is there")
-    lines.append(
-        f"protect     about {hours:.2f} core hours, {duration(plan.protect_core_seconds / workers)} on {workers} cores"
-    )
+    lines += [f"ingest      about {duration(plan.ingest_seconds)}", f"train       {_training(plan)}"]
+    lines += [
+        f"prove       {_proof(plan)}",
+        f"protect     about {hours:.2f} core hours, {duration(plan.protect_core_seconds / workers)} on {workers} cores",
+        f"publish     about {duration(plan.publish_seconds)}",
+        f"all         about {duration(plan.seconds)} on this machine, if nothing else runs on it",
+    ]
     lines += [f"not read    {sentence}" for sentence in plan.passed_by]
     lines += [f"check       first shard: {warning}" for warning in plan.warnings]
     return lines
+
+
+def _training(plan: Plan) -> str:
+    if plan.train_seconds is None:
+        return "nothing: the generator is there"
+    return f"about {duration(plan.train_seconds)} on this machine"
+
+
+def _proof(plan: Plan) -> str:
+    if not plan.audited:
+        return "nothing: the configuration has no audit"
+    if plan.prove_seconds is None:
+        return "nothing: the evidence is there"
+    return f"about {duration(plan.prove_seconds)} ({plan.victims} victims)"

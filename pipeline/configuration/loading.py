@@ -168,7 +168,7 @@ def _override(data: dict[Any, Any], item: str) -> Place:
     path, equals, text = item.partition("=")
     parts = path.strip().split(".")
     if not equals or not all(parts):
-        raise ConfigError(f"--set {path!r}: write KEY=VALUE with a dotted key, for example --set train.epochs=5")
+        raise ConfigError(f"--set {path!r}: write KEY=VALUE with a dotted key, for example --set train.rounds=6")
     try:
         value = _parse(text, f"--set {path}")
     except ConfigError as error:

@@ -189,21 +189,11 @@ class Auditor:
         """
         places = self.places
         if places.test_source is None:
-            count = min(self.audit.max_samples, sum(profile.samples for profile in raw))
-            if count < FEWEST_TO_SPLIT:
-                raise ConfigError(
-                    f"audit: there is no dataset.test_shards, and {count} samples are too few to hold some out "
-                    f"({FEWEST_TO_SPLIT} at least); set dataset.test_shards, or set audit to null"
-                )
+            check_split(self.audit, sum(profile.samples for profile in raw))
             return _cached(raw)
         plan = audit_plan(self.config, self.audit)
         profiles = self._profiles(Version("held-out", places.test_source, places.test_shards, plan))
-        for task in self.config.tasks:
-            if not any(profile.labelled(task.name) for profile in profiles):
-                raise ConfigError(
-                    f"audit: the held-out data (dataset.test_shards) has no label of task {task.name!r} (field "
-                    f"{task.field!r}), so no figure of it can be taken; add labels, or remove the task"
-                )
+        check_held_out(self.config, profiles)
         return _cached(profiles)
 
     def _profiles(self, version: Version) -> list[ShardProfile]:
@@ -223,6 +213,26 @@ class Auditor:
         if found.failures:
             raise kind_of(found.failures, ValidationError)(f"{what}: {found.failures[0].message}")
         return found.profiles
+
+
+def check_split(audit: Audit, samples: int) -> None:
+    """Raise ConfigError when too few samples are there to hold some out; asked where there are no held-out shards."""
+    count = min(audit.max_samples, samples)
+    if count < FEWEST_TO_SPLIT:
+        raise ConfigError(
+            f"audit: there is no dataset.test_shards, and {count} samples are too few to hold some out "
+            f"({FEWEST_TO_SPLIT} at least); set dataset.test_shards, or set audit to null"
+        )
+
+
+def check_held_out(config: Config, profiles: Sequence[ShardProfile]) -> None:
+    """Raise ConfigError when a task has no label in the held-out shards, so that no figure could be taken."""
+    for task in config.tasks:
+        if not any(profile.labelled(task.name) for profile in profiles):
+            raise ConfigError(
+                f"audit: the held-out data (dataset.test_shards) has no label of task {task.name!r} (field "
+                f"{task.field!r}), so no figure of it can be taken; add labels, or remove the task"
+            )
 
 
 def _cached(profiles: Sequence[ShardProfile]) -> list[str]:

@@ -39,7 +39,17 @@ def attack_plans(
         found: plain victims, trained.
         weights: SHA-256 of the file of `audit.pretrained`.
     """
-    ranked = _ranked(config, found)
+    return _attacks(config, audit, _ranked(config, found), weights)
+
+
+def expected_plans(config: Config, audit: Audit) -> list[VictimPlan]:
+    """All victims of an audit, before any is trained: of the attacks their number, by one victim that can use them."""
+    plain = plain_plans(config, audit)
+    ranked = [plan for plan in plain if plan.data == "protected" and plan.only is None]
+    return [*plain, *_attacks(config, audit, ranked, "")]
+
+
+def _attacks(config: Config, audit: Audit, ranked: Sequence[VictimPlan], weights: str) -> list[VictimPlan]:
     side = audit.resolution or config.train.resolution
     kinds, attacks = kinds_of(config.tasks), []
     for name in COUNTERMEASURES:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TypeVar
 
 from pipeline.cluster.executor import Executor
@@ -12,23 +11,24 @@ from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import ingest_plan, protect_plan, report_plan, train_plan
 from pipeline.driver.audit import Auditor
-from pipeline.driver.ingest import check_failed, check_profiles, check_quarantined, ingest_all
+from pipeline.driver.ingest import check_failed, check_quarantined, ingest_all
 from pipeline.driver.protect import Protected, protect_all
 from pipeline.driver.prove import prove
 from pipeline.driver.publish import publish, write_report
+from pipeline.driver.refusing import check_data, refuse_places
 from pipeline.driver.result import RunResult, empty_shards
 from pipeline.driver.shared_disks import check_shared
-from pipeline.driver.train import refuse_lost_work, train_or_find
+from pipeline.driver.train import train_or_find
 from pipeline.driver.withdrawn import prune, withdrawn_shards
 from pipeline.state.generators import fitting_generator
 from pipeline.state.last import keep_config
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
-from pipeline.state.owner import claim, refuse_foreign
+from pipeline.state.owner import claim
 from pipeline.state.places import LEFT_OUT, REPORT, Places
 from pipeline.state.weights import upload_weights
 from schemas.config import Config
-from schemas.errors import EvidenceError, InputError, RefusedInputError
+from schemas.errors import EvidenceError
 from schemas.evidence import Evidence
 from schemas.records import (
     GeneratorRecord,
@@ -43,7 +43,6 @@ from schemas.records import (
 from stages.audit.verdict import NOT_MEASURED
 from stages.ingest.drift import drift
 from stages.learning.sampling import share
-from stages.publish.manifest import MANIFEST, read_manifest
 from stages.report.before_after import sample_pairs
 from stages.report.sections.base import Material
 from stages.report.wording import strays_text
@@ -97,10 +96,7 @@ class Run:
             self.places.guard(self.lease.token)
             check_shared(self.executor, self.places)
             self.ledger = Ledger(self.places.work)
-            if not self.retrain:
-                refuse_lost_work(self.places)
-            if not self.take_over:
-                refuse_foreign(self.places)
+            refuse_places(self.places, retrain=self.retrain, take_over=self.take_over)
             self.places.sweep()
             keep_config(self.places.work, self.config)
             profiles = self._timed("ingest", self._ingest)
@@ -168,8 +164,7 @@ class Run:
         profiles = found.profiles
         self.failures += found.failures
         self._left_out(profiles, [])
-        self._refuse_protected(profiles)
-        check_profiles(self.config, profiles, found.failures, len(places.shards))
+        check_data(self.config, places, self.ledger, profiles, found.failures, shards=len(places.shards))
         for sentence in self._passed_by(profiles):
             self.reporter.say(f"ingest: {sentence}")
         for doubt in label_doubts(self.config.tasks, profiles):
@@ -184,23 +179,6 @@ class Run:
     def _passed_by(self, profiles: Sequence[ShardProfile]) -> list[str]:
         """What lies among the data and was not read, a sentence for each kind."""
         return [*self.places.passed_by, *strays_text(profiles)]
-
-    def _refuse_protected(self, profiles: Sequence[ShardProfile]) -> None:
-        """Noise upon noise would break the bound: what mtlue has published is no input.
-
-        It is known by its checksum, from this ledger or from the manifest that a published prefix holds.
-        """
-        published = {record.sha256 for record in self.ledger.records()}
-        for folder in sorted({profile.name.rpartition("/")[0] for profile in profiles}):
-            with suppress(InputError):  # no manifest, or one of another tool
-                manifest = read_manifest(self.places.source, f"{folder}/{MANIFEST}".lstrip("/"))
-                published.update(shard.sha256 for shard in manifest.shards)
-        for profile in profiles:
-            if profile.sha256 in published:
-                raise RefusedInputError(
-                    f"shard {profile.name}: these bytes are a protected shard that mtlue published; point "
-                    "dataset.shards at the raw data"
-                )
 
     def _train(self, profiles: Sequence[ShardProfile]) -> GeneratorRecord:
         plan, work = train_plan(self.config), self.places.work

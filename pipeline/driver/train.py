@@ -14,6 +14,7 @@ from schemas.fingerprints import fingerprint
 from schemas.plans import TrainPlan
 from schemas.records import GeneratorRecord, ShardProfile
 from stages.io.store.store import Store
+from stages.train.registry import passes_of
 from stages.train.resuming import SAVE_SECONDS
 
 
@@ -51,7 +52,7 @@ def train_or_find(
         )
     nonce = asked.nonce if asked is not None else ""
     tables = [profile.cache for profile in profiles if profile.cache]
-    with reporter.step("train", plan.train.epochs, "passes") as step:
+    with reporter.step("train", sum(passes_of(plan.train).values()), "passes") as step:
         record = executor.stream(
             train_step,
             (work, tables, plan, _state(plan, profiles, nonce), nonce, SAVE_SECONDS),

@@ -55,12 +55,17 @@ def fresh_network(
     network = to_device(PoolNetwork(name, kinds), device).train()
     adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
     steps = int(torch.randint(NETWORK_STEPS[0], NETWORK_STEPS[1] + 1, (1,), generator=rng))
-    for _ in range(round(steps * max(1, tasks / TASKS))):
+    for _ in range(steps_of(steps, tasks)):
         found = loss(network)
         adam.zero_grad(set_to_none=True)
         found.backward()
         adam.step()
     return network.eval().requires_grad_(False)
+
+
+def steps_of(drawn: float, tasks: int) -> int:
+    """Steps that a network learns for, where `drawn` are those of up to `TASKS` tasks."""
+    return round(drawn * max(1, tasks / TASKS))
 
 
 class FreshNetworks(BaseMethod):

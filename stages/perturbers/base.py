@@ -12,8 +12,8 @@ import torch
 
 from schemas.errors import GeneratorError
 
-MEND = "nothing was published; train again with --retrain, with smaller train.lambda_intra and train.lambda_inter"
-"""What to do about a generator that is none."""
+MEND = "nothing was published; train again with --retrain, or choose another train.perturber"
+"""What to do about a perturber whose δ is unusable."""
 
 
 class Perturber(Protocol):

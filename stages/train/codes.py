@@ -60,8 +60,7 @@ def train_codes(
         GeneratorError: a loss is not finite.
     """
     started, kept = time.monotonic(), kept or Kept()
-    small = device.type == "cpu" and plan.train.resolution <= SMALL_SIDE
-    with torch.random.fork_rng(devices=[]), threads(1 if small else torch.get_num_threads()):
+    with torch.random.fork_rng(devices=[]), threads(threads_for(plan, device)):
         training = CodeTraining(table, plan, device)
         if (state := kept.load()) is not None:
             training.load_state_dict(state)
@@ -70,6 +69,12 @@ def train_codes(
             kept.save(training.state_dict)
             report("codes", number + 1, plan.train.rounds)
     return Trained(training.codes.cpu().eval(), training.steps, time.monotonic() - started, training.losses)
+
+
+def threads_for(plan: TrainPlan, device: torch.device) -> int:
+    """Threads with which codes are trained."""
+    small = device.type == "cpu" and plan.train.resolution <= SMALL_SIDE
+    return 1 if small else torch.get_num_threads()
 
 
 @contextmanager
@@ -101,14 +106,7 @@ class CodeTraining:
         network = self.learned_network(list(POOL)[number % len(POOL)])
         total = 0.0
         for _ in range(CODE_STEPS):
-            batch = self.batch()
-            hosts_B = torch.randperm(len(batch.x_BCHW), generator=self.rng).to(self.device)
-            perturbed_BCHW = self.perturbed(batch.x_BCHW[hosts_B], batch.gray_B[hosts_B], batch.labels)
-            loss = self.loss_of(network, perturbed_BCHW, batch.labels)
-            self.adam.zero_grad(set_to_none=True)
-            loss.backward()
-            self.adam.step()
-            total += float(loss.detach())
+            total += self.step(network)
         self.steps += CODE_STEPS
         self.losses.append({"base": total / CODE_STEPS})
         if not torch.isfinite(torch.tensor(total)):
@@ -116,6 +114,17 @@ class CodeTraining:
                 f"train: the loss is not finite in round {number + 1}: nothing was published; look for images or "
                 "labels that are no numbers"
             )
+
+    def step(self, network: PoolNetwork) -> float:
+        """One step of the codes through a frozen network. Returns the loss."""
+        batch = self.batch()
+        hosts_B = torch.randperm(len(batch.x_BCHW), generator=self.rng).to(self.device)
+        perturbed_BCHW = self.perturbed(batch.x_BCHW[hosts_B], batch.gray_B[hosts_B], batch.labels)
+        loss = self.loss_of(network, perturbed_BCHW, batch.labels)
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        self.adam.step()
+        return float(loss.detach())
 
     def state_dict(self) -> dict[str, Any]:
         """All that another training of the same table and plan needs to go on after this round."""

@@ -58,3 +58,9 @@ MAKINGS: dict[str, Making] = {
     ),
     **dict.fromkeys(PATTERNS, Making(draw_patterns, lambda settings: ())),
 }
+
+
+def passes_of(settings: Train) -> dict[str, int]:
+    """Setting → passes of each part of a training."""
+    phases = MAKINGS[settings.perturber].phases(settings)
+    return {phase.setting: getattr(settings, phase.setting) for phase in phases}

@@ -75,7 +75,8 @@ def test_the_profile_counts_pixels_of_classes_and_depths(raw: Path, tmp_path: Pa
 def test_rooms_are_protected_and_a_victim_learns_from_them(
     perturber: str, method: str, raw: Path, tmp_path: Path
 ) -> None:
-    train = {"perturber": perturber, "method": method, "rounds": 1, "batch_size": 12, "augment": ["crop", "flip"]}
+    shared = {"perturber": perturber, "method": method, "rounds": 1, "batch_size": 12, "augment": ["crop", "flip"]}
+    train = builders.settings_with_a_part(shared)
     settings = config(raw, train=train)
     path = raw / "raw/train-00000.tar"
     learned = table(settings, path, tmp_path / "clean")
@@ -107,7 +108,7 @@ def test_rooms_are_protected_and_a_victim_learns_from_them(
 
 @pytest.mark.parametrize("perturber", ["codes", "generator"])
 def test_what_is_not_to_be_protected_has_no_part_in_delta(perturber: str, raw: Path, tmp_path: Path) -> None:
-    train = {"perturber": perturber, "rounds": 1, "batch_size": 12}
+    train = builders.settings_with_a_part({"perturber": perturber, "rounds": 1, "batch_size": 12})
     settings = config(raw, train=train, protection={"tasks": ["depth"]})
     learned = table(settings, raw / "raw/train-00000.tar", tmp_path / "clean")
     perturber_, batch = made(settings, learned), learned.batch(np.arange(8), CPU)

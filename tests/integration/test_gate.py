@@ -82,16 +82,18 @@ def strong(root: Path, *, perturber: str = "codes", seed: int = 0, **audit: Any)
         root,
         tasks=[{"field": "cls", "name": "stripes", "classes": CLASSES}],
         protection={"epsilon": "32/255"},
-        train={
-            "perturber": perturber,
-            "rounds": 24,
-            "method": "tap",
-            "width": 8,
-            "epochs": 16,
-            "surrogate_epochs": 12,
-            "max_samples": 400,
-            "seed": seed,
-        },
+        train=builders.settings_with_a_part(
+            {
+                "perturber": perturber,
+                "rounds": 24,
+                "method": "tap",
+                "width": 8,
+                "epochs": 16,
+                "surrogate_epochs": 12,
+                "max_samples": 400,
+                "seed": seed,
+            }
+        ),
         audit={"width": 8, "epochs": 8, "max_samples": 2 * PER_SHARD, **audit},
     )
 

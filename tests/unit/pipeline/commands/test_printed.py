@@ -144,7 +144,13 @@ def test_a_plan_says_what_is_left_and_that_lossless_images_are_larger() -> None:
         samples=5000,
         output_bytes=3 * 10**9,
         growth=5.25,
+        ingest_seconds=65,
         train_seconds=None,
+        victims=12,
+        prove_seconds=390,
+        publish_seconds=3,
+        seconds=458 + 1800,
+        audited=True,
         protect_core_seconds=7200,
         labels=["age: a number in years; 3 of 60 labels missing"],
         warnings=["task 'shape': 1 of its 4 classes never occur (star); check the labels"],
@@ -153,10 +159,14 @@ def test_a_plan_says_what_is_left_and_that_lossless_images_are_larger() -> None:
     assert lines[1] == "labels      age: a number in years; 3 of 60 labels missing (first shard)"
     assert lines[2] == "to do       6 shards (4 are published)"
     assert "3.0 GB (5.2 times the input" in lines[3]
-    assert "nothing: the generator is there" in lines[4]
-    assert "2.00 core hours" in lines[5]
-    assert "30 min 0 s on 4 cores" in lines[5].replace("\N{NO-BREAK SPACE}", " ")
-    assert lines[6].startswith("check       first shard: task 'shape': 1 of its 4 classes never occur")
+    steps = {line.split()[0]: line.replace("\N{NO-BREAK SPACE}", " ") for line in lines[4:10]}
+    assert list(steps) == ["ingest", "train", "prove", "protect", "publish", "all"]
+    assert "about 1 min 5 s" in steps["ingest"]
+    assert "nothing: the generator is there" in steps["train"]
+    assert "about 6 min 30 s (12 victims)" in steps["prove"]
+    assert "2.00 core hours, 30 min 0 s on 4 cores" in steps["protect"]
+    assert "37 min 38 s" in steps["all"]
+    assert lines[10].startswith("check       first shard: task 'shape': 1 of its 4 classes never occur")
 
 
 def test_a_verification_lists_every_problem_and_says_when_there_is_none() -> None:

@@ -111,8 +111,8 @@ def test_other_encoding_is_told_with_line_and_column():
 
 
 def test_merge_keys_are_no_duplicates():
-    config = load(EXAMPLE + "train: {<<: {epochs: 5, seed: 9}, seed: 1}\n")
-    assert (config.train.epochs, config.train.seed) == (5, 1)
+    config = load(EXAMPLE + "train: {<<: {rounds: 5, seed: 9}, seed: 1}\n")
+    assert (config.train.rounds, config.train.seed) == (5, 1)
 
 
 def test_nesting_without_end_is_told():
@@ -230,15 +230,15 @@ def test_unknown_key_far_from_all_is_told_with_the_nearest_and_the_known_keys():
 def test_overrides_are_yaml_and_applied_in_order():
     config = load(
         EXAMPLE,
-        "train.epochs=5",
-        "train.epochs=6",
+        "train.rounds=5",
+        "train.rounds=6",
         "protection.epsilon=4/255",
         "tasks.0.classes=[red, green]",
         "dataset.members={seg.png: keep}",
         "dataset.storage.anon=true",
         "output=s3://other/place?x=1",
     )
-    assert config.train.epochs == 6
+    assert config.train.rounds == 6
     assert config.protection.bound == 4
     assert config.tasks[0].class_names == ["red", "green"]
     assert config.dataset.members == {"seg.png": "keep"}
@@ -247,13 +247,13 @@ def test_overrides_are_yaml_and_applied_in_order():
 
 
 def test_override_fills_an_empty_section():
-    assert load(EXAMPLE + "train:\n", "train.epochs=5").train.epochs == 5
+    assert load(EXAMPLE + "train:\n", "train.rounds=5").train.rounds == 5
 
 
 def test_override_of_one_place_leaves_an_anchored_twin_alone():
-    text = EXAMPLE + "train: &size {width: 8, epochs: 3}\naudit: *size\n"
-    config = load(text, "train.width=16", "dataset.test_shards=x.tar")
-    assert (config.train.width, config.audit.width) == (16, 8)
+    text = EXAMPLE + "train: &size {batch_size: 8}\naudit: *size\n"
+    config = load(text, "train.batch_size=16", "dataset.test_shards=x.tar")
+    assert (config.train.batch_size, config.audit.batch_size) == (16, 8)
 
 
 @pytest.mark.parametrize(
@@ -270,6 +270,11 @@ def test_override_of_one_place_leaves_an_anchored_twin_alone():
         ("dataset.shards=*.tar", "such a value goes in quotes: --set 'dataset.shards=\"…\"'"),
         ("train.epochs=0", "--set: train.epochs: should be greater than or equal to 1; found 0"),
         ("train.epoch=5", "--set: unknown key 'epoch' in train; did you mean 'epochs'?"),
+        (
+            "train.epochs=5",
+            "--set: train.epochs: has no part in perturber codes; set train.rounds instead; it belongs to: generator, "
+            "em-sample",
+        ),
         ("train.epochs=", "--set: train.epochs: should be a valid integer; found nothing (null)"),
     ],
 )

@@ -48,7 +48,7 @@ def tiny(**values: Any) -> Train:
         "batch_size": 32,
         "augment": ["crop"],
     }
-    return Train.model_validate({**defaults, **values})
+    return builders.training({**defaults, **values}, method=values.get("method", "em"))
 
 
 def plan(*, protected: tuple[bool, bool] = (True, True), epsilon: float = EPSILON, **values: Any) -> TrainPlan:

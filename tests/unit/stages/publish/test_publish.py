@@ -57,7 +57,7 @@ def whole_config(**changes) -> Config:
                 {"field": "json.meta.size", "classes": 2},
                 {"field": "cls", "classes": ["left", "right"]},
             ],
-            "train": {"seed": 918273, "method": "tap", "generator": "tiny"},
+            "train": {"seed": 918273, "perturber": "generator", "method": "tap", "generator": "tiny"},
             "output": "s3://public-bucket/scenes",
             "work": "s3://private-work/scenes",
             **changes,

@@ -12,12 +12,11 @@ import pytest
 import torch
 
 from schemas.plans import TrainPlan
-from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.train.registry import MAKINGS
 from tests import builders
 
-GENERATOR = {"perturber": "generator", "generator": "tiny", "epochs": 3, "surrogate_epochs": 4}
+GENERATOR = {"perturber": "generator", "generator": "tiny", "epochs": 3}
 
 CURVES: dict[str, tuple[dict[str, object], list[float]]] = {
     "em": ({**GENERATOR, "method": "em"}, [0.8951, 0.8861, 0.8278]),
@@ -45,9 +44,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
 def test_a_training_goes_as_it_went(name: str, table: ImageTable) -> None:
     torch.set_num_threads(1)
     settings, expected = CURVES[name]
-    train = Train.model_validate(
-        {"rounds": 4, "epochs": 2, "batch_size": 32, "resolution": 16, "width": 4, "augment": ["crop"], **settings}
-    )
+    shared = {"batch_size": 32, "resolution": 16, "width": 4, "surrogate_epochs": 4, "augment": ["crop"]}
+    train = builders.training(shared, **settings)
     plan = TrainPlan(train=train, tasks=builders.tasks(), protected=[True, True], epsilon=8 / 255)
     found = [losses["base"] for losses in MAKINGS[train.perturber].train(table, plan, torch.device("cpu")).losses]
     np.testing.assert_allclose(found, expected, rtol=TOLERANCE, err_msg=f"measured now: {np.round(found, 4).tolist()}")

@@ -11,7 +11,6 @@ import torch
 
 from schemas.plans import GeneratorSpec, Noise, TrainPlan, VictimPlan
 from schemas.tasks import MISSING, Task
-from schemas.training import Train
 from stages.audit.victims import train_victim
 from stages.learning.table import ImageTable
 from stages.models.codes import ClassCodes
@@ -46,8 +45,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
 def plan(
     name: str, *, protected: tuple[bool, bool] = (True, True), epsilon: float = EPSILON, **values: Any
 ) -> TrainPlan:
-    settings = {"perturber": name, **TINY, **values}
-    train = Train.model_validate({"augment": ["crop"], **settings})
+    own = builders.settings_with_a_part({"perturber": name, **values})
+    train = builders.training({"augment": ["crop"], **TINY}, **own)
     return TrainPlan(train=train, tasks=builders.tasks(), protected=list(protected), epsilon=epsilon)
 
 

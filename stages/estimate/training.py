@@ -1,0 +1,130 @@
+"""Estimate of trainings: a few real steps of the networks at the real settings, times the steps that a training has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from schemas.plans import TrainPlan, VictimPlan
+from stages.audit.victims import train_victim
+from stages.countermeasures.registry import COUNTERMEASURES
+from stages.learning.optimise import to_device
+from stages.learning.table import ImageTable
+from stages.methods.fresh import NETWORK_STEPS, steps_of
+from stages.models.pool import POOL, PoolNetwork
+from stages.train.codes import CODE_STEPS, CodeTraining, threads, threads_for
+from stages.train.registry import MAKINGS
+
+TIMED_STEPS = 2
+"""Steps that are timed, after one that prepares kernels."""
+
+TESTED = 1 / 3
+"""Cost of an image that a network only looks at, to one that it learns from."""
+
+
+def train_seconds(table: ImageTable, plan: TrainPlan, samples: int) -> float:
+    """Seconds of a whole training.
+
+    Args:
+        table: a few real images.
+        plan: of the training.
+        samples: images of the training itself; class codes take as long for any number.
+    """
+    device = _device()
+    if plan.train.perturber == "codes":
+        return _codes_seconds(table, plan, device)
+    return _passes_seconds(table, plan, device) * samples / max(1, len(table))
+
+
+def victim_seconds(table: ImageTable, plans: Sequence[VictimPlan], samples: int, tested: int) -> float:
+    """Seconds of all victims one after the other, each on one thread.
+
+    Args:
+        table: a few real images.
+        plans: of the victims.
+        samples: images that each learns from.
+        tested: images that it is tested on after each epoch.
+    """
+    rates: dict[tuple[str, int, int], float] = {}
+    total = 0.0
+    for plan in plans:
+        key = (plan.backbone, plan.width, plan.batch_size)
+        if key not in rates:
+            rates[key] = _image_seconds(table, plan)
+        cost = COUNTERMEASURES[plan.countermeasure].cost
+        total += cost * plan.epochs * (samples + TESTED * tested) * rates[key]
+    return total
+
+
+def _image_seconds(table: ImageTable, plan: VictimPlan) -> float:
+    """Of one image that a victim learns from, by the marginal cost of an epoch on the table."""
+    plain = plan.model_copy(update={"countermeasure": "none", "second": None, "weights": "", "only": None})
+
+    def seconds(epochs: int) -> float:
+        started = _clock()
+        train_victim(table, table, plain.model_copy(update={"epochs": epochs}), _device())
+        return _clock() - started
+
+    with threads(1):
+        once = seconds(1)
+        return max(0.0, seconds(2) - once) / ((1 + TESTED) * max(1, len(table)))
+
+
+def _codes_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -> float:
+    """All rounds, by a few steps of each kind of network and of the codes through it."""
+    learned = steps_of(sum(NETWORK_STEPS) / 2, sum(plan.protected))
+    with torch.random.fork_rng(devices=[]), threads(threads_for(plan, device)):
+        training = CodeTraining(table, plan, device)
+        names = list(POOL)[: plan.train.rounds]
+        rounds = [_round_seconds(training, name, learned) for name in names]
+    return sum(rounds) / len(rounds) * plan.train.rounds
+
+
+def _round_seconds(training: CodeTraining, name: str, learned: int) -> float:
+    network = to_device(PoolNetwork(name, training.kinds), training.device).train()
+    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
+
+    def learn() -> None:
+        adam.zero_grad(set_to_none=True)
+        training.network_loss(network).backward()
+        adam.step()
+
+    each = _step_seconds(learn)
+    network.eval().requires_grad_(False)
+    return learned * each + CODE_STEPS * _step_seconds(lambda: training.step(network))
+
+
+def _step_seconds(step: Callable[[], object]) -> float:
+    step()
+    started = _clock()
+    for _ in range(TIMED_STEPS):
+        step()
+    return (_clock() - started) / TIMED_STEPS
+
+
+def _passes_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -> float:
+    """Of a whole training on this table, from the marginal cost of one more pass of each of its phases."""
+    making = MAKINGS[plan.train.perturber]
+    phases = making.phases(plan.train)
+
+    def trial(longer: str = "") -> float:
+        passes = {phase.setting: 2 if phase.setting == longer else 1 for phase in phases}
+        shorter = plan.model_copy(update={"train": plan.train.model_copy(update=passes)})
+        started = _clock()
+        making.train(table, shorter, device)
+        return _clock() - started
+
+    trial()  # the first one prepares kernels; it is not counted
+    base = trial()
+    return sum(max(0.0, trial(phase.setting) - base) * float(getattr(plan.train, phase.setting)) for phase in phases)
+
+
+def _clock() -> float:
+    """Seconds: of a GPU on the wall; of a CPU those it worked, by thread, so that another load changes no estimate."""
+    return time.monotonic() if torch.cuda.is_available() else time.process_time() / torch.get_num_threads()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
