@@ -8,7 +8,9 @@ from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan
 from pipeline.state.generators import fitting_generator
 from pipeline.state.ledger import Ledger
+from pipeline.state.owner import refuse_foreign
 from pipeline.state.places import Places
+from pipeline.state.written import refuse_strangers
 from schemas.config import Config
 from stages.estimate.estimate import estimate_shard
 from stages.tasks.counts import label_doubts, label_lines
@@ -47,11 +49,14 @@ def make_plan(config: Config) -> Plan:
     """
     check_networks(config)
     places = Places(config)
+    ledger, published = Ledger(places.work), places.output.list()
+    refuse_foreign(places)
+    refuse_strangers(places, ledger, published)
     total = sum(ref.size for ref in places.shards)
     record = fitting_generator(places.work, train_plan(config))
     done = 0
     if record is not None:
-        done = len(Ledger(places.work).done(places.shards, protect_plan(config, record.content), places.output.list()))
+        done = len(ledger.done(places.shards, protect_plan(config, record.content), published))
     first = places.shards[0]
     measured = estimate_shard(
         places.source,

@@ -26,6 +26,7 @@ from pipeline.state.ledger import Ledger
 from pipeline.state.owner import claim, refuse_foreign
 from pipeline.state.places import LEFT_OUT, REPORT, Places
 from pipeline.state.weights import upload_weights
+from pipeline.state.written import adopt, refuse_strangers
 from schemas.config import Config
 from schemas.errors import EvidenceError, InputError, RefusedInputError
 from schemas.evidence import Evidence
@@ -43,6 +44,7 @@ from stages.audit.verdict import NOT_MEASURED
 from stages.ingest.drift import drift
 from stages.learning.sampling import share
 from stages.publish.manifest import MANIFEST, read_manifest
+from stages.publish.strangers import CARD
 from stages.report.before_after import sample_pairs
 from stages.report.sections.base import Material
 from stages.tasks.counts import label_doubts
@@ -99,6 +101,7 @@ class Run:
                 refuse_lost_work(self.places)
             if not self.take_over:
                 refuse_foreign(self.places)
+            self._refuse_strangers()
             self.places.sweep()
             profiles = self._timed("ingest", self._ingest)
             generator = self._timed("train", lambda: self._train(profiles))
@@ -129,6 +132,12 @@ class Run:
             pruned=withdrawn if self.prune else [],
             seconds=self.seconds,
         )
+
+    def _refuse_strangers(self) -> None:
+        """End the run before any work when there is something in `output` that this `work` did not write."""
+        found = self.places.output.list()
+        if refuse_strangers(self.places, self.ledger, found, take_over=self.take_over).readme:
+            self.reporter.say(f"publish: README.md in `output` is not of mtlue, so it stays; the card is {CARD}")
 
     def _told(
         self,
@@ -225,6 +234,7 @@ class Run:
         return proof.evidence
 
     def _protect(self, profiles: Sequence[ShardProfile], generator: GeneratorRecord) -> Protected:
+        adopt(self.places, self.ledger, take_over=self.take_over)
         claim(self.places, self.lease.token, take_over=self.take_over)
         readable = {profile.name for profile in profiles if profile.samples}
         protected = protect_all(

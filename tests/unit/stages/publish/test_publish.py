@@ -1,3 +1,4 @@
+import fnmatch
 import hashlib
 import io
 import json
@@ -190,11 +191,20 @@ def test_card_has_the_front_matter_of_the_hub_and_the_counts_of_published_shards
     assert front["pretty_name"] == "street-scenes"
     assert front["task_categories"] == ["image-classification"]
     assert front["size_categories"] == ["n<1K"]
-    assert front["configs"][0]["data_files"][0]["path"] == "**/*.tar"
+    assert front["configs"][0]["data_files"][0]["path"] == ["deep/a.tar"]
     assert "| 0 | disc | 4 |" in card
     assert "1 image has no label" in card
     assert "left out 1 image." in card
     assert "at most 8 of 255 levels" in card
+
+
+def test_card_names_each_shard_so_that_no_other_file_is_served_as_protected():
+    names = ["a-[v2].tar", "b?.tar", "plain.tar"]
+    card = dataset_card(make_config(), build_manifest("x", [make_record(name, samples=5) for name in names]), [])
+    paths = yaml.safe_load(card.split("---\n")[1])["configs"][0]["data_files"][0]["path"]
+    assert len(paths) == len(names)
+    there = [*names, "raw.tar", "a-v.tar", "b1.tar", "a-2.tar"]
+    assert sorted({name for name in there for path in paths if fnmatch.fnmatchcase(name, path)}) == names
 
 
 def test_card_escapes_class_names_so_that_tables_and_pages_stay_whole():
