@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan
+from pipeline.driver.ingest import refuse_one_label
 from pipeline.state.generators import fitting_generator
 from pipeline.state.ledger import Ledger
 from pipeline.state.owner import refuse_foreign
@@ -66,6 +67,8 @@ def make_plan(config: Config) -> Plan:
         train_plan(config),
         with_training=record is None,
     )
+    if len(places.shards) == 1:
+        refuse_one_label(config, [measured.profile])
     share = total / max(1, first.size)
     samples = round(measured.samples * share)
     left = 1 - done / len(places.shards)

@@ -178,7 +178,9 @@ def _known(places: Places, ledger: Ledger, found: Sequence[Entry], *, take_over:
     if is_mine(places):
         if places.work.stat(WRITTEN) is None:  # the mark of a version of mtlue that kept no record
             written = _as_they_are(places.output, found)
-        return written.model_copy(update={"shards": sorted({*written.shards, *ledger.shards()})})
+        # A record that cannot be read may be removed, so what the manifest lists is known as well.
+        known = {*written.shards, *ledger.shards(), *_listed(places.output, found)}
+        return written.model_copy(update={"shards": sorted(known)})
     # This `work` may have published elsewhere: only what is as its ledger says was brought here from there.
     sizes = {record.name: record.bytes for record in ledger.records()}
     shards = {entry.name for entry in found if sizes.get(entry.name) == entry.size}
