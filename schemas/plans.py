@@ -41,8 +41,9 @@ class Noise(Model):
 class IngestPlan(Plan):
     """What ingest does to each shard, whatever other shards there are."""
 
-    version: ClassVar[int] = 2
-    """2: tables hold the hashes of keys; how many samples are kept is no part of the plan."""
+    version: ClassVar[int] = 3
+    """3: a PNG with large or damaged text is read, a camera's raw file is not; 2: tables hold the hashes of keys; how
+    many samples are kept is no part of the plan."""
 
     layout: Layout
     tasks: list[AnyTask]
@@ -125,6 +126,9 @@ class TrainPlan(Plan):
 
 class ProtectPlan(Plan):
     """What decides a protected shard's bytes, besides the input shard."""
+
+    version: ClassVar[int] = 2
+    """2: a PNG with large or damaged text is read, a camera's raw file is not."""
 
     layout: Layout
     tasks: list[AnyTask]

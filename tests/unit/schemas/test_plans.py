@@ -29,24 +29,24 @@ ROOT = Path(__file__).parents[3]
 
 PINS: dict[str, dict[str, str]] = {
     "minimal": {
-        "IngestPlan": "d346cf986c41f587",
+        "IngestPlan": "483be6b733cc6f66",
         "TrainPlan": "fe10f22525372292",
         "GeneratorSpec": "7d81b7e4265fee36",
-        "ProtectPlan": "ab1a90a336d3be2b",
+        "ProtectPlan": "9062e6fb19dd6b63",
         "VictimPlan": "0e71c187bf67f510",
     },
     "multifashion": {
-        "IngestPlan": "a75c7cd4f8a75e87",
+        "IngestPlan": "3af1dd5d1d58bd03",
         "TrainPlan": "513364ba1693dead",
         "GeneratorSpec": "2526beb435975b1b",
-        "ProtectPlan": "6c52721d988ed588",
+        "ProtectPlan": "2aeb5c16b2a05abf",
         "VictimPlan": "9056066cbbdf8736",
     },
     "scenes": {
-        "IngestPlan": "b62d994379071b90",
+        "IngestPlan": "b6c1e950c8cb1df9",
         "TrainPlan": "7cfc92aa1f534cd0",
         "GeneratorSpec": "d67aab263971174b",
-        "ProtectPlan": "40cd1e7f1257ea1e",
+        "ProtectPlan": "b3825970b90fa03a",
         "VictimPlan": "10269054ec66eecc",
     },
 }
@@ -70,7 +70,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "PublishPlan": {},
     "ReportPlan": {},
     "BinaryTask": {"name": "", "classes": None, "minus_one": "no", "part": None},
-    "ClassificationTask": {"name": "", "kind": "classification"},
+    "ClassificationTask": {"name": "", "kind": "classification", "missing": None},
     "DepthTask": {"name": "", "scale": 1.0, "low": 0.0, "unit": "m"},
     "MultilabelTask": {"name": "", "minus_one": "no", "separator": "|", "nothing": "No Finding"},
     "NormalsTask": {"name": ""},
@@ -81,6 +81,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "edges": None,
         "low": None,
         "high": None,
+        "missing": None,
         "unit": "",
         "values": None,
     },
@@ -122,8 +123,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 VERSIONS = {
     "GeneratorSpec": 2,
-    "IngestPlan": 2,
-    "ProtectPlan": 1,
+    "IngestPlan": 3,
+    "ProtectPlan": 2,
     "PublishPlan": 1,
     "ReportPlan": 1,
     "TrainPlan": 4,
