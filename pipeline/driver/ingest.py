@@ -156,7 +156,7 @@ def refuse_one_label(config: Config, profiles: Sequence[ShardProfile]) -> None:
     doubts = "".join(dict.fromkeys(task.doubt(only) for task, only in found))
     raise ConfigError(
         f"every label of the protected tasks is the same ({named}){doubts}; perturber {config.train.perturber!r} has "
-        "one δ for each label, so every image would get the same δ, and nothing would be protected. Add images of other "
+        "one δ for each label, so every image would get the same δ: nothing would be protected. Add images of other "
         "classes, or a task whose labels differ; another perturber does not help, as no model learns anything from one "
         "label"
     )

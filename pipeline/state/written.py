@@ -142,7 +142,7 @@ def changed_files(places: Places, files: Mapping[str, bytes]) -> dict[str, bytes
     for name, data in files.items():
         there = _checksum(places.output, name)
         if there == hashlib.sha256(data).hexdigest():
-            known[name] = [there]
+            known[name] = known[name] if there in known.get(name, []) else [there]
             continue
         if there and there not in known.get(name, []):
             foreign.append(name)

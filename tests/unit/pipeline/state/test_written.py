@@ -158,7 +158,9 @@ def test_what_was_written_may_be_written_again_even_by_a_run_that_follows_a_kill
     assert changed_files(places, {"wids.json": b"third"}) == {"wids.json": b"third"}
     check(places)
     places.output.write("wids.json", b"third")
+    before = places.work.stat(WRITTEN)
     assert changed_files(places, {"wids.json": b"third"}) == {}
+    assert places.work.stat(WRITTEN) == before, "a run with nothing to do writes"
     assert changed_files(places, {"wids.json": b"fourth"}) == {"wids.json": b"fourth"}
     begin_update(places.output, 2)
     check(places)
