@@ -42,8 +42,9 @@ class IngestPlan(Plan):
     """What ingest does to each shard, whatever other shards there are."""
 
     version: ClassVar[int] = 3
-    """3: samples whose members stand apart are left out, members without a key end no sample; 2: tables hold the hashes
-    of keys; how many samples are kept is no part of the plan."""
+    """3: samples whose members stand apart are left out, members without a key end no sample, a PNG with large or
+    damaged text is read, a camera's raw file is not; 2: tables hold the hashes of keys; how many samples are kept is no
+    part of the plan."""
 
     layout: Layout
     tasks: list[AnyTask]
@@ -128,7 +129,8 @@ class ProtectPlan(Plan):
     """What decides a protected shard's bytes, besides the input shard."""
 
     version: ClassVar[int] = 2
-    """2: samples whose members stand apart are left out, members without a key end no sample."""
+    """2: samples whose members stand apart are left out, members without a key end no sample, a PNG with large or
+    damaged text is read, a camera's raw file is not."""
 
     layout: Layout
     tasks: list[AnyTask]

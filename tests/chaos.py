@@ -64,6 +64,7 @@ IN_THE_DRIVER = (
     "after write */private/evidence/*",
     "after create */private/identity.json",
     "after create */public/.mtlue-owner.json",
+    "after write */private/written.json",
     "before write */private/ledger/{shard}.*",
     "after write */private/ledger/{shard}.*",
     "after write */private/report.html",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -19,14 +18,13 @@ def plan(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson
 
     from pipeline.driver.plan import make_plan
 
-    workers = checked.compute.cpus if checked.compute.cpus != "auto" else os.cpu_count() or 1
-    made = make_plan(checked, workers)
-    print_result(plan_lines(made, workers), asdict(made), as_json=as_json)
+    made = make_plan(checked)
+    print_result(plan_lines(made), asdict(made), as_json=as_json)
 
 
-def plan_lines(plan: Plan, workers: int) -> list[str]:
+def plan_lines(plan: Plan) -> list[str]:
     """What `mtlue plan` prints."""
-    hours = plan.protect_core_seconds / 3600
+    hours, wall = plan.protect_core_seconds / 3600, duration(plan.protect_core_seconds / plan.workers)
     lines = [
         f"input       {plan.shards} shards, {size_text(plan.input_bytes)}, about {plan.samples} samples",
         *(f"labels      {line} (first shard)" for line in plan.labels),
@@ -36,7 +34,7 @@ def plan_lines(plan: Plan, workers: int) -> list[str]:
     lines += [f"ingest      about {duration(plan.ingest_seconds)}", f"train       {_training(plan)}"]
     lines += [
         f"prove       {_proof(plan)}",
-        f"protect     about {hours:.2f} core hours, {duration(plan.protect_core_seconds / workers)} on {workers} cores",
+        f"protect     about {hours:.2f} core hours, {wall} on {plan.workers} cores",
         f"publish     about {duration(plan.publish_seconds)}",
         f"all         about {duration(plan.seconds)} on this machine, if nothing else runs on it",
     ]

@@ -41,6 +41,8 @@ class Status:
     """Whether a run was finished and its manifest published."""
     differs: list[str] = field(default_factory=list)
     """Keys in which the last run's configuration differs from this one, with both values."""
+    strangers: list[str] = field(default_factory=list)
+    """What this `work` did not write in `output` and a run would refuse, a sentence each."""
     holder: str | None = None
     """Run that holds the lease."""
 
@@ -53,15 +55,17 @@ def status_of(config: Config) -> Status:
     from pipeline.state.last import differences
     from pipeline.state.ledger import Ledger
     from pipeline.state.places import LEFT_OUT, Places
+    from pipeline.state.written import strangers
     from schemas.records import LeftOut
     from stages.io.store.records import read_record
     from stages.publish.manifest import MANIFEST
 
     places = Places(config)
     work = places.work
+    ledger, published = Ledger(work), places.output.list()
     generator, committed = fitting_generator(work, train_plan(config)), 0
     if generator is not None:
-        committed = len(Ledger(work).done(places.shards, protect_plan(config, generator.content), places.output.list()))
+        committed = len(ledger.done(places.shards, protect_plan(config, generator.content), published))
     left_out = LeftOut(quarantined=[], failures=[])
     if work.stat(LEFT_OUT) is not None:
         left_out = read_record(work, LEFT_OUT, LeftOut, "remove it; the next run writes it again")
@@ -80,6 +84,7 @@ def status_of(config: Config) -> Status:
         generator=generator.fingerprint if generator else None,
         manifest=places.output.stat(MANIFEST) is not None,
         differs=differences(work, config),
+        strangers=strangers(places, ledger, published).problems(places.output),
         holder=f"{holder.run[:8]} on {holder.host} (process {holder.process})" if holder else None,
     )
 
@@ -101,6 +106,7 @@ def status_lines(found: Status) -> list[str]:
         f"manifest    {'published' if found.manifest else 'not published yet'}",
         f"running     {found.holder or 'nobody'}",
     ]
+    lines += [f"stranger    {problem}" for problem in found.strangers]
     lines += [f"failed      {message}" for message in found.failed.values()]
     lines += [
         f"withdrawn   {name}: no input any more, but public still; --prune removes it" for name in found.withdrawn

@@ -18,7 +18,9 @@ from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, once_each
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store
+from stages.perturbers.registry import sees_images
 from stages.report.wording import strays_text
+from stages.tasks.counts import only_label
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,24 @@ def check_profiles(
             f"task {task.name!r}: all {missing} labels of field {task.field!r} are missing; remove the task, or add "
             "its labels"
         )
+
+
+def refuse_one_label(config: Config, profiles: Sequence[ShardProfile]) -> None:
+    """Raise ConfigError when δ would be the same for every image, by the labels that occur in all of the data."""
+    if sees_images(config.train.perturber):
+        return
+    protected = [task for task, wanted in zip(config.tasks, config.protected_tasks, strict=True) if wanted]
+    found = [(task, only) for task in protected if (only := only_label(task, profiles)) is not None]
+    if len(found) < len(protected):
+        return
+    named = ", ".join(f"{task.name}: {only}" for task, only in found[:5]) + (", …" if len(found) > 5 else "")
+    doubts = "".join(dict.fromkeys(task.doubt(only) for task, only in found))
+    raise ConfigError(
+        f"every label of the protected tasks is the same ({named}){doubts}; perturber {config.train.perturber!r} has "
+        "one δ for each label, so every image would get the same δ: nothing would be protected. Add images of other "
+        "classes, or a task whose labels differ; another perturber does not help, as no model learns anything from one "
+        "label"
+    )
 
 
 def _leads_to(field: str, wanted: str) -> bool:

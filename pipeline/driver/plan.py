@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ VERSIONS = 3
 class Plan:
     """What a run would do."""
 
+    workers: int
+    """Shards or victims at a time."""
     shards: int
     shards_done: int
     """Published under this configuration already."""
@@ -80,20 +83,17 @@ class Plan:
     """What lies among the data and will not be read, a sentence for each kind; inside shards, of the first one."""
 
 
-def make_plan(config: Config, workers: int) -> Plan:
+def make_plan(config: Config) -> Plan:
     """Measure a few images of the first shard and extrapolate.
-
-    Args:
-        config: of the run.
-        workers: shards or victims at a time.
 
     Raises:
         MtlueError: as a run would, before it trains anything; of many shards only some are read.
     """
     check_networks(config)
+    workers = config.compute.cpus if config.compute.cpus != "auto" else os.cpu_count() or 1
     places = Places(config)
-    refuse_places(places)
-    ledger = Ledger(places.work)
+    ledger, published = Ledger(places.work), places.output.list()
+    refuse_places(places, ledger, published)
     profiles = _checked_profiles(config, places, ledger)
     total = sum(ref.size for ref in places.shards)
     share = total / max(1, sum(profile.bytes for profile in profiles))
@@ -102,7 +102,7 @@ def make_plan(config: Config, workers: int) -> Plan:
     trainings = _trainings(config, places, record, samples, samples / max(1, total))
     done = 0
     if record is not None:
-        done = len(ledger.done(places.shards, protect_plan(config, record.content), places.output.list()))
+        done = len(ledger.done(places.shards, protect_plan(config, record.content), published))
     first = next(ref for ref in places.shards if ref.name == next(each.name for each in profiles if each.samples))
     measured = estimate_shard(places.source, first, ingest_plan(config), protect_plan(config), trainings)
     left = 1 - done / len(places.shards)
@@ -113,6 +113,7 @@ def make_plan(config: Config, workers: int) -> Plan:
     prove = _prove_seconds(trainings, measured, workers)
     train = measured.train_seconds if record is None else None
     return Plan(
+        workers=workers,
         shards=len(places.shards),
         shards_done=done,
         input_bytes=total,
@@ -136,7 +137,8 @@ def make_plan(config: Config, workers: int) -> Plan:
 def _checked_profiles(config: Config, places: Places, ledger: Ledger) -> list[ShardProfile]:
     """Profiles of some shards, first, last and between; refused is what a run of just these shards would refuse."""
     profiles, failures = _profiles(places.source, places.shards, ingest_plan(config))
-    check_data(config, places, ledger, profiles, failures, shards=len(profiles) + len(failures))
+    read = len(profiles) + len(failures)
+    check_data(config, places, ledger, profiles, failures, shards=read, whole=read == len(places.shards))
     if config.audit is not None:
         if places.test_source is None:
             if len(profiles) == len(places.shards):

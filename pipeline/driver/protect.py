@@ -12,6 +12,7 @@ from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger, identity_of
 from pipeline.state.left_out import failure_of
 from pipeline.state.places import Places
+from pipeline.state.written import begin_shards, end_shards, refuse_strangers
 from pipeline.steps.protect import protect_step
 from schemas.errors import GeneratorError, InputError, LeaseError, RefusedInputError
 from schemas.plans import ProtectPlan
@@ -47,14 +48,17 @@ def protect_all(
     """Protect every shard that is not published under this plan yet.
 
     Raises:
+        ConfigError: something came into `output` that this `work` did not write.
         RefusedInputError, GeneratorError, LeaseError: no shard can be protected; the others are not waited for.
         InputError: none was protected.
     """
     found = places.output.list()
+    refuse_strangers(places, ledger, found)
     done = ledger.done(list(shards), plan, found)
     before, finished = len(done), {record.identity for record in done}
     todo = [ref for ref in shards if identity_of(ref, plan) not in finished]
     stale = ledger.of_shards({ref.output_name for ref in todo})
+    begin_shards(places.work, stale)
     public = {entry.name for entry in found}
     replaced = sum(ref.output_name in public for ref in todo)
     if replaced and MANIFEST in public:
@@ -76,6 +80,7 @@ def protect_all(
                 ledger.add(outcome.result, stale[outcome.result.name])
                 done.append(outcome.result)
             step.advance()
+    end_shards(places.work, {record.name for record in done})
     failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
     if not done:
         raise InputError(f"no shard could be protected; the first: {failures[0].message}")

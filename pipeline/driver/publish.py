@@ -10,12 +10,14 @@ from tempfile import TemporaryDirectory
 
 from pipeline.driver.withdrawn import collect_private
 from pipeline.state.places import REPORT, REPORT_JSON, REPORT_MARKDOWN, Places
+from pipeline.state.written import card_name, changed_files, drop_second_card
 from schemas.fingerprints import fingerprint
 from schemas.records import Manifest, ShardRecord
 from stages.io.store.store import Store
 from stages.publish.card import dataset_card
 from stages.publish.croissant import croissant
 from stages.publish.manifest import MANIFEST, build_manifest
+from stages.publish.strangers import README
 from stages.publish.updating import UPDATING, end_update
 from stages.publish.wids import wids_index
 from stages.report.before_after import Pair, sample_pairs
@@ -28,15 +30,18 @@ from stages.verify.reading import check_as_user_reads
 def publish(places: Places, told: Material) -> Manifest:
     """Write what is not written yet; the manifest comes last, when everything that it lists is there.
 
+    A README.md of the owner's stays; the dataset card is CARD.md then.
     The mark of an update, which may be that of a run that was broken off, is removed after it.
 
     Raises:
+        ConfigError: a file that this `work` did not write has the name of one that is to be published.
         ValidationError: a user could not read what was published; no manifest lists it then.
     """
     plan = told.plan.published
     manifest = build_manifest(plan.name, told.records)
+    card = dataset_card(plan, manifest, told.profiles).encode()
     published = {
-        "README.md": dataset_card(plan, manifest, told.profiles).encode(),
+        card_name(places, card): card,
         "croissant.json": json.dumps(croissant(plan, manifest, told.profiles), indent=1, ensure_ascii=False).encode(),
         "wids.json": wids_index(manifest).encode(),
         MANIFEST: manifest.model_dump_json(indent=1).encode(),
@@ -47,15 +52,13 @@ def publish(places: Places, told: Material) -> Manifest:
         names = {record.name for record in told.records}
         first = next(ref for ref in places.shards if ref.output_name in names and ref.name not in failed)
         write_report(places, told, sample_pairs(places.source, first, places.output, plan))
-    pending = {
-        name: data
-        for name, data in published.items()
-        if places.output.stat(name) is None or places.output.read(name) != data
-    }
-    if MANIFEST in pending:
+    changed = changed_files(places, published)
+    if MANIFEST in changed:
         _check_one_shard(places.output, told.records)
-    for name, data in pending.items():
+    for name, data in changed.items():
         places.output.write(name, data)
+    if README in published:
+        drop_second_card(places)
     if places.output.stat(UPDATING) is not None:
         end_update(places.output)
     return manifest

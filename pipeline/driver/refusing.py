@@ -5,23 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from pipeline.driver.ingest import check_profiles
+from pipeline.driver.ingest import check_profiles, refuse_one_label
 from pipeline.driver.train import refuse_lost_work
 from pipeline.state.ledger import Ledger
 from pipeline.state.owner import refuse_foreign
 from pipeline.state.places import Places
+from pipeline.state.written import Strangers, refuse_strangers
 from schemas.config import Config
 from schemas.errors import InputError, RefusedInputError
 from schemas.records import ShardFailure, ShardProfile
+from stages.io.store.objects import Entry
 from stages.publish.manifest import MANIFEST, read_manifest
 
 
-def refuse_places(places: Places, *, retrain: bool = False, take_over: bool = False) -> None:
-    """What may not lie in `output` and `work`, known from listings alone."""
+def refuse_places(
+    places: Places, ledger: Ledger, published: Sequence[Entry], *, retrain: bool = False, take_over: bool = False
+) -> Strangers:
+    """What may not lie in `output` and `work`, known from listings alone.
+
+    Args:
+        places: of the configuration.
+        ledger: what this `work` has published.
+        published: the listing of `output`.
+        retrain: another perturber is to protect every shard again.
+        take_over: what another `work` has published becomes this one's.
+
+    Returns:
+        What of `output` is not of this `work` and may stay.
+    """
     if not retrain:
         refuse_lost_work(places)
     if not take_over:
         refuse_foreign(places)
+    return refuse_strangers(places, ledger, published, take_over=take_over)
 
 
 def check_data(
@@ -32,6 +48,7 @@ def check_data(
     failures: Sequence[ShardFailure],
     *,
     shards: int,
+    whole: bool = True,
 ) -> None:
     """What the shards that were read may not be.
 
@@ -42,9 +59,12 @@ def check_data(
         profiles: of the shards that were read.
         failures: of those that could not be read.
         shards: how many these are together.
+        whole: whether the dataset has no others; what only all labels show is checked then.
     """
     _refuse_protected(places, ledger, profiles)
     check_profiles(config, profiles, failures, shards)
+    if whole:
+        refuse_one_label(config, profiles)
 
 
 def _refuse_protected(places: Places, ledger: Ledger, profiles: Sequence[ShardProfile]) -> None:

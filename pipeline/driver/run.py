@@ -27,6 +27,7 @@ from pipeline.state.ledger import Ledger
 from pipeline.state.owner import claim
 from pipeline.state.places import LEFT_OUT, REPORT, Places
 from pipeline.state.weights import upload_weights
+from pipeline.state.written import adopt
 from schemas.config import Config
 from schemas.errors import EvidenceError
 from schemas.evidence import Evidence
@@ -43,6 +44,7 @@ from schemas.records import (
 from stages.audit.verdict import NOT_MEASURED
 from stages.ingest.drift import drift
 from stages.learning.sampling import share
+from stages.publish.strangers import CARD
 from stages.report.before_after import sample_pairs
 from stages.report.sections.base import Material
 from stages.report.wording import strays_text
@@ -96,7 +98,7 @@ class Run:
             self.places.guard(self.lease.token)
             check_shared(self.executor, self.places)
             self.ledger = Ledger(self.places.work)
-            refuse_places(self.places, retrain=self.retrain, take_over=self.take_over)
+            self._refuse_places()
             self.places.sweep()
             keep_config(self.places.work, self.config)
             profiles = self._timed("ingest", self._ingest)
@@ -129,6 +131,13 @@ class Run:
             passed_by=self._passed_by(profiles),
             seconds=self.seconds,
         )
+
+    def _refuse_places(self) -> None:
+        """End the run before any work when something is in `output` or `work` that may not be there."""
+        found = self.places.output.list()
+        there = refuse_places(self.places, self.ledger, found, retrain=self.retrain, take_over=self.take_over)
+        if there.readme:
+            self.reporter.say(f"publish: README.md in `output` is not of mtlue, so it stays; the card is {CARD}")
 
     def _told(
         self,
@@ -213,6 +222,7 @@ class Run:
         return proof.evidence
 
     def _protect(self, profiles: Sequence[ShardProfile], generator: GeneratorRecord) -> Protected:
+        adopt(self.places, self.ledger, take_over=self.take_over)
         claim(self.places, self.lease.token, take_over=self.take_over)
         readable = {profile.name for profile in profiles if profile.samples}
         protected = protect_all(

@@ -15,6 +15,7 @@ from schemas.records import ShardRef
 from stages.io.shards.names import key_hash
 from stages.io.store.store import Store
 from stages.publish.manifest import read_manifest
+from stages.publish.strangers import possible_data
 from stages.publish.updating import UPDATING
 from stages.verify.verify import verify_shard
 
@@ -83,7 +84,8 @@ def verify_prefix(
     """
     manifest = read_manifest(output)
     result = Verified()
-    there = {entry.name for entry in output.list()}
+    found = output.list()
+    there = {entry.name for entry in found}
     listed = {shard.name for shard in manifest.shards}
     if UPDATING in there:
         result.problems.append(
@@ -93,8 +95,9 @@ def verify_prefix(
     result.problems += [f"shard {name}: in the manifest, but not there" for name in sorted(listed - there)]
     result.problems += [
         f"{name}: a shard that the manifest does not list; nobody checked it, or it was withdrawn: remove it"
-        for name in sorted(there - listed)
         if name.endswith((".tar", ".parquet"))
+        else f"{name}: mtlue did not write it, and it may be data that nobody protected: remove it"
+        for name in possible_data(output, found, listed)
     ]
     inputs = {ref.output_name: ref for ref in shards}
     if config is not None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.state.ledger import Ledger
 from pipeline.state.places import Places, shard_state
+from pipeline.state.written import end_shards, read_written
 from schemas.records import ShardProfile
 from stages.io.store.objects import Entry
 from stages.io.store.store import Store
@@ -15,16 +16,21 @@ from stages.io.store.store import Store
 def withdrawn_shards(
     places: Places, ledger: Ledger, profiles: Sequence[ShardProfile], published: Sequence[Entry]
 ) -> list[str]:
-    """Shards that mtlue has published, that still lie there, and whose input is gone or has no sample any more."""
+    """Shards that mtlue has published, that still lie there, and whose input is gone or has no sample any more.
+
+    Those of a `work` that this one took over are among them.
+    """
     empty = {profile.name for profile in profiles if not profile.samples}
     planned = {ref.output_name for ref in places.shards if ref.name not in empty}
-    return sorted(ledger.shards() & {entry.name for entry in published} - planned)
+    known = ledger.shards() | set(read_written(places.work).shards)
+    return sorted(known & {entry.name for entry in published} - planned)
 
 
 def prune(places: Places, ledger: Ledger, names: Sequence[str]) -> None:
     """Remove published shards; their records last, so that a run that is broken off finds them again."""
     delete_all(places.output, names)
     ledger.forget(set(names))
+    end_shards(places.work, names)
 
 
 def collect_private(places: Places) -> None:

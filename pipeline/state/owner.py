@@ -60,6 +60,12 @@ def refuse_foreign(places: Places) -> None:
         )
 
 
+def is_mine(places: Places) -> bool:
+    """Whether this `work` is the one that publishes into this `output`."""
+    owner = _read(places.output, OWNER)
+    return bool(owner) and owner == _read(places.work, IDENTITY)
+
+
 def claim(places: Places, token: Token, *, take_over: bool) -> None:
     """Make `output` this work's own before the first write into it; it is guarded from now on.
 

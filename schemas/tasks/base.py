@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Self, get_args
+import re
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -35,6 +36,24 @@ def is_missing(raw: Any) -> bool:
     return raw is None or (isinstance(raw, float) and math.isnan(raw))
 
 
+Sentinel = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)] | str
+"""A value of a field that stands for no label."""
+
+
+def is_sentinel(raw: Any, sentinel: int | float | str | None) -> bool:
+    """Whether the raw value of a field is the one that stands for no label, as a number or as text."""
+    if sentinel is None or isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        return False
+    if str(raw).strip() == str(sentinel).strip():
+        return True
+    return is_number(str(raw)) and is_number(str(sentinel)) and float(raw) == float(sentinel)
+
+
+def only_name(raw: Any) -> Any:
+    """The name in a list of a single one, as a Parquet column of lists has it; everything else as it is."""
+    return raw[0] if isinstance(raw, list | tuple) and len(raw) == 1 and isinstance(raw[0], str) else raw
+
+
 class Task(BaseModel):
     """One task of a dataset: the base of every kind.
 
@@ -44,13 +63,13 @@ class Task(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
-    """Name in reports and in `protection.tasks`; the last part of `field` when left out."""
+    """Name in reports and in `protection.tasks`; the last part of `field`, spaces as `_`, when left out."""
 
     kind: str
     """Kind of label. Each kind names its own; only the default, classification, may be left out."""
 
-    field: str = Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$")
-    """Member of the sample, dotted into JSON (`json.shape`, `cls`), or Parquet column (`shape`, `labels.shape`)."""
+    field: str = Field(pattern=r"^[^.\s]+( +[^.\s]+)*(\.[^.\s]+( +[^.\s]+)*)*$")
+    """Member of the sample, dotted into JSON (`json.shape`, `cls`), or Parquet column (`shape`, `Finding Labels`)."""
 
     def __new__(cls, **values: Any) -> Self:
         """A task of the kind that is given."""
@@ -67,7 +86,7 @@ class Task(BaseModel):
         if cls is Task:
             raise ValueError("there is no such kind of task")
         if isinstance(data, dict) and not data.get("name") and isinstance(data.get("field"), str):
-            return {**data, "name": data["field"].rpartition(".")[2]}
+            return {**data, "name": re.sub(r"[^A-Za-z0-9_-]", "_", data["field"].rpartition(".")[2])}
         return data
 
     @property
@@ -129,6 +148,18 @@ class Task(BaseModel):
             "label-out-of-range",
             f"task {self.name!r}: field {self.field!r} holds {found}, outside {allowed}; {mend}",
         )
+
+    def offer_missing(self, found: float) -> str:
+        """What to do about a number that may stand for no label, as -1, -999 or 99 often do."""
+        return f"; if it stands for no label, set `missing: {found:g}`"
+
+    def tells_apart(self, low: float, high: float) -> bool:
+        """Whether numbers from `low` to below `high` may be different labels; asked of kinds without classes."""
+        return low < high
+
+    def doubt(self, seen: str) -> str:
+        """What may be the cause when no label but one value occurs, and what to do; empty when nothing is known."""
+        return ""
 
     def unreadable(self, raw: object, expected: str) -> SampleError:
         """The error of a value that is no label at all."""

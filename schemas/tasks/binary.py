@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -9,7 +10,7 @@ from pydantic import Field, model_validator
 from schemas.errors import SampleError
 from schemas.metrics import ACCURACY, AUC, BALANCED_ACCURACY, Metric
 from schemas.model import Model
-from schemas.tasks.base import MISSING, Task, is_missing
+from schemas.tasks.base import MISSING, Task, is_missing, is_number, only_name
 from schemas.tasks.classes import check_names
 
 WORDS = {"0": 0, "no": 0, "n": 0, "false": 0, "f": 0, "1": 1, "yes": 1, "y": 1, "true": 1, "t": 1}
@@ -90,8 +91,9 @@ class BinaryTask(Task):
         """Turn the raw value of a field into 0 or 1.
 
         Args:
-            raw: 0/1, -1/1, true/false or one of `WORDS` or `classes`; for a finding the whole vector (a list, or an
-                object of name → value), or the text of all names that hold.
+            raw: 0/1, -1/1, true/false or one of `WORDS` or `classes`, or a list of one name; for a finding the
+                whole vector (a list, or an object of name → value), or the names of all that the image has (a list, or
+                text).
 
         Returns:
             0, 1 or `MISSING`.
@@ -99,7 +101,7 @@ class BinaryTask(Task):
         Raises:
             SampleError: `label-unreadable`, `label-out-of-range` or `label-wrong-length`.
         """
-        return self._answer(raw if self.part is None else self._entry(raw, self.part))
+        return self._answer(only_name(raw) if self.part is None else self._entry(raw, self.part))
 
     def _answer(self, raw: Any) -> int:
         text = str(raw).strip() if isinstance(raw, str | int | float) else None
@@ -124,8 +126,10 @@ class BinaryTask(Task):
         return f"0 or 1, -1 or 1, yes or no, true or false{named}"
 
     def _entry(self, raw: Any, part: Part) -> Any:
-        """The value of this finding in a vector, an object or a text of names."""
+        """The value of this finding in a vector, an object, a list of names or a text of names."""
         count = len(part.findings)
+        if _is_names(raw, part):
+            return self._among(raw, part)
         if isinstance(raw, list | tuple):
             if len(raw) != count:
                 raise SampleError(
@@ -140,9 +144,24 @@ class BinaryTask(Task):
             return None
         if not isinstance(raw, str):
             raise self.unreadable(raw, f"a list of {count} values, or names joined by {part.separator!r}")
-        names = {name.strip() for name in raw.split(part.separator)}
+        return self._among(raw.split(part.separator), part)
+
+    def _among(self, found: Sequence[str], part: Part) -> int:
+        """Whether this finding is among the names that an image has."""
+        names = {name.strip() for name in found}
         unknown = sorted(names - {*part.findings, part.nothing})
         if unknown:
-            expected = f"names of {part.findings} or {part.nothing!r}, joined by {part.separator!r}"
+            expected = f"names of {part.findings} or {part.nothing!r}, in a list or joined by {part.separator!r}"
             raise self.unreadable(unknown[0], expected)
         return int(part.findings[part.index] in names)
+
+
+def _is_names(raw: Any, part: Part) -> bool:
+    """Whether a list has the names of what an image has, not a value for each finding; findings that are only numbered
+    have no names. An empty list of names says that there is none of them.
+    """
+    if not isinstance(raw, list | tuple) or any(map(is_number, part.findings)):
+        return False
+    names = {*part.findings, part.nothing}
+    texts = all(isinstance(entry, str) for entry in raw)
+    return texts and (len(raw) != len(part.findings) or any(entry.strip() in names for entry in raw))

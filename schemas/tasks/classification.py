@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.metrics import ACCURACY, BALANCED_ACCURACY, Metric
-from schemas.tasks.base import MISSING, Task, is_missing
+from schemas.tasks.base import MISSING, Sentinel, Task, is_missing, is_sentinel, only_name
 from schemas.tasks.classes import Classes, check_names
 
 
@@ -21,12 +21,19 @@ class ClassificationTask(Classes, Task):
     classes: Annotated[int, Field(ge=2, le=100_000)] | list[str]
     """Number of classes C (labels are 0..C-1), or the names of the classes, in order."""
 
+    missing: Sentinel | None = None
+    """What stands for no label in the data besides null, NaN and empty text, such as -1; it must name no class."""
+
     @model_validator(mode="after")
     def _check_class_names(self) -> ClassificationTask:
         if isinstance(self.classes, list):
             if len(self.classes) < 2:
                 raise ValueError(f"a classification task needs at least 2 classes; found the names {self.classes}")
             check_names(self.classes)
+        names = [*map(str, range(self.class_count)), *self.class_names]
+        taken = next((name for name in names if is_sentinel(name, self.missing)), None)
+        if taken is not None:
+            raise ValueError(f"missing is {self.missing!r}, which is the class {taken!r}; it must stand for no class")
         return self
 
     @property
@@ -43,7 +50,8 @@ class ClassificationTask(Classes, Task):
         """Turn the raw value of a field into a class index.
 
         Args:
-            raw: what JSON, Parquet or a text member holds; None, NaN and empty text mean that the label is missing.
+            raw: what JSON, Parquet or a text member holds, or a list of one name; None, NaN, empty text and
+                `missing` mean that there is no label.
 
         Returns:
             The class index in 0..C-1, or `MISSING`.
@@ -51,10 +59,11 @@ class ClassificationTask(Classes, Task):
         Raises:
             SampleError: `label-out-of-range` or `label-unreadable`, naming the task, the field and the value found.
         """
+        raw = only_name(raw)
         known = f"one of {self.classes}" if isinstance(self.classes, list) else "a class index"
         if isinstance(raw, str) and isinstance(self.classes, list) and raw.strip() in self.classes:
             return self.classes.index(raw.strip())
-        if is_missing(raw):
+        if is_missing(raw) or is_sentinel(raw, self.missing):
             return MISSING
         found = raw
         if isinstance(found, str):
@@ -63,9 +72,11 @@ class ClassificationTask(Classes, Task):
             found = int(float(found))
         if isinstance(found, float) and found.is_integer():
             found = int(found)
+        if isinstance(found, list):
+            raise self.unreadable(raw, f"{known}, one an image (for several, use `kind: multilabel`)")
         if not isinstance(found, int):
             raise self.unreadable(raw, known)
         if not 0 <= found < self.class_count:
-            mend = f"correct the label or raise `classes` (now {self.class_count})"
+            mend = f"correct the label or raise `classes` (now {self.class_count}){self.offer_missing(found)}"
             raise self.out_of_range(int(found), f"0..{self.class_count - 1}", mend)
         return int(found)

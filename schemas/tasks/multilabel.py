@@ -13,7 +13,8 @@ from schemas.tasks.classes import check_names
 
 
 class MultilabelTask(Task):
-    """A set of C findings in one field: a vector of 0 and 1 (JSON, npy, a Parquet list), or the names that hold.
+    """A set of C findings in one field: a vector of 0 and 1 (JSON, npy, a Parquet list), or the names of those that an
+    image has (a list of text, or one text).
 
     It stands for C binary tasks, `<name>.<finding>`: each has its own embedding, head, figures and missing labels, and
     `protection.tasks` may name one of them or the set.

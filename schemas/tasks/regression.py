@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from schemas.metrics import Metric
 from schemas.model import Model
-from schemas.tasks.base import Task, is_missing
+from schemas.tasks.base import Sentinel, Task, is_missing, is_sentinel
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -46,6 +46,9 @@ class RegressionTask(Task):
     high: Number | None = None
     """Largest value that a label may have."""
 
+    missing: Sentinel | None = None
+    """What stands for no label in the data besides null, NaN and empty text, such as -1."""
+
     unit: str = ""
     """Unit of the labels in reports, such as `years`."""
 
@@ -81,13 +84,17 @@ class RegressionTask(Task):
         high = "" if self.high is None else f", at most {self.high:g}"
         return f"a number{unit}{low}{high}"
 
+    def tells_apart(self, low: float, high: float) -> bool:
+        """Whether one of the edges lies between them; without edges, quantiles do."""
+        return self.edges is None or any(low < edge < high for edge in self.edges)
+
     def label(self, raw: Any) -> float:
         """Turn the raw value of a field into a number; NaN means that there is none.
 
         Raises:
             SampleError: `label-unreadable`, or `label-out-of-range`.
         """
-        if is_missing(raw):
+        if is_missing(raw) or is_sentinel(raw, self.missing):
             return math.nan
         try:
             value = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else math.nan
@@ -97,5 +104,7 @@ class RegressionTask(Task):
             raise self.unreadable(raw, "a finite number")
         low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
         if not low <= value <= high:
-            raise self.out_of_range(f"{value:g}", f"{low:g}..{high:g}", "correct the label, or `low` and `high`")
+            raise self.out_of_range(
+                f"{value:g}", f"{low:g}..{high:g}", f"correct the label, or `low` and `high`{self.offer_missing(value)}"
+            )
         return value

@@ -52,6 +52,15 @@ class SegmentationTask(Classes, Task):
         """Mean IoU, and the share of right pixels."""
         return MEAN_IOU, PIXEL_ACCURACY
 
+    def doubt(self, seen: str) -> str:
+        """Of two classes only the first occurs: the second is likely to be written as 255, which is ignored."""
+        if self.class_count != 2 or seen != self.class_names[0] or self.ignore != 255:
+            return ""
+        return (
+            "; if 255 marks the second class in these masks, write 1 there: `ignore` is 255, so such pixels count as "
+            "no class"
+        )
+
     @property
     def description(self) -> str:
         """The classes in order, and what is ignored."""

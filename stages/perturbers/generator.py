@@ -32,6 +32,8 @@ class GeneratorPerturber:
         self.generator = generator
         self.fingerprint = fingerprint
         self.spec = cast(GeneratorSpec, generator.spec)
+        regularised = ", with smaller train.lambda_intra and train.lambda_inter"
+        self.mend = MEND + (regularised if self.spec.network == "generator" else "")
         self.resolution, self.epsilon = self.spec.resolution, self.spec.epsilon
         self._try()
 
@@ -50,12 +52,13 @@ class GeneratorPerturber:
         """Try made-up images with different labels: a δ that ignores both is the same for a whole dataset."""
         for name, value in self.generator.state_dict().items():
             if not bool(torch.isfinite(value).all()):
-                raise GeneratorError(f"weights {name!r} of the generator are not finite; {MEND}")
+                raise GeneratorError(f"weights {name!r} of the generator are not finite; {self.mend}")
         rng = torch.Generator().manual_seed(0)
         views_BCRR = torch.rand(PROBES, 3, self.resolution, self.resolution, generator=rng)
         views_BCRR = views_BCRR.contiguous(memory_format=torch.channels_last)
         labels = [kind.examples(PROBES, self.resolution) for kind in kinds_of(self.spec.tasks)]
         keys = [f"probe {number}" for number in range(PROBES)]
-        delta_BCRR = check_delta(self.delta(views_BCRR, labels, torch.zeros(PROBES, dtype=torch.bool), keys), keys)
+        delta_BCRR = self.delta(views_BCRR, labels, torch.zeros(PROBES, dtype=torch.bool), keys)
+        check_delta(delta_BCRR, keys, self.mend)
         if bool((delta_BCRR == delta_BCRR[:1]).all()):
-            raise GeneratorError(f"δ is the same for all images and labels, so it protects nothing; {MEND}")
+            raise GeneratorError(f"δ is the same for all images and labels, so it protects nothing; {self.mend}")

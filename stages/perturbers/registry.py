@@ -33,6 +33,11 @@ NETWORKS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {
 }
 
 
+def sees_images(network: str) -> bool:
+    """Whether δ depends on the image as well; otherwise images of the same labels get the same δ."""
+    return NETWORKS[network] is not ClassCodes
+
+
 def network_of(spec: GeneratorSpec) -> nn.Module:
     """A fresh network; called with (images, labels, gray flags) it gives δ."""
     return NETWORKS[spec.network](spec)

@@ -51,7 +51,7 @@ def dataset_card(plan: PublishPlan, manifest: Manifest, profiles: Sequence[Shard
         "task_categories": list(dict.fromkeys(task.category for task in plan.tasks)),
         "tags": ["webdataset", "croissant", "protected-images", *(["multi-task"] if len(plan.tasks) > 1 else [])],
         "size_categories": [size_category(manifest.samples)],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": _shard_glob(manifest)}]}],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": _shard_paths(manifest)}]}],
     }
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.publish", "templates"),
@@ -86,8 +86,9 @@ def size_category(samples: int) -> str:
     return next((word for limit, word in SIZE_CATEGORIES if samples < limit), "n>1B")
 
 
-def _shard_glob(manifest: Manifest) -> str:
-    return "**/*.tar" if any("/" in shard.name for shard in manifest.shards) else "*.tar"
+def _shard_paths(manifest: Manifest) -> list[str]:
+    """Each shard by its name, as a pattern that fits no other: whatever else lies there is not served as protected."""
+    return [re.sub(r"[*?\[]", r"[\g<0>]", shard.name) for shard in manifest.shards]
 
 
 def _card_task(members: Sequence[Task], profiles: Sequence[ShardProfile]) -> dict[str, Any]:

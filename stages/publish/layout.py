@@ -20,9 +20,16 @@ def image_fields(plan: PublishPlan, profiles: Sequence[ShardProfile]) -> list[st
 
 def label_place(task: Task, profiles: Sequence[ShardProfile]) -> tuple[str, tuple[str, ...]]:
     """Member of a published sample that holds a task's label, and the keys to follow inside it (none: plain text)."""
-    if _from_parquet(profiles) and task.member != "json":
+    if task.member != "json" and (_from_parquet(profiles) or _only_in_json(task, profiles)):
         return "json", (task.member, *task.path)
     return task.member, task.path
+
+
+def _only_in_json(task: Task, profiles: Sequence[ShardProfile]) -> bool:
+    """Whether a field that names no member was found as a key of the member `json`."""
+    seen = {field for profile in profiles for field in profile.fields}
+    inside = f"json.{task.field}"
+    return task.field not in seen and any(field == inside or field.startswith(f"{inside}.") for field in seen)
 
 
 def _from_parquet(profiles: Sequence[ShardProfile]) -> bool:

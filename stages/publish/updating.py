@@ -10,6 +10,8 @@ A reader who sees the same manifest and no mark before and after reading has rea
 
 from __future__ import annotations
 
+from pydantic import ValidationError as PydanticError
+
 from schemas.records import Record
 from stages.io.store.store import Store
 
@@ -28,6 +30,14 @@ class Updating(Record):
 def begin_update(output: Store, shards: int) -> None:
     """Tell every reader that shards are being replaced."""
     output.write(UPDATING, Updating(shards=shards).model_dump_json().encode())
+
+
+def is_update(output: Store) -> bool:
+    """Whether the file of that name is the mark of an update, and not somebody else's."""
+    try:
+        return bool(Updating.model_validate_json(output.read(UPDATING)))
+    except PydanticError:
+        return False
 
 
 def end_update(output: Store) -> None:

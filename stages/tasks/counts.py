@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from schemas.records import ShardProfile
-from schemas.stats import Histogram
+from schemas.stats import MOST_BINS, Histogram
 from schemas.tasks import Task
 from stages.tasks.base import TaskKind
 
@@ -69,10 +69,16 @@ def label_table(task: Task, profiles: Sequence[ShardProfile]) -> LabelTable:
             for index, count in enumerate(profile.histograms.get(task.name, [])):
                 counts[index] += count
         return LabelTable(list(zip(task.class_names, counts, strict=True)), missing)
+    numbers = _numbers(task, profiles)
+    return LabelTable([(_range(low, high), count) for low, high, count in numbers.bins()], missing)
+
+
+def _numbers(task: Task, profiles: Sequence[ShardProfile]) -> Histogram:
+    """The profiles' histograms of one task together."""
     merged = Histogram()
     for profile in profiles:
         merged = merged.merge(profile.values.get(task.name, Histogram()))
-    return LabelTable([(_range(low, high), count) for low, high, count in merged.bins()], missing)
+    return merged
 
 
 def _range(low: float, high: float) -> str:
@@ -98,20 +104,35 @@ def set_table(members: Sequence[Task], profiles: Sequence[ShardProfile]) -> list
     return rows
 
 
+def only_label(task: Task, profiles: Sequence[ShardProfile]) -> str | None:
+    """The class or the number that every label has; None where labels differ, and where there is none.
+
+    Numbers that fall into one bin of the task's own `edges` count as one.
+    """
+    seen = [name for name, count in label_table(task, profiles).rows if count]
+    if task.class_names or not seen:
+        return seen[0] if len(seen) == 1 else None
+    bins = _numbers(task, profiles).bins(MOST_BINS)
+    low, high = bins[0][0], bins[-1][1]
+    return _range(low, high) if len(bins) == 1 or not task.tells_apart(low, high) else None
+
+
 def label_doubts(tasks: Sequence[Task], profiles: Sequence[ShardProfile]) -> Iterator[str]:
     """What is odd about the labels, though no error, a sentence each: classes that never occur, only one value."""
     for task in tasks:
         table = label_table(task, profiles)
         seen = [name for name, count in table.rows if count]
+        only = only_label(task, profiles)
+        alone = "" if only is None else f"; every label is {only!r}, so this task cannot be protected{task.doubt(only)}"
         if task.class_names and table.total and len(seen) < len(table.rows):
             absent = [name for name, count in table.rows if not count]
             shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
             yield (
-                f"task {task.name!r}: {len(absent)} of its {len(table.rows)} classes never occur ({shown}); "
+                f"task {task.name!r}: {len(absent)} of its {len(table.rows)} classes never occur ({shown}){alone}; "
                 "check the labels, or the number of classes"
             )
-        elif not task.class_names and table.total and len(seen) == 1:
-            yield f"task {task.name!r}: its values hardly differ ({seen[0]}); check the labels"
+        elif only is not None or (not task.class_names and len(seen) == 1):
+            yield f"task {task.name!r}: its values hardly differ ({seen[0]}){alone}; check the labels"
 
 
 def label_lines(tasks: Sequence[Task], profiles: Sequence[ShardProfile]) -> list[str]:

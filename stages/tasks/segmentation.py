@@ -30,6 +30,16 @@ def class_colours(count: int) -> np.ndarray:
     return colours
 
 
+def _advice(task: SegmentationTask, found: float) -> str:
+    """What to do about a pixel that has none of the classes."""
+    if found == 255 and task.class_count == 2:
+        return "if 255 marks the second class, write 1 there; if it stands for no class, set `ignore: 255`"
+    return (
+        f"correct the mask, raise `classes` (now {task.class_count}), or set `ignore` (now {task.ignore}) to what "
+        "stands for no class"
+    )
+
+
 class Segmentation(DenseKind):
     """C classes; labels are H×W uint8, 0..C-1 or `IGNORED`."""
 
@@ -54,8 +64,7 @@ class Segmentation(DenseKind):
             raise self.task.out_of_range(
                 f"{found[wrong][0]} {place_of(wrong)}",
                 f"0..{self.task.class_count - 1}",
-                f"correct the mask, raise `classes` (now {self.task.class_count}), or set `ignore` (now "
-                f"{self.task.ignore}) to what stands for no class",
+                _advice(self.task, float(found[wrong][0])),
             )
         return None if ignored.all() else np.where(ignored, IGNORED, found).astype(np.uint8)
 

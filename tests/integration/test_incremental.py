@@ -63,9 +63,12 @@ def test_a_withdrawn_shard_is_told_until_it_is_pruned_and_leaves_no_picture_in_p
         assert Path(made.output, "train-00001.tar").exists(), "nobody asked for that"
     assert not [name for name in contents(made.work) if name.startswith(("tables/train-00001", "profiles/train-00001"))]
     Path(made.output, "train-99999.tar").write_bytes(b"another's")
+    with pytest.raises(ConfigError, match=r"1 file \(train-99999.tar\) that this `work` did not write"):
+        run(made, prune=True)
+    Path(made.output, "train-99999.tar").unlink()
     pruned = run(made, prune=True)
     assert (pruned.withdrawn, pruned.pruned, exit_code(pruned)) == ([], ["train-00001.tar"], 0)
-    assert shards_in(made.output).keys() == {"train-00000.tar", "train-00002.tar", "train-99999.tar"}
+    assert shards_in(made.output).keys() == {"train-00000.tar", "train-00002.tar"}
     assert told(made)["withdrawn"] == []
     write_shards(tmp_path, 1)
     assert run(made).done_before == 2, "a record outlived its shard"

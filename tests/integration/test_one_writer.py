@@ -125,7 +125,9 @@ def test_another_work_is_refused_an_output_that_has_an_owner_until_it_takes_the_
     assert contents(made.output) == published, "the other's data was touched"
     assert not list(Path(other.work).glob("tables/*")), "it took a whole reading of the data to say so"
 
-    assert mtlue(capsys, "run", path, "--take-over").code == 0
+    taken = mtlue(capsys, "run", path, "--take-over")
+    assert taken.code == 1
+    assert "withdrawn   2 shards (train-0.tar, train-1.tar)" in taken.out, "the other's shards are public still"
     with pytest.raises(ConfigError, match="belongs to another `work`"):
         run(made)
     assert run(other).done_before == 1

@@ -15,11 +15,12 @@ from schemas.errors import SampleError
 from stages.io.images.formats import (
     BOMB,
     BROKEN,
-    check_before_opening,
     check_depth,
     check_size,
+    checked_bytes,
     image_format,
     looks_like_image,
+    unread_format,
     unsupported,
 )
 from stages.io.images.keeping import LARGE_PIXELS, Pixels, gathered
@@ -64,6 +65,8 @@ def decode_image(data: bytes, *, max_pixels: int) -> Decoded:
         SampleError: `corrupt-image`, `truncated-image`, `decompression-bomb`, `animated-image` (also pages),
             `unsupported-mode`. The message names no key: the caller adds it.
     """
+    if name := unread_format(data):
+        raise unsupported(f"the format {name}")
     found = image_format(data)
     if found is None:
         if looks_like_image(data):
@@ -71,7 +74,7 @@ def decode_image(data: bytes, *, max_pixels: int) -> Decoded:
         raise SampleError("corrupt-image", f"{len(data)} bytes that begin with {data[:8]!r} are no image; replace it")
     extension, plugin = found
     try:
-        check_before_opening(data, extension, max_pixels)
+        data = checked_bytes(data, extension, max_pixels)
         image = plugin(io.BytesIO(data), "")
         check_size(image.size, max_pixels)
         if getattr(image, "is_animated", False):

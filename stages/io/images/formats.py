@@ -34,11 +34,36 @@ _FORMATS: tuple[tuple[str, re.Pattern[bytes], type[ImageFile.ImageFile]], ...] =
     ("ppm", re.compile(rb"P[1-6]\s"), PpmImagePlugin.PpmImageFile),
 )
 
-_OPENCV_ONLY = re.compile(
-    rb"#\?RADIANCE|#\?RGBE|\x59\xa6\x6a\x95|\x76\x2f\x31\x01|P7\s|P[Ff]\s|\xff\x0a|\0\0\0\x0cJXL |\0\0\0.ftypavi[fs]",
-    re.DOTALL,
+_OPENCV_ONLY = (
+    ("Radiance HDR", re.compile(rb"#\?RADIANCE|#\?RGBE")),
+    ("Sun raster", re.compile(rb"\x59\xa6\x6a\x95")),
+    ("OpenEXR", re.compile(rb"\x76\x2f\x31\x01")),
+    ("PAM", re.compile(rb"P7\s")),
+    ("PFM", re.compile(rb"P[Ff]\s")),
+    ("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
+    ("AVIF", re.compile(rb"\0\0\0.ftypavi[fs]", re.DOTALL)),
 )
-"""Radiance HDR, Sun raster, OpenEXR, PAM, PFM, JPEG XL, AVIF: formats of OpenCV that a build of Pillow may lack."""
+"""Formats of OpenCV that a build of Pillow may lack."""
+
+_OTHERS = (
+    ("HEIC", re.compile(rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)),
+    ("camera raw", re.compile(rb".{4}ftypcrx |II\*\0.{4}CR|FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|FOVb|\0MRM", re.DOTALL)),
+    ("DICOM", re.compile(rb".{128}DICM", re.DOTALL)),
+    ("NIfTI", re.compile(rb".{344}n(?:i1|\+1)\0", re.DOTALL)),
+    ("NRRD", re.compile(rb"NRRD000")),
+    ("FITS", re.compile(rb"SIMPLE  =")),
+    ("Photoshop", re.compile(rb"8BPS\0")),
+    ("JPEG XR", re.compile(rb"II\xbc[\0\x01]")),
+    ("DirectDraw", re.compile(rb"DDS \x7c\0\0\0")),
+    ("icon", re.compile(rb"\0\0[\1\2]\0.\0", re.DOTALL)),
+    ("SVG", re.compile(rb"\s*(?:<\?xml[^>]{0,200}>\s*)?<svg[\s>]", re.IGNORECASE)),
+    ("PDF", re.compile(rb"%PDF-")),
+    ("video", re.compile(rb".{4}ftyp|\x1aE\xdf\xa3|RIFF.{4}AVI ", re.DOTALL)),
+)
+"""What people keep pictures in, and nothing here opens; told by name. Camera raw files that are TIFF: `check_depth`."""
+
+DNG_VERSION, SUBFILE_TYPE = 50706, 254
+"""Tags of a TIFF: the first is only in a camera's raw file; the second says whether an image is a small preview."""
 
 BROKEN = (
     OSError,
@@ -81,7 +106,7 @@ def image_extension(data: bytes) -> str | None:
 def looks_like_image(data: bytes) -> bool:
     """Whether Pillow or OpenCV would take these bytes for an image, by its header; nothing is decoded (0.1 ms)."""
     # `BM` and `P1 ` may begin a text: these two need a whole header.
-    if image_extension(data) not in (None, "bmp", "ppm") or _OPENCV_ONLY.match(data):
+    if image_extension(data) not in (None, "bmp", "ppm") or any(magic.match(data) for _, magic in _OPENCV_ONLY):
         return True
     try:
         Image.open(io.BytesIO(data)).close()
@@ -90,6 +115,12 @@ def looks_like_image(data: bytes) -> bool:
     except BROKEN:
         return False
     return True
+
+
+def unread_format(data: bytes) -> str | None:
+    """Name of a format that is known and not read; None for anything else."""
+    start = data[:512]
+    return next((name for name, magic in (*_OPENCV_ONLY, *_OTHERS) if magic.match(start)), None)
 
 
 def unsupported(found: str) -> SampleError:
@@ -112,8 +143,11 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def check_before_opening(data: bytes, extension: str, max_pixels: int) -> None:
-    """What Pillow does not check, or only after it has allocated the canvas.
+def checked_bytes(data: bytes, extension: str, max_pixels: int) -> bytes:
+    """Check what Pillow does not check, or only after it has allocated the canvas.
+
+    Returns:
+        The bytes to open: of a PNG those chunks that have a part in its pixels, of all else the whole.
 
     Raises:
         SampleError: `decompression-bomb`.
@@ -124,8 +158,8 @@ def check_before_opening(data: bytes, extension: str, max_pixels: int) -> None:
         if data[12:16] == b"IHDR" and len(data) >= 24:
             width, height = struct.unpack(">II", data[16:24])
             check_size((width, height), max_pixels)
-        _check_png(data)
-    elif extension == "webp":
+        return _png_pixels(data)
+    if extension == "webp":
         size = _webp_size(data)
         if size is not None:
             check_size(size, max_pixels)
@@ -134,6 +168,7 @@ def check_before_opening(data: bytes, extension: str, max_pixels: int) -> None:
             raise EOFError(f"its header says {whole} bytes")
     elif extension == "jp2" and b"\xff\xd9" not in data[-64:]:
         raise EOFError("no end-of-codestream marker")
+    return data
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
@@ -150,20 +185,29 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _check_png(data: bytes) -> None:
-    """Walk the chunks: Pillow shows a PNG whose end is missing, and does not check the sums of pixel data."""
-    position = 8
+def _png_pixels(data: bytes) -> bytes:
+    """A PNG without the chunks that say nothing of its pixels, however large or damaged those are.
+
+    Pillow refuses text and colour profiles of over 1 MB, and a wrong checksum of any chunk; whoever shows the picture
+    passes them by. It takes a PNG whose end is missing, and does not check the sums of pixel data.
+    """
+    position, kept = 8, [slice(0, 8)]
     while position + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[position : position + 8])
         end = position + 12 + length
         if end > len(data):
             break
-        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
-            checksum = zlib.crc32(memoryview(data)[position + 4 : end - 4])
-            if checksum != int.from_bytes(data[end - 4 : end], "big"):
-                raise ValueError(f"the checksum of chunk {kind.decode()} at byte {position} is wrong")
+        needed = not kind[0] & 0x20 or kind in (b"tRNS", b"acTL", b"fcTL", b"fdAT")  # a capital: it must be understood
+        if needed or kind == b"eXIf":
+            whole = zlib.crc32(memoryview(data)[position + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
+            if needed and not whole:
+                raise ValueError(f"the checksum of chunk {kind.decode('latin-1')} at byte {position} is wrong")
+            if whole and kept[-1].stop == position:
+                kept[-1] = slice(kept[-1].start, end)
+            elif whole:
+                kept.append(slice(position, end))
         if kind == b"IEND":
-            return
+            return data if kept == [slice(0, len(data))] else b"".join(memoryview(data)[part] for part in kept)
         position = end
     raise EOFError("no IEND chunk")
 
@@ -171,10 +215,16 @@ def _check_png(data: bytes) -> None:
 def check_depth(data: bytes, extension: str, image: ImageFile.ImageFile) -> None:
     """Refuse what Pillow would silently cut down to 8 bits (16-bit PNG apart, which is not decoded with Pillow).
 
+    Also a TIFF whose first image is a preview: it is a camera's raw file, whose picture lies elsewhere in it.
+
     Raises:
         SampleError: `unsupported-mode`.
     """
     depth = 8
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        if DNG_VERSION in tags or tags.get(SUBFILE_TYPE, 0) & 1:
+            raise unsupported("the format camera raw")
     if isinstance(image, TiffImagePlugin.TiffImageFile) and not image.mode.startswith("I;16"):
         depth = max(image.tag_v2.get(258, (1,)))
     elif extension == "ppm" and image.tile and isinstance(image.tile[0].args, tuple):

@@ -12,7 +12,7 @@ from PIL import PngImagePlugin
 
 from schemas.errors import SampleError
 from stages.io.images.decoding import decode_image
-from stages.io.images.formats import BOMB, BROKEN, check_before_opening, image_extension
+from stages.io.images.formats import BOMB, BROKEN, checked_bytes, image_extension
 
 PALETTE, GRAY = 3, 0
 """Colour types in a PNG's header."""
@@ -40,8 +40,7 @@ def decode_map(data: bytes, *, max_pixels: int) -> np.ndarray:
         pixels_HWC = decode_image(data, max_pixels=max_pixels).pixels
         return pixels_HWC[..., 0] if pixels_HWC.shape[2] == 1 else pixels_HWC
     try:
-        check_before_opening(data, "png", max_pixels)
-        image = PngImagePlugin.PngImageFile(io.BytesIO(data), "")
+        image = PngImagePlugin.PngImageFile(io.BytesIO(checked_bytes(data, "png", max_pixels)), "")
         image.load()
     except (*BOMB, *BROKEN) as error:
         raise SampleError("corrupt-image", f"it is a damaged PNG ({error}); replace it") from error

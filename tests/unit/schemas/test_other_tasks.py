@@ -93,6 +93,23 @@ def test_a_text_names_those_that_hold() -> None:
     assert vector("healthy", commas) == [0, 0, 0]
 
 
+def test_a_list_names_those_that_an_image_has() -> None:
+    assert vector(["Hernia", "Mass"]) == [1, 0, 1]
+    assert vector(["Pleural Thickening"]) == [0, 1, 0]
+    assert vector(["Mass", "Hernia", "Pleural Thickening"]) == [1, 1, 1]
+    assert vector(["No Finding"]) == vector([]) == [0, 0, 0]
+    assert vector(["1", "0", "yes"]) == [1, 0, 1], "a vector of words"
+    part = FINDINGS.parts[0]
+    assert isinstance(part, BinaryTask)
+    for wrong in (["Mass", "Hernja"], ["mass"], ["Mass", "Hernia", "Hernja"], ["Hernja"]):
+        found, message = reason(part, wrong)
+        assert (found, "in a list or joined by" in message) == ("label-unreadable", True)
+    numbered = MultilabelTask(kind="multilabel", field="json.findings", findings=3).parts[0]
+    assert isinstance(numbered, BinaryTask)
+    for wrong in ([], ["0", "2"]):
+        assert reason(numbered, wrong)[0] == "label-wrong-length"
+
+
 def test_a_vector_of_the_wrong_length_is_an_error_that_tells_both() -> None:
     part = FINDINGS.parts[0]
     assert isinstance(part, BinaryTask)

@@ -116,7 +116,7 @@ def test_class_names_that_could_be_mistaken_are_refused(names):
         Task(field="json.shape", classes=names)
 
 
-@pytest.mark.parametrize("field", ["json.", ".shape", "json..shape", "a b"])
+@pytest.mark.parametrize("field", ["json.", ".shape", "json..shape"])
 def test_a_field_with_an_empty_part_is_refused(field):
     with pytest.raises(ValidationError):
         Task(field=field, classes=2)
@@ -131,3 +131,56 @@ def test_numbers_in_text_are_labels(text, label):
 def test_text_that_is_no_plain_number_is_unreadable(text):
     with pytest.raises(SampleError, match="label|holds"):
         Task(field="cls", classes=50).label(text)
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "member", "path"),
+    [
+        ("Finding Labels", "Finding_Labels", "Finding Labels", ()),
+        ("json.Finding Labels", "Finding_Labels", "json", ("Finding Labels",)),
+        ("json.Patient Data.Age (years)", "Age__years_", "json", ("Patient Data", "Age (years)")),
+    ],
+)
+def test_a_field_may_have_spaces_inside(field, name, member, path):
+    task = Task(field=field, classes=2)
+    assert (task.name, task.member, task.path) == (name, member, path)
+
+
+@pytest.mark.parametrize("field", ["json. label", "label ", " label", "a .b", "a\tb", "a\nb", "", "a..b"])
+def test_a_field_has_no_spaces_at_its_ends_and_no_other_white_space(field):
+    with pytest.raises(ValidationError):
+        Task(field=field, classes=2, name="x")
+
+
+@pytest.mark.parametrize(("missing", "raw"), [(-1, -1), (-1, "-1"), (-1, -1.0), (9, "9.0"), ("unknown", " unknown\n")])
+def test_a_value_of_the_data_may_stand_for_no_label(missing, raw):
+    for task in (
+        Task(field="json.a", classes=3, missing=missing),
+        Task(field="json.a", kind="regression", low=0.0, high=5.0, missing=missing),
+    ):
+        label = task.label(raw)
+        assert label == MISSING or math.isnan(label)
+        assert task.label(2) == 2
+
+
+def test_a_value_that_names_a_class_cannot_stand_for_no_label():
+    for missing, classes in ((1, 3), (0, ["a", "b"]), ("b", ["a", "b"]), ("1.0", 3)):
+        with pytest.raises(ValidationError, match="it must stand for no class"):
+            Task(field="json.a", classes=classes, missing=missing)
+
+
+@pytest.mark.parametrize(
+    "task", [Task(field="json.a", classes=3), Task(field="json.a", kind="regression", low=0.0, high=5.0)]
+)
+def test_a_label_out_of_range_offers_what_stands_for_no_label(task):
+    with pytest.raises(SampleError, match="if it stands for no label, set `missing: -1`"):
+        task.label(-1)
+
+
+def test_a_list_of_one_name_is_that_name_and_one_of_several_is_told_of_multilabel():
+    assert NAMED.label(["dog"]) == 1
+    assert Task(field="json.a", kind="binary", classes=["female", "male"]).label(["male"]) == 1
+    with pytest.raises(SampleError, match="use `kind: multilabel`"):
+        NAMED.label(["dog", "cat"])
+    with pytest.raises(SampleError, match="label-unreadable|expected"):
+        NAMED.label([])

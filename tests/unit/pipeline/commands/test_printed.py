@@ -138,6 +138,7 @@ def test_bytes_are_shown_in_the_largest_fitting_unit(count: float, text: str) ->
 
 def test_a_plan_says_what_is_left_and_that_lossless_images_are_larger() -> None:
     plan = Plan(
+        workers=4,
         shards=10,
         shards_done=4,
         input_bytes=10**9,
@@ -155,7 +156,7 @@ def test_a_plan_says_what_is_left_and_that_lossless_images_are_larger() -> None:
         labels=["age: a number in years; 3 of 60 labels missing"],
         warnings=["task 'shape': 1 of its 4 classes never occur (star); check the labels"],
     )
-    lines = plan_lines(plan, 4)
+    lines = plan_lines(plan)
     assert lines[1] == "labels      age: a number in years; 3 of 60 labels missing (first shard)"
     assert lines[2] == "to do       6 shards (4 are published)"
     assert "3.0 GB (5.2 times the input" in lines[3]

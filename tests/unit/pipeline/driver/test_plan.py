@@ -47,7 +47,7 @@ def test_what_a_run_would_refuse_is_refused_with_its_error(
     changes: dict[str, Any], error: type[MtlueError], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=message):
-        make_plan(prepared(tmp_path, **changes), 2)
+        make_plan(prepared(tmp_path, **changes))
     assert not (tmp_path / "public").exists()
     assert not (tmp_path / "private").exists()
 
@@ -61,12 +61,12 @@ def test_held_out_shards_without_a_label_are_refused(tmp_path: Path) -> None:
     samples = [(key, [members[0], ("json", json.dumps({"a": 1}).encode())]) for key, members in labelled_samples(12)]
     write_shard(tmp_path / "raw/test-0.tar", samples)
     with pytest.raises(MtlueError, match="'b'"):
-        make_plan(made, 2)
+        make_plan(made)
 
 
 def test_every_step_is_named_and_the_victims_are_those_of_the_audit(tmp_path: Path) -> None:
     made = prepared(tmp_path, audit={"countermeasures": ["gray", "mixup"]})
-    plan = make_plan(made, 2)
+    plan = make_plan(made)
     assert made.audit is not None
     assert plan.samples == pytest.approx(120, abs=2)
     assert plan.victims == len(expected_plans(made, made.audit)) == 3 + 2 * 2

@@ -20,7 +20,7 @@ from stages.io.store.store import Store
 from stages.protect.protect import protect_shard
 from stages.publish.manifest import read_manifest
 from stages.verify.verify import verify_shard
-from tests.builders import BuiltSample, config, labelled_samples, perturber, picture, png, shard_ref, write_shard
+from tests.builders import BuiltSample, config, jpeg, labelled_samples, perturber, picture, png, shard_ref, write_shard
 
 COUNT = 6
 
@@ -148,18 +148,21 @@ def test_every_problem_of_a_prefix_is_listed(place: Place, ray_session: None) ->
     wrong = listed.model_copy(update={"name": "train-1.tar", "sha256": "0" * 64})
     for name in ("train-1.tar", "extra.tar"):
         place.output.put(place.path, name)
+    place.output.write("holiday.jpg", jpeg(picture(0, 8, 8)))
+    place.output.write("LICENSE", b"All rights reserved.\n")
     found = verify(place, [listed, wrong, gone], [place.ref])
     assert (found.shards, found.samples) == (1, COUNT)
     told = "\n".join(found.problems)
     for problem in (
         "shard train-9.tar: in the manifest, but not there",
         "extra.tar: a shard that the manifest does not list",
+        "holiday.jpg: mtlue did not write it, and it may be data that nobody protected",
         "shard train-1.tar: no such input shard",
         "shard train-9.tar: no such input shard",
         "shard train-1.tar: ",
     ):
         assert problem in told
-    assert len(found.problems) == 5
+    assert len(found.problems) == 6
 
 
 def test_a_share_of_the_shards_is_always_the_same_and_never_none(place: Place, ray_session: None) -> None:

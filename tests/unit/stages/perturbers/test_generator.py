@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from schemas.errors import GeneratorError
+from schemas.plans import GeneratorSpec
+from stages.models.codes import ClassCodes
 from stages.models.generator import Generator
 from stages.perturbers.base import check_delta
 from stages.perturbers.generator import GeneratorPerturber
@@ -72,6 +74,20 @@ def test_a_delta_that_is_the_same_for_all_images_and_labels_is_refused() -> None
     made = generator(x_BCHW, builders.columns([[0, 1]]), gray_B)
     assert made.std() > 0, "it is flat, which another check refuses"
     refused(generator, "δ is the same for all images and labels")
+
+
+def test_only_the_perturber_that_has_regularisers_is_advised_to_weaken_them() -> None:
+    refused(blind(builders.generator()), "smaller train.lambda_intra")
+    protected = [True, True]
+    spec = GeneratorSpec(network="codes", resolution=16, epsilon=8 / 255, tasks=builders.tasks(), protected=protected)
+    codes = ClassCodes(spec).eval()
+    with torch.no_grad():
+        for parameter in codes.parameters():
+            parameter.fill_(0.5)
+    with pytest.raises(GeneratorError) as error:
+        GeneratorPerturber(codes, "0" * 16)
+    assert MEND in error.value.message
+    assert "lambda" not in error.value.message
 
 
 def test_a_delta_that_depends_on_labels_alone_or_on_the_image_alone_is_one() -> None:

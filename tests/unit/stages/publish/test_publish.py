@@ -1,3 +1,4 @@
+import fnmatch
 import hashlib
 import io
 import json
@@ -20,6 +21,7 @@ from schemas.records import Manifest, Quarantined, ShardProfile, ShardRecord
 from schemas.stats import Moments
 from stages.publish.card import dataset_card, size_category
 from stages.publish.croissant import croissant
+from stages.publish.layout import label_place
 from stages.publish.manifest import build_manifest
 from stages.publish.wids import wids_index
 
@@ -190,11 +192,28 @@ def test_card_has_the_front_matter_of_the_hub_and_the_counts_of_published_shards
     assert front["pretty_name"] == "street-scenes"
     assert front["task_categories"] == ["image-classification"]
     assert front["size_categories"] == ["n<1K"]
-    assert front["configs"][0]["data_files"][0]["path"] == "**/*.tar"
+    assert front["configs"][0]["data_files"][0]["path"] == ["deep/a.tar"]
     assert "| 0 | disc | 4 |" in card
     assert "1 image has no label" in card
     assert "left out 1 image." in card
     assert "at most 8 of 255 levels" in card
+
+
+def test_card_names_each_shard_so_that_no_other_file_is_served_as_protected():
+    names = ["a-[v2].tar", "b?.tar", "plain.tar"]
+    card = dataset_card(make_config(), build_manifest("x", [make_record(name, samples=5) for name in names]), [])
+    paths = yaml.safe_load(card.split("---\n")[1])["configs"][0]["data_files"][0]["path"]
+    assert len(paths) == len(names)
+    there = [*names, "raw.tar", "a-v.tar", "b1.tar", "a-2.tar"]
+    assert sorted({name for name in there for path in paths if fnmatch.fnmatchcase(name, path)}) == names
+
+
+def test_a_key_with_spaces_is_read_on_the_card_from_the_json_that_has_it():
+    profile = make_profile("a.tar", [4, 1, 0], 5)
+    task = make_config().tasks[0].model_copy(update={"field": "Finding Labels"})
+    inside = profile.model_copy(update={"fields": ["json.Finding Labels"]})
+    assert label_place(task, [inside]) == ("json", ("Finding Labels",))
+    assert label_place(task, [profile.model_copy(update={"fields": ["Finding Labels"]})]) == ("Finding Labels", ())
 
 
 def test_card_escapes_class_names_so_that_tables_and_pages_stay_whole():

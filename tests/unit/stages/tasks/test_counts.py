@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.records import ShardProfile
 from schemas.stats import MOST_BINS, Histogram, Moments
 from schemas.tasks import Task
-from stages.tasks.counts import LabelCounts, label_doubts, label_lines, label_table, set_table
+from stages.tasks.counts import LabelCounts, label_doubts, label_lines, label_table, only_label, set_table
 from stages.tasks.registry import kinds_of
 
 AGE = Task(field="json.age", kind="regression", unit="years")
@@ -83,6 +83,25 @@ def test_classes_that_never_occur_and_numbers_that_never_differ_are_noticed() ->
     assert "task 'age': its values hardly differ (10)" in found[0]
     assert "task 'shape': 1 of its 3 classes never occur (square)" in found[1]
     assert "task 'marks.dot': 1 of its 2 classes never occur (yes)" in found[2]
+
+
+def test_a_task_with_one_label_only_is_named_with_what_may_be_the_cause() -> None:
+    rows: list[list[object]] = [[10, "disc", [1, 0], [1, 0]], [10, "star", [0, 0], [0, 0]]]
+    found = list(label_doubts(TASKS, [profile(rows)]))
+    assert ["so this task cannot be protected" in doubt for doubt in found] == [True, False, True]
+    mask = Task(field="mask.png", kind="segmentation", classes=2)
+    half = np.array([[0, 255], [255, 0]], np.uint8)
+    (doubt,) = label_doubts([mask], [profile([[half]], [mask])])
+    assert "every label is '0', so this task cannot be protected; if 255 marks the second class" in doubt
+
+
+def test_numbers_in_one_bin_of_the_tasks_own_edges_are_one_label() -> None:
+    tasks = [Task(field="json.age", kind="regression", edges=edges) for edges in ([60.0], [30.0], [15.0])]
+    found = [only_label(task, [profile([[10], [20]], [task])]) for task in tasks]
+    assert [each is None for each in found] == [False, False, True]
+    assert only_label(AGE, [profile([[10], [20]], [AGE])]) is None
+    assert only_label(AGE, [profile([[10], [10.0], [None]], [AGE])]) == "10"
+    assert only_label(SHAPE, [profile([[None]], [SHAPE])]) is None
 
 
 def test_profiles_of_earlier_runs_are_still_read() -> None:

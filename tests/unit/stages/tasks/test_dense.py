@@ -40,6 +40,10 @@ def normals() -> Normals:
     return Normals(NormalsTask(kind="normals", field="normals.npy"))
 
 
+def binary_masks() -> Segmentation:
+    return Segmentation(SegmentationTask(kind="segmentation", field="mask.png", classes=2, ignore=254))
+
+
 KINDS = [segmentation(), depth(low=0.5), normals()]
 
 
@@ -179,6 +183,7 @@ def test_a_label_that_is_missing_or_knows_nothing_is_missing(kind: TaskKind) -> 
     [
         (segmentation(), npy(np.array([[0, 3]])), OUT, ["'mask.png' holds 3 at row 0, column 1", "0..2", "`classes`"]),
         (segmentation(), npy(np.array([[0, -1]])), OUT, ["-1", "set `ignore` (now 255)"]),
+        (binary_masks(), npy(np.array([[0, 255]])), OUT, ["255 at row 0, column 1", "write 1 there", "`ignore: 255`"]),
         (segmentation(), npy(np.array([[0, 0.5]])), OUT, ["0.5 at row 0, column 1 (1 pixels)"]),
         (segmentation(), npy(np.array([[0, np.nan]])), OUT, ["nan at row 0, column 1"]),
         (segmentation(), png(np.zeros((2, 2, 3), np.uint8)), UNREADABLE, ["(2, 2, 3)", "no colours"]),

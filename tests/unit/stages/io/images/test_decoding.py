@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import cv2
@@ -14,6 +15,7 @@ from PIL import Image, PngImagePlugin
 from schemas.errors import SampleError
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import encode_image
+from stages.io.images.maps import decode_map
 
 LIMIT = 10_000
 RNG = np.random.default_rng(0)
@@ -295,6 +297,91 @@ def test_png_without_its_end_or_with_a_flipped_bit_is_refused() -> None:
     flipped = bytearray(data)
     flipped[data.index(b"IDAT") + 10] ^= 1
     refused(bytes(flipped), "corrupt-image")
+
+
+MEGABYTES = b"a" * 2_000_000
+ANCILLARY = {
+    "zTXt": png_chunk(b"zTXt", b"k\0\0" + zlib.compress(MEGABYTES)),
+    "iTXt": png_chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(MEGABYTES)),
+    "iCCP": png_chunk(b"iCCP", b"k\0\0" + zlib.compress(RNG.bytes(2_000_000))),
+    "70 MB of tEXt": png_chunk(b"tEXt", b"k\0" + MEGABYTES) * 35,
+    "zTXt of no known method": png_chunk(b"zTXt", b"k\0\1rubbish"),
+    "short pHYs": png_chunk(b"pHYs", b"\0"),
+    "short gAMA": png_chunk(b"gAMA", b"\0"),
+    "eXIf of rubbish": png_chunk(b"eXIf", b"rubbish"),
+    **{
+        f"checksum of {kind}": png_chunk(kind.encode(), b"ab")[:-1] + b"!"
+        for kind in ("tEXt", "pHYs", "eXIf", "iCCP", "vpAg")
+    },
+}
+"""Chunks that say nothing of the pixels, and that Pillow refuses."""
+
+
+@pytest.mark.parametrize("chunk", ANCILLARY.values(), ids=ANCILLARY.keys())
+@pytest.mark.parametrize(
+    "image", [saved(Image.fromarray(RGB), "PNG"), cv_png(RGB.astype(np.uint16) * 257)], ids=[8, 16]
+)
+def test_what_a_png_says_beside_its_pixels_does_not_make_it_damaged(image: bytes, chunk: bytes) -> None:
+    expected = decode_image(image, max_pixels=LIMIT).pixels
+    for place in (33, len(image) - 12):  # behind the header, and before the end
+        found = decode_image(image[:place] + chunk + image[place:], max_pixels=LIMIT)
+        np.testing.assert_array_equal(found.pixels, expected)
+
+
+def test_a_png_whose_text_is_left_out_keeps_palette_transparency_and_orientation() -> None:
+    text = ANCILLARY["zTXt"]
+    palette = saved(Image.fromarray(RGB).quantize(16), "PNG", transparency=3)
+    exif = Image.Exif()
+    exif[274] = 6
+    turned = saved(Image.fromarray(RGB), "PNG", exif=exif)
+    for image in (palette, turned):
+        plain, found = (decode_image(data, max_pixels=LIMIT) for data in (image, image[:33] + text + image[33:]))
+        np.testing.assert_array_equal(found.pixels, plain.pixels)
+        assert (found.mode, found.rotated) == (plain.mode, plain.rotated)
+    assert decode_image(turned[:33] + text + turned[33:], max_pixels=LIMIT).rotated
+
+
+def test_a_bomb_in_the_text_of_a_png_is_never_unpacked() -> None:
+    image = saved(Image.fromarray(RGB), "PNG")
+    squeeze = zlib.compressobj()
+    bomb = b"".join([*(squeeze.compress(MEGABYTES) for _ in range(100)), squeeze.flush()])
+    chunks = b"".join(png_chunk(kind, b"k\0\0" + bomb) for kind in (b"zTXt", b"iCCP"))
+    tracemalloc.start()
+    try:
+        decode_image(image[:33] + chunks + image[33:], max_pixels=LIMIT)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_text_of_a_mask_does_not_make_it_damaged() -> None:
+    mask = saved(Image.fromarray(GRAY // 64).convert("P"), "PNG")
+    found = decode_map(mask[:33] + ANCILLARY["iTXt"] + mask[33:], max_pixels=LIMIT)
+    np.testing.assert_array_equal(found, decode_map(mask, max_pixels=LIMIT))
+
+
+@pytest.mark.parametrize("kind", [b"tRNS", b"acTL", b"fdAT", b"CgBI"])
+def test_a_damaged_chunk_that_has_a_part_in_the_pixels_is_refused(kind: bytes) -> None:
+    image = saved(Image.fromarray(RGB), "PNG")
+    chunk = png_chunk(kind, bytes(6))[:-1] + b"!"
+    assert f"checksum of chunk {kind.decode()}" in refused(image[:33] + chunk + image[33:], "corrupt-image")
+
+
+def test_what_stands_behind_the_end_or_in_the_metadata_of_other_formats_is_passed_by() -> None:
+    image = Image.fromarray(RGB)
+    for kind in ("JPEG", "WEBP", "TIFF", "BMP"):
+        plain = saved(image, kind)
+        expected = decode_image(plain, max_pixels=LIMIT).pixels
+        np.testing.assert_array_equal(decode_image(plain + bytes(500), max_pixels=LIMIT).pixels, expected)
+    profile = RNG.bytes(2_000_000)
+    for kind in ("JPEG", "WEBP", "TIFF"):
+        data = saved(image, kind, icc_profile=profile)
+        expected = decode_image(saved(image, kind), max_pixels=LIMIT).pixels
+        np.testing.assert_array_equal(decode_image(data, max_pixels=LIMIT).pixels, expected)
+
+
+def test_a_jpeg_without_its_end_is_truncated_for_nobody_can_tell_what_is_missing() -> None:
+    refused(saved(Image.fromarray(RGB), "JPEG")[:-2], "truncated-image")
 
 
 def test_corrupt_jpeg_is_refused() -> None:

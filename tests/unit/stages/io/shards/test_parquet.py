@@ -97,6 +97,19 @@ def test_labels_are_found_by_their_column_with_or_without_json(tmp_path: Path) -
     assert labels_of(second, tasks) == [MISSING] * 4
 
 
+def test_columns_with_spaces_and_lists_of_names_are_labels(tmp_path: Path) -> None:
+    columns = {
+        "image": images(picture(), picture(), picture(), picture()),
+        "Finding Labels": pa.array([["Mass", "Hernia"], [], None, ["Hernia"]], pa.list_(pa.string())),
+        "View Position": pa.array([["PA"], ["AP"], None, ["PA"]], pa.list_(pa.string())),
+    }
+    found = samples(stored(tmp_path / "x", columns))
+    findings = Task(field="Finding Labels", kind="multilabel", findings=["Hernia", "Mass"])
+    tasks = kinds_of([*findings.parts, Task(field="View Position", classes=["AP", "PA"])])
+    assert [kind.task.name for kind in tasks] == ["Finding_Labels.Hernia", "Finding_Labels.Mass", "View_Position"]
+    assert [labels_of(sample, tasks) for sample in found] == [[1, 1, 1], [0, 0, 0], [MISSING] * 3, [1, 0, 1]]
+
+
 def test_every_plain_type_becomes_strict_json(tmp_path: Path) -> None:
     columns = {
         "image": images(picture()),
