@@ -24,7 +24,7 @@ class Number(NamedTuple):
 class Pairs(list[tuple[str, Any]]):
     """The keys and values of a JSON object in their order, doubled keys as well."""
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pairs) and list.__eq__(self, other)

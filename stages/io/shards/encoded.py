@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 
 from stages.io.images.formats import image_extension
 
+_UNBROKEN = re.compile(r"(?<![!-~])[!-~]{64,}")
 _RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{64,}")
-_BREAK = re.compile(r"(?<=[!-~]{60})(?:\\r|\\n|\r|\n)+(?=[!-~])")
-_DENSE = re.compile(r"(?<![!-~])[!-~]{1000,}")
-_ESCAPE = re.compile(r"\\+x[0-9a-fA-F]{2}|\\+u00[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}")
+_BREAK = re.compile(r"(?:\\r|\\n|\r|\n)++(?=[!-~])")
+_ESCAPE = re.compile(r"\\+x[0-9a-fA-F]{2}|\\+u00[0-9a-fA-F]{2}|[%=][0-9a-fA-F]{2}")
+_UUENCODED = re.compile(r"(?:^M[ -`]{56,60}\s*$\s*){3}", re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 LONG_RUN = 1000
@@ -38,24 +39,36 @@ _PACKED = re.compile(
 
 def encoded_bytes(text: str) -> Iterator[str]:
     """What in a text is encoded bytes, in words: an image, compressed bytes, or a run too long for anything else."""
-    text = _BREAK.sub("", text.replace("\\/", "/"))
-    for run in _RUN.finditer(text):
-        if found := _known(run[0][:64]):
-            yield f"{found} in encoded form ({start_of(run[0])})"
-        kinds = sum(bool(re.search(kind, run[0])) for kind in ("[0-9]", "[a-z]", "[A-Z]"))
-        if len(run[0]) >= LONG_RUN and kinds > 1:
-            yield f"{len(run[0])} letters of encoded bytes ({start_of(run[0])})"
-    for run in _DENSE.finditer(text):
-        if _bits(run[0][:4096]) >= DENSE:
-            yield f"{len(run[0])} letters of encoded bytes ({start_of(run[0])})"
-    if text.count("%") + text.count("\\") >= ESCAPES and sum(1 for _ in _ESCAPE.finditer(text)) >= ESCAPES:
+    for word in _UNBROKEN.finditer(_without_breaks(text.replace("\\/", "/"))):
+        for run in _RUN.finditer(word[0]):
+            if found := _known(run[0][:64]):
+                yield f"{found} in encoded form ({start_of(run[0])})"
+            kinds = sum(bool(re.search(kind, run[0])) for kind in ("[0-9]", "[a-z]", "[A-Z]"))
+            if len(run[0]) >= LONG_RUN and kinds > 1:
+                yield f"{len(run[0])} letters of encoded bytes ({start_of(run[0])})"
+        if len(word[0]) >= LONG_RUN and _bits(word[0][:4096]) >= DENSE:
+            yield f"{len(word[0])} letters of encoded bytes ({start_of(word[0])})"
+    if sum(map(text.count, "%=\\")) >= ESCAPES and sum(1 for _ in _ESCAPE.finditer(text)) >= ESCAPES:
         yield "bytes written as escapes"
-    if sum(1 for _ in zip(range(16), _CONTROL.finditer(text), strict=False)) == 16:
+    if "\nM" in text and _UUENCODED.search(text):
+        yield "bytes written by uuencode"
+    if len(_CONTROL.findall(text[:4096])) >= 16:
         yield "bytes written as letters"
+
+
+def _without_breaks(text: str) -> str:
+    """A text whose long unbroken lines are one: base64 and ASCII85 are often wrapped."""
+
+    def joined(found: re.Match[str]) -> str:
+        before = text[max(0, found.start() - 60) : found.start()]
+        return "" if len(before) == 60 and len(before.split()) == 1 and before[0] > " " else found[0]
+
+    return _BREAK.sub(joined, text) if "\n" in text or "\r" in text or "\\" in text else text
 
 
 def chunks_of_one(parts: list[str]) -> Iterator[str]:
     """What a list of texts of one length is, when they are parts of one encoded file."""
+    parts = [part for part in parts if part]
     if len(parts) > 1 and len(parts[0]) >= 16 and len({len(part) for part in parts[:-1]}) == 1:
         start = "".join(parts[:4])[:64]
         if found := _known(start):

@@ -17,7 +17,7 @@ from stages.io.shards.numbers import FEWEST, Floats, Size, numbers_of, pixels_in
 SVG = "an SVG picture"
 
 _SVG = re.compile(r"<svg[\s>]", re.IGNORECASE)
-_DATA_URI = re.compile(r"\bdata:(?:image/|[^\s,\"'<>]{0,100};base64,)", re.IGNORECASE)
+_DATA_URI = re.compile(r"\bdata:(?:image/|[^\s,:\"'<>]{0,100};base64,)", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://[^\s\"'<>]+", re.IGNORECASE)
 _ENDING = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif|heic|svg)\b", re.IGNORECASE)
 _ORIGIN = re.compile(
@@ -27,9 +27,13 @@ _ORIGIN = re.compile(
 )
 """Keys as `leads_back` has them, in JSON that is broken."""
 
+_SIGNS = re.compile(r"://|data:|<svg|[\[{]", re.IGNORECASE)
+"""One of these is in every short text that is found."""
+
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 _LEADING = re.compile(r"(?:image)?ur[il]s?|md5(?:sum)?|sha(?:1|224|256|384|512)?(?:sum)?|exif.*|gps.*")
 _EMPTY = frozenset({"", "null", "none", "nan", "{}", "[]"})
+_NUMBER = (int, float)
 _SHORT = 12
 """Letters below which no text is more than a word."""
 _DEEPEST_ARRAY = 4
@@ -74,7 +78,7 @@ def hidden_originals(
     that are pixels (`pixels_in`).
 
     Not recognised are: encrypted or permuted pixels, numbers spread over several members or samples, encodings with an
-    alphabet outside ASCII, captions that describe an image, a few pixels, a thumbnail of less than 16×16.
+    alphabet outside ASCII, captions that describe an image, a few pixels, a thumbnail of less than 12×12.
 
     >>> list(hidden_originals('{"label": 3, "caption": "a cat"}'))
     []
@@ -99,7 +103,7 @@ class _Scan:
 
     def text(self, text: str, key: str, numbers: _Numbers, depth: int) -> Iterator[Hidden]:
         """Anything in a text; `numbers` receives the numbers of JSON in it."""
-        if len(text) < _SHORT:
+        if _is_harmless(text):
             return
         values = _json_in(text)
         if values is None:
@@ -118,7 +122,7 @@ class _Scan:
         """Anything in a JSON value."""
         if isinstance(value, str):
             yield from self.text(value, key, numbers, depth + 1)
-        elif isinstance(value, bool | int | float):
+        elif isinstance(value, _NUMBER):
             numbers.add(_array([value]))
         elif isinstance(value, list) and value:
             inner = _Numbers()
@@ -126,7 +130,7 @@ class _Scan:
                 yield from self.object(value, key, inner, depth)
             else:
                 yield from self.list(value, key, inner, depth)
-            if len(inner.parts) > 1 and self.are_pixels(inner):
+            if (len(inner.parts) > 1 or isinstance(value, _Object)) and self.are_pixels(inner):
                 yield Hidden(f"{inner.count} numbers that look like pixels", key)
             if depth < _DEEPEST_SUM:
                 numbers.parts += inner.parts
@@ -141,9 +145,9 @@ class _Scan:
                 continue
             if leads_back(name) and not _is_empty(value):
                 yield Hidden("an address, checksum, EXIF or GPS, which leads back to the original,", inner)
-            if isinstance(value, bool | int | float):
+            if isinstance(value, _NUMBER):
                 loose.append(value)
-            else:
+            elif not (isinstance(value, str) and _is_harmless(value)):
                 yield from self.value(value, inner, numbers, depth + 1)
         if loose:
             numbers.add(_array(loose))
@@ -152,9 +156,9 @@ class _Scan:
         """Anything in a list; `numbers` receives what is a number in it, at any depth."""
         array = _numeric(values)
         if array is None:
-            loose = [value for value in values if isinstance(value, bool | int | float)]
+            loose = [value for value in values if isinstance(value, _NUMBER)]
             array = _array(loose) if loose else None
-            values = [value for value in values if not isinstance(value, bool | int | float)]
+            values = [value for value in values if not isinstance(value, _NUMBER)]
         else:
             values = []
         if array is not None:
@@ -166,7 +170,7 @@ class _Scan:
             for what in (*chunks_of_one(texts), *self.plain_numbers(" ".join(texts))):
                 yield Hidden(what, key)
         for value in values:
-            if value is not None:
+            if value is not None and not (isinstance(value, str) and _is_harmless(value)):
                 yield from self.value(value, key, numbers, depth + 1)
 
     def plain(self, text: str) -> Iterator[str]:
@@ -175,7 +179,7 @@ class _Scan:
             for link in _ADDRESS.finditer(text):
                 if _ENDING.search(link[0]):
                     yield f"a link to an image ({start_of(link[0])})"
-        if ":" in text and _DATA_URI.search(text):
+        if "data:" in text.lower() and _DATA_URI.search(text):
             yield "a data URI"
         if "<" in text and _SVG.search(text):
             yield SVG
@@ -199,6 +203,11 @@ class _Scan:
 
     def are_pixels(self, numbers: _Numbers) -> bool:
         return numbers.count >= FEWEST and pixels_in(np.concatenate(numbers.parts), self.size())
+
+
+def _is_harmless(text: str) -> bool:
+    """Whether a text is too short to hold anything; most texts of JSON are, and cost no more than this."""
+    return len(text) < _SHORT or (len(text) < FEWEST and not _SIGNS.search(text))
 
 
 def _json_in(text: str) -> list[Any] | None:
@@ -244,7 +253,7 @@ def _numeric(values: list[Any]) -> Floats | None:
         if not isinstance(first, list) or isinstance(first, _Object) or not first:
             break
         first = first[0]
-    if not isinstance(first, int | float) and first is not None:
+    if not isinstance(first, _NUMBER) and first is not None:
         return None
     try:
         return _array(values)

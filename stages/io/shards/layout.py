@@ -85,7 +85,7 @@ def hidden_in(
     names = passed_over(sample, member, dataset, tasks)
     if text is None or EVERYTHING in names:
         return None
-    drawing = member.field in dataset.members  # an SVG is an image on purpose, as a PNG is
+    drawing = member.field.lower().endswith("svg") and member.field in dataset.members  # an image on purpose
     found = next((each for each in hidden_originals(text, size, names) if not (drawing and each.what == SVG)), None)
     if found is None or looks_like_image(member.data):
         return None

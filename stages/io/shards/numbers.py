@@ -19,16 +19,16 @@ Size = tuple[int, int]
 FEWEST = 64
 """Numbers that are looked at: an image of 8×8."""
 
-CHANNELS = (1.0, 1.5, 2.0, 3.0, 4.0)
-"""Numbers for each pixel: gray, YUV 4:2:0, gray and alpha, RGB, RGBA."""
+CHANNELS = (1, 2, 3, 4)
+"""Numbers for each pixel: gray, gray and alpha, RGB, RGBA."""
 
-CLOSE = 0.03
-"""Share by which a list may be longer or shorter than an image; a label or a header may stand with the pixels."""
+CLOSE = 0.05
+"""Share by which a list may be longer or shorter than an image: a label, or a number of each row, may be among them."""
 
 SLACK = 8
 """Numbers by which it may differ in any case."""
 
-SMALLEST = 16
+SMALLEST = 12
 """Shortest side of a smaller or larger copy that is recognised."""
 
 ALIKE = 0.5
@@ -47,14 +47,14 @@ def pixels_in(numbers: Floats, size: Size | None, rows: int = 0) -> bool:
 
     The rule has two parts; less than 64 numbers are never an image.
 
-    1. N is H·W·C of the sample's own image, give or take 3 % (or 8 numbers), with C of `CHANNELS`. Then they are
-       pixels if they are whole numbers, or lie in 0..1 or 0..255 and are not mostly 0, or take few values (pixels of 8
-       bits take at most 256 for each channel, however they are scaled). Two values are enough only where N is exact.
-    2. N is h·w·C of a picture with both sides of 16 or more: with the image's proportions, square, or with as many
+    1. N is H·W·C of the sample's own image, give or take 5 % (or 8 numbers), with C of `CHANNELS`. Then they are
+       pixels if they are whole numbers, or whole after a multiplication by 255, or take few values (pixels of 8 bits
+       take at most 256 for each channel, however they are scaled). Two values are enough only where N is exact.
+    2. N is h·w·C of a picture with both sides of 12 or more: with the image's proportions, square, or with as many
        rows as the list has. Then they are pixels if neighbours in both directions are alike.
 
-    So landmarks, boxes and scores pass by their number. Embeddings pass even where their number fits: they take as
-    many values as there are numbers, are negative or mostly small, and neighbours are not alike.
+    So landmarks, boxes and scores pass by their number. Embeddings pass even where their number fits: they are not
+    whole, take as many values as there are numbers, and neighbours are not alike.
 
     Args:
         numbers: N, in the order stored; NaN stands for null.
@@ -73,18 +73,19 @@ def pixels_in(numbers: Floats, size: Size | None, rows: int = 0) -> bool:
     return (own and _has_values_of_pixels(values, exact)) or any(_is_picture(values, *shape) for shape in shapes)
 
 
-def _is_close(count: int, whole: float) -> bool:
+def _is_close(count: int, whole: int) -> bool:
     return abs(count - whole) <= max(CLOSE * whole, SLACK)
 
 
 def _has_values_of_pixels(values: Floats, exact: bool) -> bool:
-    low, high = float(values.min()), float(values.max())
     distinct = len(np.unique(values))
     if distinct < 2 or (distinct == 2 and not exact):
         return False
-    whole = bool((values == np.rint(values)).all())
-    inside = low >= 0 and (0.5 < high <= 1 or 32 < high <= 255) and float(values.mean()) * 32 >= high
-    return whole or inside or (distinct <= 768 and 2 * distinct <= len(values))
+    return any(_are_whole(values * scale) for scale in (1, 255)) or (distinct <= 768 and 2 * distinct <= len(values))
+
+
+def _are_whole(values: Floats) -> bool:
+    return bool((np.abs(values - np.rint(values)) < 0.02).all())
 
 
 def _shapes(count: int, size: Size | None, rows: int) -> Iterator[tuple[int, int]]:
