@@ -43,6 +43,16 @@ class Storage(Model):
     """Read the dataset without credentials (public buckets). Never applied to `output` and `work`."""
 
 
+def _json_member(name: str) -> str:
+    """The JSON member that a dotted name leads into; the name itself where it leads into none.
+
+    >>> _json_member("json.meta.exif"), _json_member("seg.png")
+    ('json', 'seg.png')
+    """
+    head, found, _ = f".{name}.".partition(".json.")
+    return f"{head}.json".lstrip(".") if found else name
+
+
 class Layout(Model):
     """How a sample is laid out: which member is the image, and what becomes of the others."""
 
@@ -50,8 +60,10 @@ class Layout(Model):
     """Member (or Parquet column) to protect; alternatives separated by `;`, exactly one of them in each sample."""
 
     members: dict[str, Literal["keep", "drop"]] = Field(default_factory=dict)
-    """What happens to every other member. Undeclared: text is kept unless it holds an image or leads to one
-    (base64, SVG, `url`, `sha256`, `exif`); that, an image and unknown bytes are refused."""
+    """What happens to every other member. Undeclared: an image and unknown bytes are refused; text is kept. Text and
+    JSON, kept or undeclared, are refused when they hold an image or lead to one (base64, numbers of pixels, `url`,
+    `sha256`, `exif`). A dotted name means a key in JSON or a field of a Parquet struct (`json.imageData: drop`,
+    `json.url: keep`); `txt.*: keep` means all of a text."""
 
     max_pixels: int = Field(default=64 * 2**20, gt=0)
     """Largest H·W that is decoded, in pixels; a larger image is quarantined as a decompression bomb."""
@@ -60,6 +72,17 @@ class Layout(Model):
     def image_fields(self) -> tuple[str, ...]:
         """The alternatives of `image`."""
         return tuple(field.strip().lstrip(".") for field in self.image.split(";") if field.strip())
+
+    @field_validator("members")
+    @classmethod
+    def _keys_of_kept_members(cls, members: dict[str, Literal["keep", "drop"]]) -> dict[str, Literal["keep", "drop"]]:
+        for name, what in members.items():
+            if name.endswith(".*") and what == "drop":
+                raise ValueError(f"`{name}: drop` means the whole member; write `{name[:-2]}: drop`")
+            whole = _json_member(name)
+            if whole != name and members.get(whole) == "drop":
+                raise ValueError(f"{name!r} is a key of {whole!r}, which is dropped as a whole; take one of them out")
+        return members
 
     @field_validator("image")
     @classmethod
@@ -217,6 +240,12 @@ class Config(Model):
                     f"task {task.name!r} reads member {task.member!r}, which dataset.members drops: "
                     "published images would have no label; keep it, or remove the task"
                 )
+            dropped = _dropped_key(task.field, self.dataset)
+            if dropped is not None:
+                raise ValueError(
+                    f"task {task.name!r} reads {task.field!r}, and dataset.members drops {dropped!r}: published images "
+                    "would have no label; take that line out, or remove the task"
+                )
         for field in self.dataset.image_fields:
             if field in self.dataset.members:
                 raise ValueError(f"dataset.members names {field!r}, which is the image that is to be protected")
@@ -250,6 +279,16 @@ class Config(Model):
     def protected_tasks(self) -> list[bool]:
         """For each task, in order, whether it becomes unlearnable."""
         return _protected(self.tasks, self.protection)
+
+
+def _dropped_key(field: str, layout: Layout) -> str | None:
+    """The dropped key of JSON, or field of a struct, that a task's field is, lies in or contains."""
+    for name, what in layout.members.items():
+        if what == "drop" and "." in name:
+            pairs = [(read, key) for read in (field, f"json.{field}") for key in (name, f"json.{name}")]
+            if any(f"{read}.".startswith(f"{key}.") or f"{key}.".startswith(f"{read}.") for read, key in pairs):
+                return name
+    return None
 
 
 def _protected(tasks: list[AnyTask], protection: Protection) -> list[bool]:

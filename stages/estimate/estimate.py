@@ -90,7 +90,15 @@ def estimate_shard(
         write_protected(local, ref.name, protected, protect, perturber, limit=1)  # prepares kernels; not counted
         started = time.process_time()
         written = write_protected(local, ref.name, protected, protect, perturber, limit=MEASURED_SAMPLES)
-        validate_shard(local, ref.name, protected, protect.layout, epsilon=protect.epsilon, encoding=protect.encoding)
+        validate_shard(
+            local,
+            ref.name,
+            protected,
+            protect.layout,
+            epsilon=protect.epsilon,
+            encoding=protect.encoding,
+            tasks=protect.tasks,
+        )
         work = time.process_time() - started
         victims = 0.0
         if trainings.victims:

@@ -55,7 +55,7 @@ def read_decoded(
             yield None, found
             continue
         try:
-            image = decode_image(image_member(found, dataset).data, max_pixels=dataset.max_pixels)
+            image = decode_image(image_member(found, dataset, tasks).data, max_pixels=dataset.max_pixels)
             labels = labels_of(found, kinds)
             for kind, label in zip(kinds, labels, strict=True):
                 if not kind.is_missing(label):

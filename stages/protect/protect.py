@@ -98,6 +98,7 @@ def protect_shard(
             plan.layout,
             epsilon=plan.epsilon,
             encoding=plan.encoding,
+            tasks=plan.tasks,
         )
         if measured.samples != written.samples:
             raise ValidationError(
@@ -196,7 +197,7 @@ def _encoded(
                 change = Change(key, sample.image.pixels, plan.epsilon)
                 perturb_in_place(sample.image.pixels, deltas.pop(0), perturber.epsilon, change)
                 image = encode_image(sample.image.pixels, plan.encoding, spend=True)
-                members = published_members(sample.sample, plan.layout, image, plan.encoding)
+                members = published_members(sample.sample, plan.layout, image, plan.encoding, plan.tasks)
                 made = [Encoded(members, sample.labels)]
                 del sample, image, members
                 yield made.pop()

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from schemas.config import Layout
-from schemas.errors import SampleError, ValidationError
+from schemas.errors import RefusedInputError, SampleError, ValidationError
 from schemas.records import Quarantined
 from schemas.stats import Moments, psnr
+from schemas.tasks import Task
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import same_layout
 from stages.io.images.keeping import KeptPixels, Pixels, kept_pixels
 from stages.io.images.pixels import bound_of, has_alpha, peak_of
 from stages.io.images.strips import strips
+from stages.io.shards.declared import dropped_keys, exact_json, without
 from stages.io.shards.layout import image_member, published_field
 from stages.io.shards.names import OnStray
 from stages.io.shards.reading import read_samples
@@ -102,19 +104,28 @@ def measure_change(
 
 
 def validate_shard(
-    source: Path, source_name: str, protected: Path, dataset: Layout, *, epsilon: float, encoding: str
+    source: Path,
+    source_name: str,
+    protected: Path,
+    dataset: Layout,
+    *,
+    epsilon: float,
+    encoding: str,
+    tasks: Sequence[Task] = (),
 ) -> Measured:
     """Compare a protected shard with its input, both on the local disk.
 
     Every protected sample must have the key, the order and the members of its input, every other member byte for byte
-    (dropped ones left out), and an image within the bound and not unchanged, with the ending of `encoding`. Input
-    samples may be missing (they were quarantined); nothing may be added.
+    (dropped ones left out; JSON from which keys are dropped keeps its other values in their order), and an image within
+    the bound and not unchanged, with the ending of `encoding`. Input samples may be missing (they were quarantined);
+    nothing may be added.
 
     Returns:
         What was measured, over the protected samples.
 
     Raises:
         ValidationError: names the shard, the sample and what differs.
+        RefusedInputError: as `image_member`; names the shard as well.
     """
     measured = Measured()
     inputs = (found for found in read_samples(source, source_name, dataset) if isinstance(found, Sample))
@@ -123,11 +134,13 @@ def validate_shard(
         if original is None:
             raise ValidationError(f"sample {sample.key!r} is not in the input, or out of order", shard=source_name)
         try:
-            clean = image_member(original, dataset)
+            clean = image_member(original, dataset, tasks)
             image = _compare_members(original, sample, clean, dataset, encoding)
             largest, mean, squared = _compare_images(sample.key, clean.data, image.data, dataset.max_pixels, epsilon)
         except (SampleError, ValidationError) as error:
             raise ValidationError(error.problem, shard=source_name, key=sample.key) from None
+        except RefusedInputError as error:
+            raise error.at(shard=source_name) from None
         measured.samples += 1
         measured.max_delta = max(measured.max_delta, largest)
         measured.psnr = measured.psnr.add(psnr(squared))
@@ -161,6 +174,14 @@ def refuse_strays(shard: str) -> OnStray:
     return refuse
 
 
+def _is_same(sample: Sample, before: Member, after: Member, dataset: Layout) -> bool:
+    """Whether a member is its input's: in every byte, or in what remains where keys of its JSON are dropped."""
+    names = dropped_keys(sample, before, dataset)
+    if before.data == after.data and not names:
+        return True
+    return bool(names) and without(exact_json(before), names) == exact_json(after)
+
+
 def _compare_members(original: Sample, protected: Sample, clean: Member, dataset: Layout, encoding: str) -> Member:
     """The protected image's member, after every other member was compared with the input's.
 
@@ -174,7 +195,7 @@ def _compare_members(original: Sample, protected: Sample, clean: Member, dataset
             f"expected {[member.field for member in expected]}"
         )
     for before, after in zip(expected, protected.members, strict=True):
-        if before is not clean and (before.field != after.field or before.data != after.data):
+        if before is not clean and (before.field != after.field or not _is_same(original, before, after, dataset)):
             raise ValidationError(f"member {before.field!r} is not the input's")
     image = protected.members[expected.index(clean)]
     name = published_field(clean.field, encoding)

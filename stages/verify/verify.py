@@ -10,7 +10,8 @@ from schemas.errors import SampleError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.records import ManifestShard, Quarantined, ShardRef
 from stages.io.images.decoding import decode_image
-from stages.io.images.formats import looks_like_image
+from stages.io.images.formats import header_size, looks_like_image
+from stages.io.shards.layout import hidden_in
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
 from stages.io.store.checksums import file_sha256
@@ -43,7 +44,7 @@ def verify_shard(
             )
         check_as_user_reads(path, shard.name)
         if source is None or ref is None or plan is None:
-            return _count(path, shard), None
+            return _count(path, shard, plan), None
         original = Path(directory, "input")
         source.get(ref.name, original, etag=ref.etag)
         measured = validate_shard(
@@ -53,22 +54,36 @@ def verify_shard(
             plan.layout,
             epsilon=plan.epsilon,
             encoding=plan.encoding,
+            tasks=plan.tasks,
         )
         if measured.samples != shard.samples:
             raise _wrong_count(measured.samples, shard)
         return measured.samples, measured
 
 
-def _count(path: Path, shard: ManifestShard) -> int:
+def _count(path: Path, shard: ManifestShard, plan: ProtectPlan | None) -> int:
+    """Samples of a published shard, each decoded and looked into; what a plan declares is passed over."""
     samples = 0
     for found in read_samples(path, shard.name, Layout(), refuse_strays(shard.name)):
         if isinstance(found, Quarantined):
             raise ValidationError(found.problem, shard=shard.name, key=found.key)
         _decode_images(found, shard)
+        _look_into(found, shard, plan)
         samples += 1
     if samples != shard.samples:
         raise _wrong_count(samples, shard)
     return samples
+
+
+def _look_into(sample: Sample, shard: ManifestShard, plan: ProtectPlan | None) -> None:
+    """Refuse text and JSON that may be the original, as a run does; images and binary members were declared."""
+    layout, tasks = (plan.layout, plan.tasks) if plan is not None else (Layout(), [])
+    sizes = [header_size(member.data) for member in sample.members if looks_like_image(member.data)]
+    for member in sample.members:
+        problem = hidden_in(sample, member, layout, tasks, lambda: sizes[0])
+        if problem is not None:
+            hint = "" if plan is not None else " (what a configuration keeps on purpose is known with --config)"
+            raise ValidationError(f"member {member.field!r} {problem}{hint}", shard=shard.name, key=sample.key)
 
 
 def _wrong_count(samples: int, shard: ManifestShard) -> ValidationError:

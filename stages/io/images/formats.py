@@ -123,6 +123,18 @@ def unread_format(data: bytes) -> str | None:
     return next((name for name, magic in (*_OPENCV_ONLY, *_OTHERS) if magic.match(start)), None)
 
 
+def header_size(data: bytes) -> tuple[int, int] | None:
+    """H and W by an image's header, nothing decoded; None for anything else."""
+    found = image_format(data)
+    if found is None:
+        return None
+    try:
+        with found[1](io.BytesIO(data)) as image:
+            return image.size[::-1]
+    except (*BOMB, *BROKEN):
+        return None
+
+
 def unsupported(found: str) -> SampleError:
     """The error for an image that is whole but has no place in gray, RGB or RGBA of 8 or 16 bits."""
     return SampleError("unsupported-mode", f"{found} is not supported; convert it to an 8- or 16-bit PNG")

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+
 from schemas.config import Layout
 from schemas.errors import RefusedInputError, SampleError
-from stages.io.images.formats import looks_like_image
-from stages.io.shards.hidden import hidden_original
-from stages.io.shards.sample import Member, Sample, text_of
+from schemas.tasks import Task
+from stages.io.images.formats import header_size, looks_like_image
+from stages.io.shards.declared import EVERYTHING, passed_over, published_data
+from stages.io.shards.hidden import SVG, hidden_originals
+from stages.io.shards.numbers import Size
+from stages.io.shards.sample import Member, Sample, text_in_another_encoding, text_of
 
 
-def image_member(sample: Sample, dataset: Layout) -> Member:
+def image_member(sample: Sample, dataset: Layout, tasks: Sequence[Task] = ()) -> Member:
     """The member that is to be protected, after the check that no other member may be the unprotected original.
 
-    Members named in `dataset.members` are as declared and are not looked into (a mask is an image on purpose).
+    A member that is declared `keep` may be an image or binary (a mask is one on purpose). Text and JSON are looked into
+    all the same, apart from the keys that are declared by name and from what a task reads.
 
     Raises:
         RefusedInputError: two alternatives of `dataset.image` in one sample, or an undeclared member that is an image,
-            that is neither text nor JSON, or that is text which holds an image or leads to one. The message names key
-            and field; the caller adds the shard.
+            that is neither text nor JSON, or text which holds an image or leads to one. The message names key and
+            field; the caller adds the shard.
         SampleError: `no-image`, `empty-image`.
     """
     fields = (sample.image,) if sample.image is not None else dataset.image_fields
@@ -29,9 +38,12 @@ def image_member(sample: Sample, dataset: Layout) -> Member:
             "dataset.members",
             key=sample.key,
         )
+    size = cache(lambda: header_size(images[0].data) if images else None)
     for member in sample.members:
-        if member.field not in fields and member.field not in dataset.members:
-            _refuse_undeclared(sample.key, member, dataset)
+        if member.field not in fields and dataset.members.get(member.field) != "drop":
+            problem = _undeclared(member, dataset) or hidden_in(sample, member, dataset, tasks, size)
+            if problem is not None:
+                raise RefusedInputError(f"member {member.field!r} {problem}", key=sample.key)
     if not images:
         found = ", ".join(member.field for member in sample.members) or "no member"
         raise SampleError(
@@ -45,20 +57,45 @@ def image_member(sample: Sample, dataset: Layout) -> Member:
     return images[0]
 
 
-def _refuse_undeclared(key: str, member: Member, dataset: Layout) -> None:
-    text = text_of(member.data)
+def _undeclared(member: Member, dataset: Layout) -> str | None:
+    """What is wrong with a member that is no text, if nobody has declared it."""
+    if member.field in dataset.members:
+        return None
     if looks_like_image(member.data):
         found = "is an image that nobody declared; it may be the unprotected original"
-    elif text is None:
+    elif text_of(member.data) is None:
         found = "is undeclared binary, neither text nor JSON; it may hold the unprotected original"
-    elif hidden := hidden_original(text, frozenset(dataset.members)):
-        found = f"holds {hidden}, and nobody declared it"
     else:
-        return
-    raise RefusedInputError(
-        f"member {member.field!r} {found}: declare it `keep` or `drop` under dataset.members "
-        "(or name it in dataset.image, if it is the image to protect)",
-        key=key,
+        return None
+    return (
+        f"{found}: declare it `keep` or `drop` under dataset.members "
+        "(or name it in dataset.image, if it is the image to protect)"
+    )
+
+
+def hidden_in(
+    sample: Sample, member: Member, dataset: Layout, tasks: Sequence[Task], size: Callable[[], Size | None]
+) -> str | None:
+    """What a member of text or JSON holds that may be the original, and the line to write; None for anything else.
+
+    Args:
+        size: H and W of the sample's image.
+    """
+    text = text_of(member.data) or text_in_another_encoding(member.data)
+    names = passed_over(sample, member, dataset, tasks)
+    if text is None or EVERYTHING in names:
+        return None
+    drawing = member.field.lower().endswith("svg") and member.field in dataset.members  # an image on purpose
+    found = next((each for each in hidden_originals(text, size, names) if not (drawing and each.what == SVG)), None)
+    if found is None or looks_like_image(member.data):
+        return None
+    where, line = f" under the key {found.key!r}" if found.key else "", f"{member.field}.{found.key or EVERYTHING}"
+    line = found.key if found.key and sample.image is not None and member.field == "json" else line
+    shown = line if re.fullmatch(r"[\w./-]+", line) else json.dumps(line, ensure_ascii=False)
+    drop = shown if found.key else member.field
+    return (
+        f"holds {found.what}{where}: write `{drop}: drop` under dataset.members, or `{shown}: keep` if it is published "
+        "on purpose"
     )
 
 
@@ -72,12 +109,14 @@ def published_field(field: str, encoding: str) -> str:
     return f"{head}{dot}{encoding}"
 
 
-def published_members(sample: Sample, dataset: Layout, image: bytes, extension: str) -> list[tuple[str, bytes]]:
+def published_members(
+    sample: Sample, dataset: Layout, image: bytes, extension: str, tasks: Sequence[Task] = ()
+) -> list[tuple[str, bytes]]:
     """Names and bytes that are published for a sample, in the original order.
 
-    The image is replaced by `image` and renamed (`published_field`), dropped members are left
-    out, every other member stays byte for byte. It calls `image_member` itself, so nothing undeclared gets through
-    even when the caller forgot to.
+    The image is replaced by `image` and renamed (`published_field`). Dropped members are left out, and dropped keys are
+    taken out of JSON; every other member stays byte for byte. It calls `image_member` itself, so nothing undeclared
+    gets through even when the caller forgot to.
 
     Args:
         image: the protected image, encoded.
@@ -88,7 +127,7 @@ def published_members(sample: Sample, dataset: Layout, image: bytes, extension: 
             (upper and lower case count as the same, as readers of WebDataset lower a field's case).
         SampleError: as `image_member`.
     """
-    original = image_member(sample, dataset)
+    original = image_member(sample, dataset, tasks)
     renamed = published_field(original.field, extension)
     published = []
     for member in sample.members:
@@ -101,7 +140,7 @@ def published_members(sample: Sample, dataset: Layout, image: bytes, extension: 
                     f"drop {member.field!r} under dataset.members, or choose another protect.encoding",
                     key=sample.key,
                 )
-            published.append((f"{sample.key}.{member.field}", member.data))
+            published.append((f"{sample.key}.{member.field}", published_data(sample, member, dataset)))
     return published
 
 

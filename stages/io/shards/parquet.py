@@ -34,9 +34,10 @@ def read_parquet(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Qu
     The image column is the first of `dataset.image_fields` that is there: binary, or a struct with `bytes`; the
     struct's `path` may be an original file name and is never handed on. It becomes a member named after its content
     (`jpg`, `png`, `webp`, …; `img` when unknown), other binary columns become members of their own name, and every
-    other column is a key of the member `json` (NaN and infinity become null, times become ISO 8601 text). Columns
-    that `dataset.members` drops are not read. The key is `__key__` or `key`, with dots as underscores, otherwise
-    `<file's stem>-<row>`. Quarantined: `no-image` (null), `unsafe-name`, `duplicate-key` (the first is kept).
+    other column is a key of the member `json` (NaN and infinity become null, times become ISO 8601 text). Columns that
+    `dataset.members` drops are not read, and struct fields that it drops (`meta.exif`) are left out. The key is
+    `__key__` or `key`, with dots as underscores, otherwise `<file's stem>-<row>`. Quarantined: `no-image` (null),
+    `unsafe-name`, `duplicate-key` (the first is kept).
 
     Args:
         path: the shard on the local disk.
@@ -82,13 +83,14 @@ class _Table:
                 f"all columns: {', '.join(types)}; name the right one in dataset.image",
                 shard=name,
             )
+        self.dropped = frozenset(name.removeprefix("json.") for name, what in dataset.members.items() if what == "drop")
         self.key = next((column for column in ("__key__", "key") if column in types and column not in binary), "")
-        kept = [column for column in types if column in (self.image, self.key) or dataset.members.get(column) != "drop"]
+        kept = [column for column in types if column in (self.image, self.key) or column not in self.dropped]
         self.read = kept if len(kept) < len(types) else None
         self.binary = [column for column in kept if column in binary and column != self.image]
         self.plain = [column for column in kept if column not in (*binary, self.key)]
         for column in self.plain:
-            if _holds_bytes(types[column]):
+            if _holds_bytes(types[column], column, self.dropped):
                 raise RefusedInputError(
                     f"column {column!r} nests bytes in {types[column]}, where an unprotected original may hide; "
                     "declare it `drop` under dataset.members, or store it as a column of its own",
@@ -131,7 +133,7 @@ class _Table:
             if data is not None:
                 members.append(Member(column, data))
         if self.plain:
-            values = {column: _plain(row[column]) for column in self.plain}
+            values = {column: _plain(row[column], column, self.dropped) for column in self.plain}
             members.append(Member("json", json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()))
         return Sample(key, tuple(members), image=extension)
 
@@ -155,12 +157,18 @@ def _is_binary(kind: pa.DataType) -> bool:
     )
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def _holds_bytes(kind: pa.DataType, name: str, dropped: frozenset[str]) -> bool:
+    """Whether a type has bytes anywhere inside, fields that are dropped apart."""
     if isinstance(kind, pa.BaseExtensionType):
-        return _holds_bytes(kind.storage_type)
+        return _holds_bytes(kind.storage_type, name, dropped)
     if isinstance(kind, pa.DictionaryType):
-        return _holds_bytes(kind.value_type)
-    return _is_binary(kind) or any(_holds_bytes(kind.field(index).type) for index in range(kind.num_fields))
+        return _holds_bytes(kind.value_type, name, dropped)
+    inner = [kind.field(index) for index in range(kind.num_fields)]
+    if pa.types.is_struct(kind):
+        named = [(field.type, f"{name}.{field.name}") for field in inner]
+    else:
+        named = [(field.type, name) for field in inner]
+    return _is_binary(kind) or any(_holds_bytes(each, key, dropped) for each, key in named if key not in dropped)
 
 
 def _bytes(value: Any) -> bytes | None:
@@ -180,12 +188,13 @@ def _values(column: pa.Array) -> list[Any]:
     return values
 
 
-def _plain(value: Any) -> Any:
-    """`value` as strict JSON has it."""
+def _plain(value: Any, name: str, dropped: frozenset[str]) -> Any:
+    """`value` as strict JSON has it, without the struct fields that are dropped."""
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        inner = {str(key): f"{name}.{key}" for key in value}
+        return {key: _plain(value[key], below, dropped) for key, below in inner.items() if below not in dropped}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_plain(inner, name, dropped) for inner in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, date | time):

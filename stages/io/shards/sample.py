@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 from dataclasses import dataclass
+
+_CONTROLS = bytes([*range(1, 9), *range(14, 32), *range(127, 160)])
+"""Bytes that no text of Latin-1 has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +35,19 @@ def text_of(data: bytes) -> str | None:
     """The text that a member holds; None when it is binary."""
     try:
         return None if b"\0" in data else data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
+def text_in_another_encoding(data: bytes) -> str | None:
+    """The text that a member holds in UTF-16, UTF-32 or Latin-1, as far as that can be seen; None when it is binary."""
+    if b"\0" not in data:
+        strange = len(data) - len(data.translate(None, _CONTROLS))
+        return data.decode("latin-1") if strange * 100 <= len(data) else None
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if not marked and not data[:4].strip(b"\0").startswith((b"{", b"[")):
+        return None
+    try:
+        return data.decode(json.detect_encoding(data))
     except UnicodeDecodeError:
         return None

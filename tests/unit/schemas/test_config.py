@@ -141,6 +141,10 @@ def test_two_tasks_of_one_name_are_refused():
     [
         ({"image": "json;png"}, "is the image"),
         ({"members": {"json": "drop"}}, "which dataset.members drops"),
+        ({"members": {"json.shape": "drop"}}, "reads 'json.shape', and dataset.members drops 'json.shape'"),
+        ({"members": {"json.shape.x": "drop"}}, "and dataset.members drops 'json.shape.x'"),
+        ({"members": {"json.*": "drop"}}, "write `json: drop`"),
+        ({"members": {"left.json": "drop", "left.json.url": "keep"}}, "'left.json.url' is a key of 'left.json', which"),
         ({"members": {"png": "keep"}}, "dataset.members names 'png'"),
         ({"image": " ; "}, "names no member"),
         ({"members": {"seg.png": "blur"}}, "'keep' or 'drop'"),

@@ -36,6 +36,12 @@ def test_a_ready_configuration_loads_and_keeps_its_places_apart(path: Path) -> N
     assert config.output.rpartition("/")[0] != config.work.rpartition("/")[0]
 
 
+@pytest.mark.parametrize("path", [*CONFIGS, DIRECTORY.parents[1] / "pipeline.yaml"], ids=lambda path: path.stem)
+def test_no_ready_configuration_keeps_text_unseen(path: Path) -> None:
+    members = load_config(path, []).dataset.members
+    assert not [name for name in members if name.endswith(("json", "txt", ".*"))]
+
+
 def test_there_are_ready_configurations() -> None:
     assert {"celeba", "chestxray14", "multifashion", "nyuv2", "utkface"} <= {path.stem for path in CONFIGS}
 

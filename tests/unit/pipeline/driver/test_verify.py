@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import protect_plan
 from pipeline.driver.verify import Verified, verify_prefix
-from schemas.config import Compute, Config
+from schemas.config import Compute, Config, Layout
 from schemas.errors import InputError, MtlueError, ValidationError
 from schemas.records import Manifest, ManifestShard, ShardRef
 from stages.io.shards.reading import read_samples
@@ -23,6 +24,7 @@ from stages.verify.verify import verify_shard
 from tests.builders import BuiltSample, config, jpeg, labelled_samples, perturber, picture, png, shard_ref, write_shard
 
 COUNT = 6
+KEPT = ("json.imageData", "json.url", "json.pixels")
 
 
 class Place:
@@ -45,6 +47,9 @@ class Place:
 
     def alone(self, *, samples: int = COUNT) -> None:
         verify_shard(self.output, self.listed(samples=samples), None, None, None)
+
+    def as_planned(self) -> None:
+        verify_shard(self.output, self.listed(), None, None, self.plan)
 
     def beside_input(self, *, samples: int = COUNT) -> None:
         verify_shard(self.output, self.listed(samples=samples), self.source, self.ref, self.plan)
@@ -119,6 +124,26 @@ def test_the_input_shows_what_the_bytes_alone_do_not(place: Place) -> None:
         place.alone()
         with pytest.raises(ValidationError, match=f"train-0.tar.*{problem}"):
             place.beside_input()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"a": 1, "imageData": base64.b64encode(jpeg(picture(0, 20, 20))).decode()}),
+        json.dumps({"a": 1, "url": "https://example.org/17"}),
+        json.dumps({"a": 1, "pixels": " ".join(map(str, picture(0, 20, 20).ravel()))}),
+    ],
+)
+def test_what_leads_back_to_the_original_is_never_clean(place: Place, text: str) -> None:
+    (key, members), *others = place.published()
+    write_shard(place.path, [(key, [members[0], ("json", text.encode())]), *others])
+    for check in (place.alone, place.as_planned):
+        with pytest.raises(
+            ValidationError, match=r"train-0.tar: sample 's00000': member 'json' holds .*`json\..*: drop`"
+        ):
+            check()
+    place.plan = place.plan.model_copy(update={"layout": Layout(members=dict.fromkeys(KEPT, "keep"))})
+    place.as_planned()
 
 
 def test_what_webdataset_passes_by_is_found(place: Place) -> None:

@@ -184,6 +184,28 @@ def test_the_untampered_shard_passes_and_is_measured(shards: tuple[Path, list[Sa
     assert measured.psnr.minimum == pytest.approx(min(decibels))
 
 
+def test_keys_that_are_dropped_are_not_published_and_the_rest_is_compared(tmp_path: Path) -> None:
+    text = b'{"url": "https://example.org/17", "a": 1.50, "meta": {"exif": {"x": 1}, "iso": 100}}'
+    members = [("png", builders.png(clean_pixels(0))), ("cls", b"1"), ("json", text)]
+    source = builders.write_shard(tmp_path / "in.tar", [("k2", members)])
+    layout = Layout(image="png", members={"json": "keep", "json.url": "drop", "json.meta.exif": "drop"})
+    target, given = tmp_path / "out.tar", plan().model_copy(update={"layout": layout})
+    write_protected(source, "in.tar", target, given, builders.perturber(class_counts=[3], protected=[True]))
+    (sample,) = [each for each in read_samples(target, "out.tar", layout) if isinstance(each, Sample)]
+    assert sample.members[2] == Member("json", b'{"a":1.50,"meta":{"iso":100}}')
+
+    def check(data: bytes) -> None:
+        changed = replace(sample, members=(*sample.members[:2], Member("json", data)))
+        validate_shard(
+            source, "in.tar", rewritten(tmp_path / "x.tar", [changed]), layout, epsilon=EPSILON, encoding="png"
+        )
+
+    check(b'{"a": 1.50, "meta": {"iso": 100}}')
+    for wrong in (text, b'{"a":1.5,"meta":{"iso":100}}', b'{"meta":{"iso":100},"a":1.50}', b'{"a":1.50}', b"{"):
+        with pytest.raises(ValidationError, match=r"shard in.tar: sample 'k2': member 'json' is"):
+            check(wrong)
+
+
 def test_an_image_under_another_name_than_its_encoding_is_refused(
     shards: tuple[Path, list[Sample], Layout], tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Parquet shards: a row becomes a sample with one JSON member, and nothing of the original slips through."""
 
+import base64
 import io
 import json
 import tracemalloc
@@ -8,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -290,3 +292,50 @@ def test_any_values_come_back_from_the_json(tmp_path: Path, rows: list[dict[str,
         {name: value for name, value in row.items() if name != "image"} for row in rows
     ]
     assert found == samples(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (list(range(64)), pa.list_(pa.uint8())),
+        (np.arange(64).reshape(8, 8).tolist(), pa.list_(pa.list_(pa.uint8()))),
+        (list(range(64)), pa.list_(pa.int64())),
+        ([each / 255 for each in range(64)], pa.list_(pa.float32())),
+        (list(range(64)), pa.list_(pa.uint8(), 64)),
+        ({"a": [{"b": list(range(64))}]}, pa.struct([("a", pa.list_(pa.struct([("b", pa.large_list(pa.int16()))])))])),
+        (list(range(64)), pa.list_(pa.decimal128(5, 1))),
+        (" ".join(map(str, range(64))), pa.large_string()),
+        ([(str(each), each) for each in range(64)], pa.map_(pa.string(), pa.uint8())),
+        (base64.b64encode(picture()).decode(), pa.string()),
+        (base64.b64encode(picture()), pa.large_binary()),
+    ],
+)
+@pytest.mark.parametrize("members", [{}, {"x": "keep"}])
+def test_originals_in_columns_of_numbers_and_text_are_refused_unless_their_column_is_kept(
+    tmp_path: Path, values: Any, kind: pa.DataType, members: dict[str, Any]
+) -> None:
+    target = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(target, "PNG")
+    path = stored(tmp_path / "x", {"image": images(target.getvalue()), "x": pa.array([values], kind), "label": [1]})
+    dataset = Dataset(shards="x", image="image", members=members)
+    (sample,) = samples(path, dataset)
+    text = pa.types.is_large_binary(kind)
+    if members and not text:
+        assert image_member(sample, dataset).field == "png"
+        return
+    with pytest.raises(RefusedInputError, match=r"`x(\.a\.b)?: drop`"):
+        image_member(sample, dataset)
+    (sample,) = samples(path, Dataset(shards="x", image="image", members={"x": "drop"}))
+    assert image_member(sample, dataset).field == "png"
+
+
+def test_fields_of_structs_are_dropped_by_name_bytes_included(tmp_path: Path) -> None:
+    meta = pa.array([{"iso": 100, "exif": {"gps": [1.5]}, "thumb": b"\0"}])
+    path = stored(tmp_path / "x", {"image": images(picture()), "meta": meta, "label": [1]})
+    with pytest.raises(RefusedInputError, match="'meta' nests bytes"):
+        read(path, Dataset(shards="x", image="image", members={"meta.exif": "drop"}))
+    dataset = Dataset(shards="x", image="image", members={"meta.exif": "drop", "json.meta.thumb": "drop"})
+    (sample,) = samples(path, dataset)
+    assert json_of(sample) == {"meta": {"iso": 100}, "label": 1}
+    published = dict(published_members(sample, dataset, b"new", "png"))
+    assert published["data_train-00000000.json"] == b'{"meta":{"iso":100},"label":1}'
