@@ -36,7 +36,7 @@ chaos: $(VENV)/.ready-dev ## kill drivers and workers of real runs, 50 in all (a
 	@PYTHONPATH=. $(BIN)/python benchmarks/chaos.py $(ARGS)
 
 test: $(VENV)/.ready-dev test-data ## run every test (ARGS="-k name")
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.ready-dev ## ruff and the type check
 	@$(BIN)/ruff check .

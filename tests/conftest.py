@@ -16,12 +16,47 @@ os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
 of a busy core; an idle worker that is kept saves the next one the import of torch, half of a short run's time."""
 
 
+SLOWEST = (
+    "integration/test_chaos.py",
+    "integration/test_resume.py",
+    "stages/train/test_perturbers_of_their_own.py",
+    "integration/test_gate.py",
+    "integration/test_faulty_store.py",
+    "integration/test_kinds.py",
+    "integration/test_run_s3.py",
+    "integration/test_countermeasures.py",
+    "integration/test_imported_datasets.py",
+    "integration/test_dense.py",
+    "integration/",
+    "stages/methods/",
+    "stages/countermeasures/",
+)
+"""Parts of paths, the slowest first. With `--dist loadfile --no-loadscope-reorder` files begin in this order. So no
+process waits at the end for one long file."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slowest files first; inside a file, and among the others, the order stays."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((number for number, part in enumerate(SLOWEST) if part in str(item.path)), len(SLOWEST))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Two threads on a busy core are many times as slow as one on networks this small."""
+def one_thread() -> Iterator[None]:
+    """Two threads on a busy core are many times as slow as one on networks this small.
+
+    A training on this machine takes as many threads as it has cores (`Executor.stream`), so it has one here.
+    `tests.running.start` says the same to processes of their own.
+    """
     import torch
 
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(os, "cpu_count", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")

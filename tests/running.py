@@ -26,7 +26,8 @@ ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 600  # a net for what hangs; a busy machine may take minutes
 
 COMMAND = """
-import signal
+import os, signal
+os.cpu_count = lambda: 1  # threads of a training, as in this process (`one_thread` in conftest.py)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background of a script would ignore it
 from pipeline.cli import main
 main()

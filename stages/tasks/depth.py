@@ -17,6 +17,7 @@ from stages.transforms.movement import Movement
 TEXTURES = 8
 """Textures of class codes, at depths from `low` to `high`, evenly; between them a pixel mixes two."""
 
+
 VALUES_COUNTED = 24
 """Pixels along a side of which the histogram of depths is made."""
 

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import save_file
 
-from pipeline.driver import train as training
-from pipeline.steps.train import train_step
 from schemas.config import Config
 from stages.models.backbones.registry import BACKBONES
 from tests.builders import config, labelled_samples, write_shard
@@ -33,14 +30,7 @@ def published(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Pa
     root = tmp_path_factory.mktemp("published")
     write_shard(root / "raw/train-0.tar", labelled_samples(64))
     write_shard(root / "raw/test-0.tar", labelled_samples(40, seed=9))
-
-    def train_on_one(*arguments: Any, **options: Any) -> Any:
-        torch.set_num_threads(1)  # two threads on a busy core are many times as slow on networks this small
-        return train_step(*arguments, **options)
-
-    with pytest.MonkeyPatch.context() as context:
-        context.setattr(training, "train_step", train_on_one)
-        run(configured(root))
+    run(configured(root))
     return root
 
 

@@ -1,8 +1,7 @@
-"""A store on a bad day: of its requests 5 % fail in some way, and what is published is that of a good day."""
+"""A store on a bad day: of its requests 10 % fail in some way, and what is published is that of a good day."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ def keys_in(store: Store, name: str, directory: Path) -> list[str]:
     return [found.key for found in read_tar(path, name)]
 
 
-def test_a_run_on_a_store_that_fails_at_every_twentieth_request_loses_and_doubles_nothing(
+def test_a_run_on_a_store_that_fails_at_every_tenth_request_loses_and_doubles_nothing(
     s3: S3Server, ray_session: None, tmp_path: Path
 ) -> None:
     raw = Store(f"{s3.bucket()}/raw", s3.storage)
@@ -42,24 +41,21 @@ def test_a_run_on_a_store_that_fails_at_every_twentieth_request_loses_and_double
 
     good = configuration(s3.endpoint_url)
     run(good)
-    kinds: Counter[str] = Counter()
-    for seed in range(2):
-        proxy = FaultyProxy(s3.endpoint_url, share=0.05, seed=seed)
-        try:
-            made = configuration(proxy.endpoint_url)
-            result = run(made)
-            again = run(made)
-        finally:
-            proxy.close()
-        kinds += proxy.kinds
-        assert result.failures == result.quarantined == []
-        assert again.done_before == SHARDS
-        output = Store(made.output, s3.storage)
-        manifest = read_manifest(output)
-        assert manifest == read_manifest(Store(good.output, s3.storage))
-        assert shards_in(made.output, s3.storage) == shards_in(good.output, s3.storage)
-        assert len(Ledger(Store(made.work, s3.storage)).identities()) == SHARDS
-        keys = [key for shard in manifest.shards for key in keys_in(output, shard.name, tmp_path)]
-        assert len(keys) == len(set(keys)) == SHARDS * PER_SHARD
-    assert sum(kinds.values()) >= 10, "hardly anything went wrong"
-    assert len(kinds) >= 4, f"only {kinds}"
+    proxy = FaultyProxy(s3.endpoint_url, share=0.1, seed=0)
+    try:
+        made = configuration(proxy.endpoint_url)
+        result = run(made)
+        again = run(made)
+    finally:
+        proxy.close()
+    assert result.failures == result.quarantined == []
+    assert again.done_before == SHARDS
+    output = Store(made.output, s3.storage)
+    manifest = read_manifest(output)
+    assert manifest == read_manifest(Store(good.output, s3.storage))
+    assert shards_in(made.output, s3.storage) == shards_in(good.output, s3.storage)
+    assert len(Ledger(Store(made.work, s3.storage)).identities()) == SHARDS
+    keys = [key for shard in manifest.shards for key in keys_in(output, shard.name, tmp_path)]
+    assert len(keys) == len(set(keys)) == SHARDS * PER_SHARD
+    assert proxy.kinds.total() >= 10, "hardly anything went wrong"
+    assert len(proxy.kinds) >= 4, f"only {proxy.kinds}"

@@ -9,23 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load, save
 
 from pipeline.driver import audit as auditing
 from pipeline.driver import protect as protecting
-from pipeline.driver import train as training
 from pipeline.driver import victims as training_victims
 from pipeline.driver.result import RunResult
 from pipeline.steps.protect import protect_step
-from pipeline.steps.train import train_step
 from pipeline.steps.victim import victim_step
 from schemas.config import Config
 from schemas.errors import EvidenceError, GeneratorError
@@ -106,19 +103,6 @@ def best(evidence: Evidence, data: str) -> float:
 # --- it works ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", autouse=True)
-def training_on_one_thread() -> Iterator[None]:
-    """Two threads on a busy core are many times as slow as one on networks this small."""
-
-    def train_on_one(*arguments: Any, **options: Any) -> Any:
-        torch.set_num_threads(1)
-        return train_step(*arguments, **options)
-
-    with pytest.MonkeyPatch.context() as context:
-        context.setattr(training, "train_step", train_on_one)
-        yield
-
-
 @dataclass(frozen=True)
 class Proven:
     """A place after a run whose evidence met the requirement; tests copy it before they change anything."""
@@ -130,7 +114,7 @@ class Proven:
 
 
 @pytest.fixture(scope="module")
-def proven(training_on_one_thread: None, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Proven:
+def proven(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Proven:
     root = tmp_path_factory.mktemp("proven")
     write_data(root)
     told, public = tmp_path_factory.mktemp("told"), root / "public"

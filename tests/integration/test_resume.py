@@ -23,7 +23,7 @@ from tests.servers import BreakingProxy, S3Server
 
 pytestmark = pytest.mark.slow
 
-SHARDS, PER_SHARD = 8, 24
+SHARDS, PER_SHARD = 4, 12
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def configuration(server: S3Server | BreakingProxy, root: Path, raw: str, place:
 def unbroken(s3: S3Server, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     root = tmp_path_factory.mktemp("unbroken")
     raw = Store(f"{s3.bucket()}/raw", s3.storage)
-    image = jpeg(picture(1, 320, 320))
+    image = jpeg(picture(1, 64, 64))
     for shard in range(SHARDS):
         samples = [(key, [("jpg", image), members[1]]) for key, members in labelled_samples(PER_SHARD, seed=shard)]
         raw.put(write_shard(root / "shard.tar", samples), f"train-{shard:05d}.tar")

@@ -365,6 +365,34 @@ def test_scores_of_masks_worked_out_by_hand() -> None:
     assert segmentation().chance(labels) == pytest.approx({"mean_iou": (2 / 3 + 0) / 2, "pixel_accuracy": 2 / 3})
 
 
+def test_scores_of_masks_are_those_of_counting_pixel_by_pixel() -> None:
+    rng = np.random.default_rng(0)
+    for classes in (2, 5, 12):
+        labels = rng.choice([*range(classes - 1), 255], (3, 8, 8)).astype(np.uint8)
+        predicted = rng.integers(max(1, classes - 1), size=labels.shape).astype(np.uint8)
+        pairs = [pair for pair in zip(predicted.flat, labels.flat, strict=True) if pair[1] != 255]
+        shares = []
+        for number in range(classes):
+            either = sum(number in pair for pair in pairs)
+            if either:
+                shares.append(pairs.count((number, number)) / either)
+        expected = {"mean_iou": np.mean(shares), "pixel_accuracy": np.mean([found == true for found, true in pairs])}
+        kind = Segmentation(SegmentationTask(kind="segmentation", field="mask.png", classes=classes))
+        assert kind.scores(predicted, labels) == pytest.approx(expected, rel=1e-6)
+
+
+def test_scores_of_depths_are_those_of_counting_pixel_by_pixel() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random((3, 8, 8)) < 0.2, 0, rng.uniform(0.5, 8, (3, 8, 8))).astype(np.float16)
+    predicted = rng.uniform(0.5, 8, labels.shape).astype(np.float32)
+    pairs = [(float(found), float(true)) for found, true in zip(predicted.flat, labels.flat, strict=True) if true]
+    expected = {
+        "absolute_error": np.mean([abs(found - true) for found, true in pairs]),
+        "relative_error": np.mean([abs(found - true) / true for found, true in pairs]),
+    }
+    assert depth().scores(predicted, labels) == pytest.approx(expected, rel=1e-5)
+
+
 def test_scores_of_depths_worked_out_by_hand() -> None:
     labels = np.array([[[1, 2, 4, 0]]], np.float16)
     scores = depth().scores(np.array([[[2, 2, 2, 7]]], np.float32), labels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,12 @@ def trained(name: str, table: ImageTable, **values: Any) -> Trained:
     return MAKINGS[name].train(table, made, CPU)
 
 
+@pytest.fixture(scope="module")
+def ready(table: ImageTable) -> Callable[[str], Trained]:
+    """Each perturber after its training with the settings that most tests share; trained once, and only read."""
+    return cache(lambda name: trained(name, table))
+
+
 def delta(made: Trained, table: ImageTable, labels: tuple[torch.Tensor, ...] | None = None) -> torch.Tensor:
     batch = table.batch(np.arange(24), CPU)
     return GeneratorPerturber(made.generator, "x").delta(batch.x_BCHW, labels or batch.labels, batch.gray_B, ["k"] * 24)
@@ -62,21 +70,22 @@ def delta(made: Trained, table: ImageTable, labels: tuple[torch.Tensor, ...] | N
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_random_state_alone(
-    name: str, table: ImageTable
+    name: str, table: ImageTable, ready: Callable[[str], Trained]
 ) -> None:
-    torch.manual_seed(1)
+    one = serialise(ready(name).generator)
+    torch.manual_seed(20261129)  # not where the training of `ready` began
     before = torch.get_rng_state()
-    one = trained(name, table, seed=3)
+    assert serialise(trained(name, table).generator) == one
     assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(2)
-    assert serialise(one.generator) == serialise(trained(name, table, seed=3).generator)
-    assert serialise(one.generator) != serialise(trained(name, table, seed=4).generator)
+    assert serialise(trained(name, table, seed=4).generator) != one
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("epsilon", [1 / 255, 8 / 255])
-def test_delta_lies_within_epsilon_and_is_one_that_protects(name: str, epsilon: float, table: ImageTable) -> None:
-    made = delta(trained(name, table, epsilon=epsilon), table)
+@pytest.mark.parametrize("epsilon", [1 / 255, EPSILON])
+def test_delta_lies_within_epsilon_and_is_one_that_protects(
+    name: str, epsilon: float, table: ImageTable, ready: Callable[[str], Trained]
+) -> None:
+    made = delta(ready(name) if epsilon == EPSILON else trained(name, table, epsilon=epsilon), table)
     assert made.abs().max().item() <= np.float32(epsilon)
     assert made.std() > 0.2 * epsilon
     check_delta(made, [str(row) for row in range(len(made))])
@@ -92,8 +101,10 @@ def test_the_labels_of_an_unprotected_task_play_no_part(name: str, table: ImageT
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_gray_image_gets_one_delta_for_all_channels(name: str, table: ImageTable) -> None:
-    made, batch = trained(name, table), table.batch(np.arange(8), CPU)
+def test_a_gray_image_gets_one_delta_for_all_channels(
+    name: str, table: ImageTable, ready: Callable[[str], Trained]
+) -> None:
+    made, batch = ready(name), table.batch(np.arange(8), CPU)
     gray_B = torch.arange(8) % 2 == 0
     found = GeneratorPerturber(made.generator, "x").delta(batch.x_BCHW, batch.labels, gray_B, ["k"] * 8)
     assert torch.equal(found[gray_B][:, 0], found[gray_B][:, 2])
@@ -173,15 +184,17 @@ def test_untargeted_sign_steps_only_push_away_from_the_class(table: ImageTable) 
     )
 
 
-def test_patches_and_autoregressive_patterns_give_each_task_its_own_part_of_the_picture(table: ImageTable) -> None:
+def test_patches_and_autoregressive_patterns_give_each_task_its_own_part_of_the_picture(
+    ready: Callable[[str], Trained],
+) -> None:
     for name in ("lsp", "ar"):
-        codes = trained(name, table).generator
+        codes = ready(name).generator
         assert isinstance(codes, ClassCodes)
         first, second = (codes.embeddings[number].table for number in "01")
         used = [(task.abs().amax(dim=(0, 1)) > 0) for task in (first, second)]
         assert not bool((used[0] & used[1]).any()), name
         assert float((used[0] | used[1]).float().mean()) > 0.9, name
-    squares = trained("lsp", table).generator.embeddings["0"].table[:, :, :8, :8]
+    squares = ready("lsp").generator.embeddings["0"].table[:, :, :8, :8]
     assert torch.equal(squares, squares[:, :, :1, :1].expand_as(squares))
 
 
