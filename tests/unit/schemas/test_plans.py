@@ -62,6 +62,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "targeted": True,
         "achromatic": False,
         "cell": 1,
+        "balanced": False,
     },
     "IngestPlan": {"transforms": []},
     "Layout": {"image": "jpg;jpeg;png;webp", "members": {}, "max_pixels": 67108864},

@@ -66,7 +66,9 @@ def make_report(**changes) -> str:
         ],
         "generator": GeneratorRecord(
             fingerprint="f", plan="p", sha256="b",
-            spec=GeneratorSpec(preset="tiny", resolution=64, epsilon=8 / 255, tasks=TASKS, protected=[True, True]),
+            spec=GeneratorSpec(
+                preset="tiny", resolution=64, epsilon=8 / 255, tasks=TASKS, protected=[True, True], balanced=True
+            ),
             samples=100, steps=7, seconds=1.0,
             losses=[{"total": 2.0, "base": 1.0}, {"total": 1.0, "base": 0.5}],
         ),
