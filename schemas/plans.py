@@ -87,8 +87,8 @@ class GeneratorSpec(Plan):
     cell: int = 1
     """Side in pixels of the squares in which δ has one value."""
     balanced: bool = False
-    """Whether the decoder sees labels and image with equal energy. Of a `generator` it is true, or an earlier version has
-    trained it, which had another network."""
+    """Whether the labels' share of the decoder's input is at least the image's; true of every `generator` but those of
+    earlier versions, which had another network."""
 
 
 class TrainPlan(Plan):
@@ -105,8 +105,8 @@ class TrainPlan(Plan):
     epsilon: float
     """ε in [0, 1] units."""
     generator_version: ClassVar[int] = 2
-    """Part of the fingerprint where a `generator` is trained, and of no other perturber. 2: the decoder sees labels and
-    image with equal energy."""
+    """Part of the fingerprint where a `generator` is trained, and of no other perturber. 2: the labels' share of the
+    decoder's input is at least the image's."""
 
     weights: dict[str, str] = Field(default_factory=dict)
     """Architecture → SHA-256 of the file that its surrogate starts from; where the file lies is no part of the plan."""

@@ -205,6 +205,17 @@ def test_the_versions_of_plans_are_those_that_belong_to_these_defaults() -> None
     assert {plan.__name__: plan.version for plan in own_plans()} == VERSIONS
 
 
+def test_another_version_of_the_generator_leaves_class_codes_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = train_plan(configuration("scenes"))
+    generator = codes.model_copy(update={"train": codes.train.model_copy(update={"perturber": "generator"})})
+    before = (codes.fingerprint, generator.fingerprint)
+    monkeypatch.setattr(TrainPlan, "generator_version", TrainPlan.generator_version + 1)
+    assert codes.fingerprint == before[0]
+    assert generator.fingerprint != before[1]
+    assert generator.spec.balanced
+    assert not codes.spec.balanced
+
+
 def test_another_version_is_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = plans_of(configuration("scenes"))
     before = {name: plan.fingerprint for name, plan in plans.items()}
