@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from schemas.errors import GeneratorError
-from schemas.tasks import MISSING
+from schemas.plans import GeneratorSpec
+from schemas.tasks import MISSING, SegmentationTask
 from stages.models.generator import LABEL_SHARE, PRESETS, Generator, label_channels, of_unit_energy
 from tests import builders
 from tests.builders import columns
@@ -169,6 +170,20 @@ def test_the_labels_have_more_energy_than_the_image_whatever_preset_and_number_o
         assert of_image > 0
         of_labels = sum(energy for energy, wanted in zip(energies, protected, strict=True) if wanted)
         assert of_labels >= 0.99 * LABEL_SHARE * of_image
+
+
+def test_a_task_with_labels_per_pixel_has_the_energy_of_any_other() -> None:
+    tasks = [*builders.tasks([2]), SegmentationTask(kind="segmentation", field="mask.png", classes=3)]
+    spec = GeneratorSpec(
+        preset="tiny", resolution=16, epsilon=EPSILON, tasks=tasks, protected=[True, True], balanced=True
+    )
+    generator = Generator(spec).eval().requires_grad_(False)
+    seen: list[torch.Tensor] = []
+    generator.decoder.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    generator(images(2), [torch.tensor([0, 1]), torch.arange(512).reshape(2, 16, 16) % 3], torch.tensor([False, False]))
+    channels = label_channels(PRESETS["tiny"], [True, True])
+    for part in seen[0].split(channels, dim=1):
+        torch.testing.assert_close(part.square().mean(dim=(1, 2, 3)), torch.ones(2), rtol=0.01, atol=0)
 
 
 def test_the_scale_of_a_tasks_maps_changes_nothing() -> None:
