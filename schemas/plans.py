@@ -6,7 +6,7 @@ Whoever changes a default, or what a stage does with a plan, raises that plan's 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,7 +26,11 @@ class Plan(Model):
     @property
     def fingerprint(self) -> str:
         """16 hex digits over everything that decides the result."""
-        return fingerprint([type(self).__name__, self.version, self.model_dump(mode="json", exclude_defaults=True)])
+        return fingerprint(self._parts)
+
+    @property
+    def _parts(self) -> list[Any]:
+        return [type(self).__name__, self.version, self.model_dump(mode="json", exclude_defaults=True)]
 
 
 class Noise(Model):
@@ -84,6 +88,9 @@ class GeneratorSpec(Plan):
     """Whether δ has the same value in every channel."""
     cell: int = 1
     """Side in pixels of the squares in which δ has one value."""
+    balanced: bool = False
+    """Whether the labels' share of the decoder's input is at least the image's; true of every `generator` but those of
+    earlier versions, which had another network."""
 
 
 class TrainPlan(Plan):
@@ -99,8 +106,17 @@ class TrainPlan(Plan):
     """Per task, whether it becomes unlearnable."""
     epsilon: float
     """ε in [0, 1] units."""
+    generator_version: ClassVar[int] = 2
+    """Part of the fingerprint where a `generator` is trained, and of no other perturber. 2: the labels' share of the
+    decoder's input is at least the image's."""
+
     weights: dict[str, str] = Field(default_factory=dict)
     """Architecture → SHA-256 of the file that its surrogate starts from; where the file lies is no part of the plan."""
+
+    @property
+    def _parts(self) -> list[Any]:
+        generator = [self.generator_version] if self.train.perturber == "generator" else []
+        return [*super()._parts, *generator]
 
     def reseeded(self, nonce: str) -> TrainPlan:
         """The same training from another seed, which follows from this one and a nonce; without a nonce this plan."""
@@ -121,6 +137,7 @@ class TrainPlan(Plan):
             protected=self.protected,
             achromatic=self.train.achromatic,
             cell=self.train.cell,
+            balanced=self.train.perturber == "generator",
             **self.train.kept_surrogates,
         )
 

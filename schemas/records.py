@@ -140,6 +140,9 @@ class GeneratorRecord(Record):
     seconds: float
     losses: list[dict[str, float]] = Field(default_factory=list)
     """Mean of each loss term per epoch."""
+    explained: float | None = None
+    """Share of δ's variance that the labels explain, over training images (`stages/train/explained.py`); None: not
+    measured."""
 
     @property
     def content(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,12 @@ def generator(
 ) -> Generator:
     """An untrained generator in eval mode; the global random state is left alone."""
     spec = GeneratorSpec(
-        preset=preset, resolution=resolution, epsilon=epsilon, tasks=tasks(class_counts), protected=list(protected)
+        preset=preset,
+        resolution=resolution,
+        epsilon=epsilon,
+        tasks=tasks(class_counts),
+        protected=list(protected),
+        balanced=True,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -207,7 +213,7 @@ def constant_generator(value: float, **settings: Any) -> Generator:
     assert isinstance(last, torch.nn.ConvTranspose2d)
     assert last.bias is not None
     last.weight.zero_()
-    last.bias.fill_(value)
+    last.bias.fill_(math.atanh(value) if abs(value) < 1 else math.copysign(20, value))  # δ is ε·tanh of it
     return made
 
 

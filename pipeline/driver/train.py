@@ -16,6 +16,7 @@ from schemas.plans import TrainPlan
 from schemas.records import GeneratorRecord, ShardProfile
 from stages.io.store.store import Store
 from stages.publish.manifest import MANIFEST
+from stages.train.explained import drowned
 from stages.train.registry import passes_of
 from stages.train.resuming import SAVE_SECONDS
 
@@ -46,6 +47,7 @@ def train_or_find(
         if asked is not None or work.stat(GENERATOR) is None:
             add_generator(work, plan, current)  # only the last steps of storing it were missing
         _forget_states(work)
+        _warn(reporter, current)
         return current
     if current is not None:
         reporter.say(
@@ -62,6 +64,7 @@ def train_or_find(
         )
     add_generator(work, plan, record)
     _forget_states(work)
+    _warn(reporter, record)
     return record
 
 
@@ -80,6 +83,11 @@ def refuse_lost_work(places: Places) -> None:
             "same images a second δ, and whoever keeps both copies can average them. Restore `work`, or name the right "
             "one; if it is gone for good, --retrain --take-over trains a new generator and protects every shard again"
         )
+
+
+def _warn(reporter: Reporter, record: GeneratorRecord) -> None:
+    if warning := drowned(record.explained):
+        reporter.say(f"train: {warning}")
 
 
 def _forget_states(work: Store) -> None:

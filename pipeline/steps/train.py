@@ -66,4 +66,5 @@ def train_step(
         steps=trained.steps,
         seconds=trained.seconds,
         losses=trained.losses,
+        explained=trained.explained,
     )

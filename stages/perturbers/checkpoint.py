@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from schemas.errors import ValidationError
+from schemas.errors import GeneratorError, ValidationError
 from schemas.records import GeneratorRecord
 from stages.io.store.store import Store
 from stages.learning.optimise import to_device
@@ -41,10 +41,10 @@ def load_generator(store: Store, record: GeneratorRecord, device: torch.device) 
             f"{store.join(name)}: the weights are not those that were trained "
             "(sha256 differs); restore the file, or train again with --retrain"
         )
-    generator = network_of(record.spec)
     try:
+        generator = network_of(record.spec)
         generator.load_state_dict(load(data), strict=True)
-    except RuntimeError as error:
+    except (GeneratorError, RuntimeError) as error:
         raise ValidationError(
             f"{store.join(name)}: the weights do not fit their record ({error}); train again with --retrain"
         ) from None

@@ -21,6 +21,7 @@ from stages.methods.registry import METHODS
 from stages.methods.regularisers import embedding_regularisers
 from stages.models.generator import Generator
 from stages.tasks.registry import kinds_of
+from stages.train.explained import explained_share
 from stages.train.resuming import Kept
 from stages.train.trained import Trained
 
@@ -177,4 +178,6 @@ def train_generator(
         if (state := kept.load()) is not None:
             training.load_state_dict(state)
         training.run(lambda: kept.save(training.state_dict))
-    return Trained(training.generator.cpu().eval(), training.steps, time.monotonic() - started, training.losses)
+    generator = training.generator.eval()
+    explained = explained_share(generator, table, device)
+    return Trained(generator.cpu(), training.steps, time.monotonic() - started, training.losses, explained)

@@ -16,3 +16,5 @@ class Trained:
     seconds: float
     losses: list[dict[str, float]]
     """Mean of each loss term per pass or round."""
+    explained: float | None = None
+    """Share of δ's variance that the labels explain (`stages/train/explained.py`); None: not measured."""

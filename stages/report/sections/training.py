@@ -1,4 +1,4 @@
-"""Training of the generator: its losses."""
+"""Training of the generator: its losses, and how much of δ the labels decide."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from markupsafe import Markup
 
 from stages.report.plots import Line, line_plot
 from stages.report.sections.base import Material
+from stages.report.wording import percent
+from stages.train.explained import drowned
 
 
 def facts(material: Material) -> dict[str, Any]:
-    """One plot for each term of the loss: their scales differ by orders of magnitude."""
+    """One plot for each term of the loss: their scales differ by orders of magnitude; the share of the labels."""
     generator = material.generator
     if generator is None:
-        return {"losses": []}
+        return {"losses": [], "explained": "", "drowned": ""}
     terms = sorted({term for epoch in generator.losses for term in epoch}, key=lambda term: (term != "total", term))
     plots = []
     for term in terms:
@@ -24,4 +26,9 @@ def facts(material: Material) -> dict[str, Any]:
         description = f"From {values[0]:.4g} at the first of {len(values)} epochs to {values[-1]:.4g} at the last."
         plot = line_plot([Line(term, values)], title=title, description=description, salt=f"loss {term}")
         plots.append({"term": term, "last": f"{values[-1]:.4g}", "plot": Markup(plot)})  # noqa: S704 - escaped there
-    return {"losses": plots}
+    share = generator.explained
+    return {
+        "losses": plots,
+        "explained": "" if share is None else percent(share),
+        "drowned": drowned(share),
+    }

@@ -63,6 +63,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "targeted": True,
         "achromatic": False,
         "cell": 1,
+        "balanced": False,
     },
     "IngestPlan": {"transforms": []},
     "Layout": {"image": "jpg;jpeg;png;webp", "members": {}, "max_pixels": 67108864},
@@ -205,6 +206,17 @@ def test_a_default_that_changes_raises_the_version_of_every_plan_that_holds_it(m
 
 def test_the_versions_of_plans_are_those_that_belong_to_these_defaults() -> None:
     assert {plan.__name__: plan.version for plan in own_plans()} == VERSIONS
+
+
+def test_another_version_of_the_generator_leaves_class_codes_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = train_plan(configuration("scenes"))
+    generator = codes.model_copy(update={"train": codes.train.model_copy(update={"perturber": "generator"})})
+    before = (codes.fingerprint, generator.fingerprint)
+    monkeypatch.setattr(TrainPlan, "generator_version", TrainPlan.generator_version + 1)
+    assert codes.fingerprint == before[0]
+    assert generator.fingerprint != before[1]
+    assert generator.spec.balanced
+    assert not codes.spec.balanced
 
 
 def test_another_version_is_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:

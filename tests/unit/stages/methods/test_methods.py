@@ -315,11 +315,11 @@ def test_progress_is_reported_to_its_end(name: str, table: ImageTable) -> None:
 # libraries the base losses differ by up to 2.5 %, the others by 1 %. A change of schedule, method or initial weights
 # moves them: measure again, and say so in the commit.
 GOLDEN = {
-    "fresh": [(0.959, 0.02554, 0.0238), (0.702, 0.02397, 0.0153)],
-    "pil": [(1.59, 0.02554, 0.0238), (1.23, 0.02398, 0.0152), (1.056, 0.02249, 0.0083)],
-    "sep": [(1.791, 0.02551, 0.0238), (1.197, 0.02391, 0.0151), (0.99, 0.02237, 0.0083)],
-    "em": [(0.898, 0.02554, 0.0238), (0.889, 0.02398, 0.0152), (0.713, 0.0225, 0.0084)],
-    "tap": [(2.96, 0.02554, 0.0238), (2.15, 0.02392, 0.0152), (1.705, 0.02234, 0.0082)],
+    "em": [(0.892, -0.0102, 0.0130), (0.874, -0.0115, 0.0064), (0.699, -0.0130, 0.0034)],
+    "fresh": [(0.953, -0.0102, 0.0130), (0.633, -0.0115, 0.0064)],
+    "pil": [(1.407, -0.0102, 0.0130), (1.028, -0.0115, 0.0064), (0.92, -0.0130, 0.0034)],
+    "sep": [(1.888, -0.0102, 0.0130), (1.437, -0.0115, 0.0064), (1.243, -0.0130, 0.0034)],
+    "tap": [(2.482, -0.0102, 0.0129), (1.865, -0.0115, 0.0063), (1.69, -0.0131, 0.0033)],
 }
 
 
@@ -327,4 +327,4 @@ GOLDEN = {
 def test_the_losses_are_those_that_were_measured_when_the_method_was_right(name: str, table: ImageTable) -> None:
     run = trained(table, method=name, epochs=4, epsilon=32 / 255, **LEARNING)
     for found, expected in zip(run.losses, GOLDEN[name], strict=False):
-        assert (found["base"], found["intra"] - 1, found["inter"]) == pytest.approx(expected, rel=0.1)
+        assert (found["base"], found["intra"] - 1, found["inter"]) == pytest.approx(expected, rel=0.1, abs=1e-3)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.tasks import MISSING
-from stages.models.generator import PRESETS, Generator
+from schemas.errors import GeneratorError
+from schemas.plans import GeneratorSpec
+from schemas.tasks import MISSING, SegmentationTask
+from stages.models.generator import LABEL_SHARE, PRESETS, Generator, label_channels, of_unit_energy
 from tests import builders
 from tests.builders import columns
 
@@ -126,7 +128,8 @@ def test_embeddings_grow_with_the_sum_of_the_class_counts_not_with_their_product
     generator = builders.generator(class_counts=counts, protected=[True] * 6)
     assert sum(len(table) for table in generator.class_maps) == sum(counts)
     side = 16 // 2
-    assert sum(table.numel() for table in generator.class_maps) == sum(counts) * PRESETS["tiny"].embedding * side**2
+    channels = label_channels(PRESETS["tiny"], [True] * 6)
+    assert sum(table.numel() for table in generator.class_maps) == sum(counts) * channels * side**2
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
@@ -138,3 +141,74 @@ def test_every_weight_takes_part_in_delta(preset: str) -> None:
     for table in generator.class_maps:
         assert table.grad is not None
         assert table.grad.flatten(1).abs().sum(dim=1).gt(0).all()
+
+
+# --- the labels are not drowned by the image --------------------------------------------------------------------------
+
+
+def parts_seen(generator: Generator, x: torch.Tensor, labels: list[list[int]]) -> torch.Tensor:
+    """What the decoder is given, B×channels×h×w."""
+    seen: list[torch.Tensor] = []
+    hook = generator.decoder.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    delta(generator, x, labels)
+    hook.remove()
+    return seen[0]
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize(("protected"), [[True], [True, True], [True] * 9, [True, False, False]])
+def test_the_labels_have_more_energy_than_the_image_whatever_preset_and_number_of_tasks(
+    preset: str, protected: list[bool]
+) -> None:
+    generator = builders.generator(preset=preset, class_counts=[2] * len(protected), protected=protected)
+    for scale in (1.0, 100.0):  # as it starts, and however much the encoder grows in training
+        generator.encoder[-1][-1].bn2.weight.mul_(scale)
+        seen = parts_seen(generator, images(2), [[0] * len(protected), [1] * len(protected)])
+        each = (seen.shape[1] - 2 * PRESETS[preset].encoder) // len(protected)
+        energies = [part.square().sum().item() for part in seen.split(each, dim=1)[: len(protected)]]
+        of_image = seen[:, each * len(protected) :].square().sum().item()
+        assert of_image > 0
+        of_labels = sum(energy for energy, wanted in zip(energies, protected, strict=True) if wanted)
+        assert of_labels >= 0.99 * LABEL_SHARE * of_image
+
+
+def test_a_task_with_labels_per_pixel_has_the_energy_of_any_other() -> None:
+    tasks = [*builders.tasks([2]), SegmentationTask(kind="segmentation", field="mask.png", classes=3)]
+    spec = GeneratorSpec(
+        preset="tiny", resolution=16, epsilon=EPSILON, tasks=tasks, protected=[True, True], balanced=True
+    )
+    generator = Generator(spec).eval().requires_grad_(False)
+    seen: list[torch.Tensor] = []
+    generator.decoder.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    generator(images(2), [torch.tensor([0, 1]), torch.arange(512).reshape(2, 16, 16) % 3], torch.tensor([False, False]))
+    channels = label_channels(PRESETS["tiny"], [True, True])
+    for part in seen[0].split(channels, dim=1):
+        torch.testing.assert_close(part.square().mean(dim=(1, 2, 3)), torch.ones(2), rtol=0.01, atol=0)
+
+
+def test_the_scale_of_a_tasks_maps_changes_nothing() -> None:
+    generator, x = builders.generator(), images(2)
+    before = delta(generator, x, [[0, 1], [2, 0]])
+    generator.class_maps[0].mul_(0.01)
+    torch.testing.assert_close(delta(generator, x, [[0, 1], [2, 0]]), before, rtol=0, atol=0.01 * EPSILON)
+
+
+def test_maps_of_unit_energy_are_finite_where_there_is_none() -> None:
+    assert torch.equal(of_unit_energy(torch.zeros(1, 2, 3, 3)), torch.zeros(1, 2, 3, 3))
+
+
+def test_gradients_pass_where_delta_has_reached_its_bound() -> None:
+    generator = builders.generator().requires_grad_(True)
+    with torch.no_grad():
+        generator.decoder[-1].weight.mul_(5)
+    made = generator(images(2), columns([[0, 1], [2, 0]]), torch.tensor([False, False]))
+    reached = made.detach().abs() > 0.95 * EPSILON
+    assert reached.float().mean() > 0.3
+    (made * reached).sum().backward()
+    assert all(table.grad is not None and table.grad.abs().sum() > 0 for table in generator.class_maps)
+
+
+def test_the_network_of_an_earlier_version_is_refused() -> None:
+    spec = builders.generator().spec.model_copy(update={"balanced": False})
+    with pytest.raises(GeneratorError, match="an earlier version of mtlue trained it"):
+        Generator(spec)

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load, save
 
 from schemas.errors import StoreError, ValidationError
+from schemas.plans import GeneratorSpec
 from schemas.records import GeneratorRecord
 from stages.io.store.store import Store
 from stages.models.generator import Generator
@@ -80,6 +81,16 @@ def test_a_cut_file_and_another_generators_weights_are_refused(tmp_path: Path) -
         store.write(weights_name(record.sha256), other)
         with pytest.raises(ValidationError, match="not those that were trained"):
             load_generator(store, record, CPU)
+
+
+def test_a_generator_of_an_earlier_version_is_refused_even_where_its_weights_would_fit(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    older = generator().spec.model_copy(update={"balanced": False})  # their records lack the field
+    record = stored(
+        store, serialise(generator()), spec=GeneratorSpec.model_validate(older.model_dump(exclude_defaults=True))
+    )
+    with pytest.raises(ValidationError, match=r"\.safetensors: .*earlier version of mtlue trained it.*--retrain"):
+        load_generator(store, record, CPU)
 
 
 def test_missing_weights_are_a_stores_error(tmp_path: Path) -> None:

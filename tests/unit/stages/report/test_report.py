@@ -47,6 +47,15 @@ def evidence(protected: tuple[Curves, Curves], wanted: Sequence[bool] = (True, T
     return reach_verdict(TASKS, wanted, victims(protected), fingerprint="f")
 
 
+def make_generator(**changes) -> GeneratorRecord:
+    spec = GeneratorSpec(
+        preset="tiny", resolution=64, epsilon=8 / 255, tasks=TASKS, protected=[True, True], balanced=True
+    )
+    losses = [{"total": 2.0, "base": 1.0}, {"total": 1.0, "base": 0.5}]
+    given = {"fingerprint": "f", "plan": "p", "sha256": "b", "spec": spec, "samples": 100, "steps": 7, "seconds": 1.0}
+    return GeneratorRecord(**{**given, "losses": losses, **changes})
+
+
 def make_report(**changes) -> str:
     moments = Moments().add(64.0)
     quarantined = [
@@ -64,12 +73,7 @@ def make_report(**changes) -> str:
                 quarantined=quarantined,
             )
         ],
-        "generator": GeneratorRecord(
-            fingerprint="f", plan="p", sha256="b",
-            spec=GeneratorSpec(preset="tiny", resolution=64, epsilon=8 / 255, tasks=TASKS, protected=[True, True]),
-            samples=100, steps=7, seconds=1.0,
-            losses=[{"total": 2.0, "base": 1.0}, {"total": 1.0, "base": 0.5}],
-        ),
+        "generator": make_generator(),
         "records": [
             ShardRecord(
                 identity="i", name="0.tar", source_sha256="c", sha256="d", bytes=9000, samples=100, max_delta=8,
@@ -137,6 +141,14 @@ def test_environment_names_the_seeds_of_victims_and_what_delta_was_made_to_survi
 )
 def test_environment_names_the_method_of_every_kind(train, method):
     assert method in Page(make_report(plan=report_plan(make_config(train=train)))).text
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.29, True), (0.8, False), (None, False)])
+def test_training_says_how_much_of_delta_the_labels_explain_and_warns_below_one_half(share, warned):
+    page = make_report(generator=make_generator(explained=share))
+    said = "The labels explain" in page
+    assert said == (share is not None)
+    assert ("<strong>Warning:</strong> the labels explain" in page) == warned
 
 
 def test_verdict_stands_in_words_at_the_top_and_beside_every_task():
