@@ -48,7 +48,7 @@ audit-deps: $(VENV)/.ready-dev ## look for known vulnerabilities in what is inst
 
 check: lint test ## lint and tests: what a change must pass
 
-format: $(VENV)/.ready-dev ## let ruff write the layout and the simple mends
+format: $(VENV)/.ready-dev ## let ruff write the layout and the simple fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
