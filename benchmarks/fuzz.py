@@ -280,7 +280,7 @@ def case_config(things: Things, rng: random.Random) -> str:
 def case_record(things: Things, rng: random.Random) -> str:
     """Parse a broken manifest."""
     try:
-        parse_record(broken_text(things.manifest.decode(), rng), Manifest, "manifest.json", "mend it")
+        parse_record(broken_text(things.manifest.decode(), rng), Manifest, "manifest.json", "fetch it again")
     except ValidationError:
         return "ValidationError"
     return "read"

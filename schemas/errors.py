@@ -8,7 +8,7 @@ MtlueError                 1
 │   ├── AccessError        2   credentials, rights or the bucket itself are missing or wrong
 │   │   └── NoWriteAccessError 2   the same for every write; ends the run, the next one goes on
 │   └── UnwritableError    1   it takes no write any more (full, read-only); ends the run, the next one goes on
-├── TransientError         1   a store or worker failed in a way that a retry may mend
+├── TransientError         1   a store or worker failed in a way that a retry may fix
 ├── ClusterError           1   Ray itself is gone from this machine; ends the run, the next one goes on
 ├── ValidationError        1   what was written does not pass its checks; it is not published
 ├── GeneratorError         1   training or δ is unusable (not finite, constant); nothing is published
@@ -22,10 +22,10 @@ from __future__ import annotations
 from typing import Self
 
 
-def place(shard: str | None, key: str | None) -> str:
+def location(shard: str | None, key: str | None) -> str:
     """How every message begins that is about one shard, one sample or both.
 
-    >>> place("train-0.tar", "s1")
+    >>> location("train-0.tar", "s1")
     "shard train-0.tar: sample 's1': "
     """
     return ("" if shard is None else f"shard {shard}: ") + ("" if key is None else f"sample {key!r}: ")
@@ -36,14 +36,14 @@ LONGEST_PROBLEM = 600
 
 
 def _cut(problem: str) -> str:
-    """A problem without its middle where it is too long; what was found stands at its start, the mend at its end."""
+    """A problem without its middle where it is too long; what was found stands at its start, what to do at its end."""
     if len(problem) <= LONGEST_PROBLEM:
         return problem
     return f"{problem[: LONGEST_PROBLEM // 2]} … {problem[-LONGEST_PROBLEM // 4 :]}"
 
 
 class MtlueError(Exception):
-    """Base of every error that mtlue raises on purpose; its text names the thing, the value found and the mend.
+    """Base of every error that mtlue raises on purpose; its text names the thing, the value found and what to do.
 
     Args:
         problem: what was found and what to do, without the names of shard and sample.
@@ -62,7 +62,7 @@ class MtlueError(Exception):
     @property
     def message(self) -> str:
         """The whole text: `shard x: sample 'k': …`."""
-        return place(self.shard, self.key) + self.problem
+        return location(self.shard, self.key) + self.problem
 
     def __str__(self) -> str:
         return self.message
@@ -85,7 +85,7 @@ class InputError(MtlueError):
 
 
 class RefusedInputError(InputError, ConfigError):
-    """An input that must not be processed until the user mends the configuration or the data; ends the whole run."""
+    """An input that must not be processed until the user fixes the configuration or the data; ends the whole run."""
 
     exit_code = 2
 
@@ -117,7 +117,7 @@ class AccessError(StoreError):
 class UnwritableError(StoreError):
     """A place takes no write any more: it is full or read-only; ends the whole run.
 
-    What is done is kept, and the next run goes on from there once the cause is mended.
+    What is done is kept, and the next run goes on from there once the cause is fixed.
     """
 
     ends_run = True

@@ -23,7 +23,7 @@ class Skipped(Record):
     reason: str
     """Short word, such as `missing-file`; the key of every count."""
     message: str
-    """File, row, field, value found and the mend."""
+    """File, row, field, value found and what to do."""
 
     @classmethod
     def of(cls, error: SampleError, where: str) -> Self:

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.errors import SampleError, place
+from schemas.errors import SampleError, location
 from schemas.fingerprints import fingerprint
 from schemas.plans import GeneratorSpec
 from schemas.stats import Histogram, Moments
@@ -59,7 +59,7 @@ class Quarantined(Record):
     @property
     def problem(self) -> str:
         """The message without the names of shard and sample."""
-        return self.message.removeprefix(place(self.shard, self.key))
+        return self.message.removeprefix(location(self.shard, self.key))
 
 
 def once_each(samples: Iterable[Quarantined]) -> list[Quarantined]:

@@ -49,7 +49,7 @@ def outcome_of(job: Job, reference: Any) -> Outcome[Any]:
 
 
 def death_of(error: RayError) -> str:
-    """Why a worker died, as far as Ray knows, and the mend."""
+    """Why a worker died, as far as Ray knows, and what to do."""
     told = " ".join(str(error).split())[:300]
     if isinstance(error, OutOfMemoryError):
         return f"it needs more memory than there is; lower compute.cpus, or use a larger machine ({told})"

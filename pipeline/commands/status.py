@@ -51,8 +51,8 @@ def status_of(config: Config) -> Status:
     """Read where the work on `config` stands, and whether the last run had another one; writes nothing."""
     from pipeline.configuration.plans import protect_plan, train_plan
     from pipeline.state.generators import fitting_generator
-    from pipeline.state.holder import holder_of
     from pipeline.state.last import differences
+    from pipeline.state.lease_record import holder_of
     from pipeline.state.ledger import Ledger
     from pipeline.state.places import LEFT_OUT, Places
     from pipeline.state.written import strangers

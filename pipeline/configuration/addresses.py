@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pipeline.configuration.problems import Place, dotted
+from pipeline.configuration.problems import KeyPath, dotted
 from schemas.errors import ConfigError
 from schemas.secrets import VARIABLES
 from stages.io.store.urls import split_url
@@ -70,7 +70,7 @@ def _value(match: re.Match[str]) -> str:
     return os.environ[name]
 
 
-def with_variables(data: dict[Any, Any], source_of: Callable[[Place], str]) -> dict[Any, Any]:
+def with_variables(data: dict[Any, Any], source_of: Callable[[KeyPath], str]) -> dict[Any, Any]:
     """The configuration with the variables of its addresses replaced; `data` itself is not changed.
 
     Raises:
@@ -79,7 +79,7 @@ def with_variables(data: dict[Any, Any], source_of: Callable[[Place], str]) -> d
     return _changed(data, _ADDRESSES, _replaced, source_of)
 
 
-def check_addresses(data: dict[Any, Any], source_of: Callable[[Place], str]) -> None:
+def check_addresses(data: dict[Any, Any], source_of: Callable[[KeyPath], str]) -> None:
     """Refuse what names no store.
 
     Raises:
@@ -88,13 +88,13 @@ def check_addresses(data: dict[Any, Any], source_of: Callable[[Place], str]) -> 
     _changed(data, (*_STORES, _ENDPOINT), _checked, source_of)
 
 
-def _replaced(text: str, place: Place) -> str:
+def _replaced(text: str, place: KeyPath) -> str:
     found = expanded(text)
     is_file = any(_fits(place, keys) for keys in _FILES)
     return os.path.expanduser(found) if is_file else found
 
 
-def _checked(text: str, place: Place) -> str:
+def _checked(text: str, place: KeyPath) -> str:
     if place == _ENDPOINT:
         if not re.match(r"https?://[^/\s]", text):
             raise ConfigError(
@@ -108,8 +108,8 @@ def _checked(text: str, place: Place) -> str:
 def _changed(
     data: dict[Any, Any],
     places: tuple[tuple[str, ...], ...],
-    change: Callable[[str, Place], str],
-    source_of: Callable[[Place], str],
+    change: Callable[[str, KeyPath], str],
+    source_of: Callable[[KeyPath], str],
 ) -> dict[Any, Any]:
     """A copy of `data` with the texts at these places changed."""
     problems: list[str] = []
@@ -130,8 +130,8 @@ def _changed(
     return result
 
 
-def _texts(value: Any, keys: tuple[str, ...], above: Place = ()) -> Iterator[tuple[Place, str]]:
-    """Place and value of every text that these keys lead to."""
+def _texts(value: Any, keys: tuple[str, ...], above: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """KeyPath and value of every text that these keys lead to."""
     if not keys:
         if isinstance(value, str):
             yield above, value
@@ -145,5 +145,5 @@ def _texts(value: Any, keys: tuple[str, ...], above: Place = ()) -> Iterator[tup
             yield from _texts(item, keys[1:], (*above, index))
 
 
-def _fits(place: Place, keys: tuple[str, ...]) -> bool:
+def _fits(place: KeyPath, keys: tuple[str, ...]) -> bool:
     return len(place) == len(keys) and all(key in (_EACH, part) for part, key in zip(place, keys, strict=True))

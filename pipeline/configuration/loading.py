@@ -20,7 +20,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 from yaml.reader import ReaderError
 
 from pipeline.configuration.addresses import check_addresses, with_variables
-from pipeline.configuration.problems import Place, dotted, explain, show
+from pipeline.configuration.problems import KeyPath, dotted, explain, show
 from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.secrets import holds_password
@@ -105,7 +105,7 @@ def check_config(data: dict[Any, Any], overrides: list[str], source: str) -> Con
     """
     overridden = [_override(data, item) for item in overrides]
 
-    def source_of(place: Place) -> str:
+    def source_of(place: KeyPath) -> str:
         return "--set" if any(place[: len(top)] == top for top in overridden) else source
 
     data = with_variables(data, source_of)
@@ -163,7 +163,7 @@ def _parse(text: str, source: str) -> Any:
         ) from None
 
 
-def _override(data: dict[Any, Any], item: str) -> Place:
+def _override(data: dict[Any, Any], item: str) -> KeyPath:
     """Apply one `a.b=c` to `data` and return the place that it set."""
     path, equals, text = item.partition("=")
     parts = path.strip().split(".")
@@ -174,7 +174,7 @@ def _override(data: dict[Any, Any], item: str) -> Place:
     except ConfigError as error:
         raise ConfigError(f"{error.message}; such a value goes in quotes: --set '{path}=\"…\"'") from None
     here: Any = data
-    place: Place = ()
+    place: KeyPath = ()
     for part in parts[:-1]:
         key = _key_in(here, part, place, path)
         # A copy: with YAML's anchors two keys may hold the same object.
@@ -186,7 +186,7 @@ def _override(data: dict[Any, Any], item: str) -> Place:
     return (*place, key)
 
 
-def _key_in(container: Any, part: str, place: Place, path: str) -> str | int:
+def _key_in(container: Any, part: str, place: KeyPath, path: str) -> str | int:
     if isinstance(container, dict):
         return part
     if not isinstance(container, list):
@@ -198,9 +198,9 @@ def _key_in(container: Any, part: str, place: Place, path: str) -> str | int:
     return int(part)
 
 
-def _secrets(data: Any) -> Iterator[Place]:
+def _secrets(data: Any) -> Iterator[KeyPath]:
     """Places of keys below a `storage` that are named like a credential, and of URLs with a password in them."""
-    waiting: list[tuple[Place, Any]] = [((), data)]
+    waiting: list[tuple[KeyPath, Any]] = [((), data)]
     seen: set[int] = set()  # with YAML's anchors a mapping may hold itself
     while waiting:
         place, value = waiting.pop()

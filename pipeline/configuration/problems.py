@@ -11,11 +11,11 @@ from pydantic_core import ErrorDetails
 
 from schemas.config import Config
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and list indices from the top of the configuration down to one value."""
 
 
-def explain(error: ValidationError, data: Any, source_of: Callable[[Place], str]) -> Iterator[str]:
+def explain(error: ValidationError, data: Any, source_of: Callable[[KeyPath], str]) -> Iterator[str]:
     """Tell each wrong place once, where pydantic reports every branch of a union by itself.
 
     Args:
@@ -26,7 +26,7 @@ def explain(error: ValidationError, data: Any, source_of: Callable[[Place], str]
     Returns:
         Lines `source: a.b.c: message; found VALUE`.
     """
-    problems: dict[Place, list[ErrorDetails]] = {}
+    problems: dict[KeyPath, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         problems.setdefault(_place(detail["loc"], data), []).append(detail)
     for place, details in problems.items():
@@ -35,9 +35,9 @@ def explain(error: ValidationError, data: Any, source_of: Callable[[Place], str]
             yield f"{source_of(place)}: {_problem(place, details)}"
 
 
-def _place(location: Place, data: Any) -> Place:
+def _place(location: KeyPath, data: Any) -> KeyPath:
     """Pydantic's location without the names of union branches, which are no keys of the file."""
-    place: Place = ()
+    place: KeyPath = ()
     for part in location:
         is_index = isinstance(data, list) and isinstance(part, int)
         if is_index or (isinstance(data, dict) and (part in data or part in _known_keys(place))):
@@ -46,7 +46,7 @@ def _place(location: Place, data: Any) -> Place:
     return place
 
 
-def _problem(place: Place, details: list[ErrorDetails]) -> str:
+def _problem(place: KeyPath, details: list[ErrorDetails]) -> str:
     kind, value = details[0]["type"], details[0]["input"]
     if kind == "union_tag_invalid":
         found = details[0]["ctx"]
@@ -70,7 +70,7 @@ def _problem(place: Place, details: list[ErrorDetails]) -> str:
     return f"{where}{expected}; found {show(value)}{hint}"
 
 
-def _unknown_key(place: Place) -> str:
+def _unknown_key(place: KeyPath) -> str:
     section, key = place[:-1], str(place[-1])
     known = _known_keys(section)
     found = f"unknown key {key!r} {f'in {dotted(section)}' if section else 'at the top level'}"
@@ -86,7 +86,7 @@ def _unknown_key(place: Place) -> str:
     return f"{found}; the nearest is {nearest!r}; known keys: {', '.join(known)}"
 
 
-def _known_keys(place: Place) -> list[str]:
+def _known_keys(place: KeyPath) -> list[str]:
     models: list[type[BaseModel]] = [Config]
     for part in place:
         if isinstance(part, str):
@@ -101,7 +101,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
 
 
-def _all_places(model: type[BaseModel], above: Place = ()) -> Iterator[Place]:
+def _all_places(model: type[BaseModel], above: KeyPath = ()) -> Iterator[KeyPath]:
     for name, field in model.model_fields.items():
         yield (*above, name)
         for inner in _models_in(field.annotation):
@@ -109,7 +109,7 @@ def _all_places(model: type[BaseModel], above: Place = ()) -> Iterator[Place]:
             yield from _all_places(inner, (*above, name, *index))
 
 
-def dotted(place: Place) -> str:
+def dotted(place: KeyPath) -> str:
     """Write a place as `--set` takes it: `tasks.0.classes`."""
     return ".".join(str(part) for part in place)
 

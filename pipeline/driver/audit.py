@@ -11,8 +11,8 @@ from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import audit_plan, victim_plans
-from pipeline.driver.choosing import attack_plans, plain_plans, words_of
 from pipeline.driver.ingest import ingest_all
+from pipeline.driver.victim_plans import attack_plans, plain_plans, words_of
 from pipeline.driver.victims import Budget, VictimTraining
 from pipeline.state.left_out import kind_of
 from pipeline.state.places import Places

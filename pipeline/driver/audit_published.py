@@ -25,7 +25,7 @@ from stages.audit.verdict import held_against
 from stages.io.store.store import Store
 from stages.publish.manifest import read_manifest
 from stages.report.before_after import sample_pairs
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 
 
 def audit_published(
@@ -88,5 +88,5 @@ def _report(places: Places, config: Config, evidence: Evidence, output: Store, s
     if generator is not None and output.url == places.output.url:
         records = Ledger(places.work).done(places.shards, protect_plan(config, generator.content), output.list())
     plan = report_plan(config)
-    told = Material(plan, list(profiles.values()), generator, records, [], evidence, {})
+    told = ReportInput(plan, list(profiles.values()), generator, records, [], evidence, {})
     write_report(places, told, sample_pairs(places.source, sample[0], output, plan.published))

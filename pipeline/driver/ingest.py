@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
-from pipeline.state.folded import Folded
 from pipeline.state.left_out import failure_of, kind_of
 from pipeline.state.places import shard_object
+from pipeline.state.record_index import Folded
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
 from schemas.plans import IngestPlan
@@ -60,7 +60,7 @@ def ingest_all(
             that goes: the others must not be read again for it.
 
     Raises:
-        RefusedInputError: one shard says that configuration or data must be mended; the others are not waited for.
+        RefusedInputError: one shard says that configuration or data must be fixed; the others are not waited for.
     """
     objects, stored = _objects(shards, plan), _stored(work)
     found = _found(shards, objects, stored)
@@ -177,7 +177,7 @@ def check_failed(config: Config, failures: Sequence[ShardFailure], shards: int) 
         raise QuarantineError(
             f"{len(failures)} of {shards} shards failed, more than protect.max_failed ({config.protect.max_failed:g}) "
             f"allows; the first: {failures[0].message}. Nothing is trained on part of the data, and no manifest "
-            "lists part of it; mend them, or raise the limit"
+            "lists part of it; fix them, or raise the limit"
         )
 
 
@@ -189,5 +189,5 @@ def check_quarantined(config: Config, quarantined: Sequence[Quarantined], profil
         raise QuarantineError(
             f"{len(left_out)} of {total} samples would be left out, more than protect.max_quarantined "
             f"({config.protect.max_quarantined:g}) allows; the first: {left_out[0].message}. "
-            "All are listed in left-out.json in `work`; mend them, or raise the limit"
+            "All are listed in left-out.json in `work`; fix them, or raise the limit"
         )

@@ -14,8 +14,8 @@ from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import audit_plan, ingest_plan, protect_plan, train_plan
 from pipeline.driver.audit import Auditor, check_held_out, check_split
-from pipeline.driver.choosing import expected_plans
 from pipeline.driver.refusing import check_data, refuse_places
+from pipeline.driver.victim_plans import expected_plans
 from pipeline.state.generators import fitting_generator
 from pipeline.state.ledger import Ledger
 from pipeline.state.left_out import failure_of

@@ -23,11 +23,11 @@ from stages.publish.wids import wids_index
 from stages.report.before_after import Pair, sample_pairs
 from stages.report.markdown import build_markdown
 from stages.report.report import build_report
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from stages.verify.reading import check_as_user_reads
 
 
-def publish(places: Places, told: Material) -> Manifest:
+def publish(places: Places, told: ReportInput) -> Manifest:
     """Write what is not written yet; the manifest comes last, when everything that it lists is there.
 
     A README.md of the owner's stays; the dataset card is CARD.md then.
@@ -64,7 +64,7 @@ def publish(places: Places, told: Material) -> Manifest:
     return manifest
 
 
-def write_report(places: Places, told: Material, pictures: Sequence[Pair]) -> None:
+def write_report(places: Places, told: ReportInput, pictures: Sequence[Pair]) -> None:
     """Write the HTML report into the private place, its evidence as Markdown and JSON, and remember what it tells."""
     report = build_report(replace(told, pictures=pictures))
     places.work.write(REPORT, report.encode())
@@ -76,7 +76,7 @@ def write_report(places: Places, told: Material, pictures: Sequence[Pair]) -> No
     places.work.write(_written(told), b"")
 
 
-def _written(told: Material) -> str:
+def _written(told: ReportInput) -> str:
     """Name of the mark that the report tells this evidence, these shards and these failures.
 
     What a run has done counts by its result: one that was broken off before it wrote the report leaves no such mark.

@@ -46,7 +46,7 @@ from stages.ingest.drift import drift
 from stages.learning.sampling import share
 from stages.publish.strangers import CARD
 from stages.report.before_after import sample_pairs
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from stages.report.wording import strays_text
 from stages.tasks.counts import label_doubts
 
@@ -145,10 +145,10 @@ class Run:
         generator: GeneratorRecord,
         records: Sequence[ShardRecord],
         evidence: Evidence,
-    ) -> Material:
+    ) -> ReportInput:
         """What the report is made of."""
         plan = report_plan(self.config)
-        return Material(plan, profiles, generator, records, self.failures, evidence, self.seconds)
+        return ReportInput(plan, profiles, generator, records, self.failures, evidence, self.seconds)
 
     def _timed(self, step: str, action: Callable[[], T]) -> T:
         started = time.monotonic()

@@ -23,7 +23,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from pipeline.state.holder import LeaseHolder, holder_of, look, swapping
+from pipeline.state.lease_record import LeaseHolder, holder_of, look, swapping
 from pipeline.state.places import LEASE
 from schemas.errors import LeaseError, MtlueError
 from stages.io.store.store import Entry, Store

@@ -15,8 +15,8 @@ from stages.io.store.store import Store
 from stages.perturbers.checkpoint import serialise, weights_name
 from stages.perturbers.generator import GeneratorPerturber
 from stages.tasks.registry import fitted_tasks
-from stages.train.registry import MAKINGS
-from stages.train.resuming import Kept
+from stages.train.registry import TRAINERS
+from stages.train.resuming import TrainingState
 
 STATES = "training/"
 """Folder of `work` with the state of the training that is under way; the driver removes it after the record."""
@@ -46,12 +46,12 @@ def train_step(
             update={"tasks": fitted_tasks(plan.tasks, table.labels)}
         )
         state = f"{STATES}{fingerprint}.safetensors"
-        kept = Kept(
+        kept = TrainingState(
             read=lambda: work.read(state) if work.stat(state) is not None else None,
             write=lambda data: work.write(state, data),
             every=save_seconds,
         )
-        trained = MAKINGS[plan.train.perturber].train(table, fitted.reseeded(nonce), device(), report, kept)
+        trained = TRAINERS[plan.train.perturber].train(table, fitted.reseeded(nonce), device(), report, kept)
     data = serialise(trained.generator)
     GeneratorPerturber(trained.generator, "new")  # tries it
     digest = hashlib.sha256(data).hexdigest()

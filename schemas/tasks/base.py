@@ -142,11 +142,11 @@ class Task(BaseModel):
         rest = self.field[len(self.member) + 1 :]
         return tuple(rest.split(".")) if rest else ()
 
-    def out_of_range(self, found: object, allowed: str, mend: str) -> SampleError:
+    def out_of_range(self, found: object, allowed: str, hint: str) -> SampleError:
         """The error of a label that is none of this task's."""
         return SampleError(
             "label-out-of-range",
-            f"task {self.name!r}: field {self.field!r} holds {found}, outside {allowed}; {mend}",
+            f"task {self.name!r}: field {self.field!r} holds {found}, outside {allowed}; {hint}",
         )
 
     def offer_missing(self, found: float) -> str:

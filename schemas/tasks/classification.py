@@ -77,6 +77,6 @@ class ClassificationTask(Classes, Task):
         if not isinstance(found, int):
             raise self.unreadable(raw, known)
         if not 0 <= found < self.class_count:
-            mend = f"correct the label or raise `classes` (now {self.class_count}){self.offer_missing(found)}"
-            raise self.out_of_range(int(found), f"0..{self.class_count - 1}", mend)
+            hint = f"correct the label or raise `classes` (now {self.class_count}){self.offer_missing(found)}"
+            raise self.out_of_range(int(found), f"0..{self.class_count - 1}", hint)
         return int(found)

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas.evidence import VERSIONS, AttackEvidence, VictimResult
-from stages.audit.curves import Place, strongest
+from stages.audit.curves import Measure, strongest
 from stages.countermeasures.registry import COUNTERMEASURES
 
 NEEDS_ORIGINALS: set[str] = {name for name, each in COUNTERMEASURES.items() if each.needs_originals}
 """Countermeasures that are shown and not judged."""
 
 
-def attacks_of(victims: Sequence[VictimResult], places: Sequence[Place]) -> list[AttackEvidence]:
+def attacks_of(victims: Sequence[VictimResult], measures: Sequence[Measure]) -> list[AttackEvidence]:
     """A row for each countermeasure that a victim used, those last that need originals; none for plain victims alone.
 
     Args:
         victims: on every version of the data.
-        places: what the verdict is the mean of.
+        measures: what the verdict is the mean of.
     """
     names = list(dict.fromkeys(victim.countermeasure for victim in victims))
     if names == ["none"]:
         return []
-    rows = [_row(name, [victim for victim in victims if victim.countermeasure == name], places) for name in names]
-    sign = -1 if places[0].judged_by.larger_is_better else 1
+    rows = [_row(name, [victim for victim in victims if victim.countermeasure == name], measures) for name in names]
+    sign = -1 if measures[0].judged_by.larger_is_better else 1
     return sorted(
         rows, key=lambda row: (not row.counts, sign * row.means["protected"].best if "protected" in row.means else 0.0)
     )
@@ -34,11 +34,11 @@ def counts(victim: VictimResult) -> bool:
     return victim.countermeasure not in NEEDS_ORIGINALS
 
 
-def _row(name: str, victims: Sequence[VictimResult], places: Sequence[Place]) -> AttackEvidence:
+def _row(name: str, victims: Sequence[VictimResult], measures: Sequence[Measure]) -> AttackEvidence:
     versions = [data for data in VERSIONS if any(victim.data == data for victim in victims)]
     return AttackEvidence(
         name=name,
         counts=name not in NEEDS_ORIGINALS,
-        means={data: strongest(victims, data, places) for data in versions},
-        tasks={at.task: strongest(victims, "protected", [Place(at.task, at.metric)]) for at in places},
+        means={data: strongest(victims, data, measures) for data in versions},
+        tasks={at.task: strongest(victims, "protected", [Measure(at.task, at.metric)]) for at in measures},
     )

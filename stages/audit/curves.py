@@ -25,14 +25,14 @@ class Attacker(NamedTuple):
 
 
 class Point(NamedTuple):
-    """The mean over places at one epoch."""
+    """The mean over measures at one epoch."""
 
     value: float
     error: float | None
-    """Its standard error, were the places' own errors all of one sign: never too small. None: unknown."""
+    """Its standard error, were the measures' own errors all of one sign: never too small. None: unknown."""
 
 
-class Place(NamedTuple):
+class Measure(NamedTuple):
     """One figure of one task, or how far it lies beyond chance."""
 
     task: str
@@ -58,28 +58,30 @@ class Place(NamedTuple):
         return self.metric if self.chance is None else ADVANTAGE
 
 
-def curves(victims: Sequence[VictimResult], data: str, places: Sequence[Place]) -> list[list[float]]:
-    """The mean over places at each epoch, of each victim on one version of the data that has all these tasks."""
-    return [[point.value for point in curve] for curve in _points(victims, data, places)]
+def curves(victims: Sequence[VictimResult], data: str, measures: Sequence[Measure]) -> list[list[float]]:
+    """The mean over measures at each epoch, of each victim on one version of the data that has all these tasks."""
+    return [[point.value for point in curve] for curve in _points(victims, data, measures)]
 
 
-def _points(victims: Sequence[VictimResult], data: str, places: Sequence[Place]) -> list[list[Point]]:
+def _points(victims: Sequence[VictimResult], data: str, measures: Sequence[Measure]) -> list[list[Point]]:
     return [
-        [_mean(places, figures, errors) for figures, errors in zip(attacker.figures, attacker.errors, strict=True)]
+        [_mean(measures, figures, errors) for figures, errors in zip(attacker.figures, attacker.errors, strict=True)]
         for attacker in _attackers(victim for victim in victims if victim.data == data)
-        if all(place.task in epoch for epoch in attacker.figures for place in places)
+        if all(measure.task in epoch for epoch in attacker.figures for measure in measures)
     ]
 
 
-def _mean(places: Sequence[Place], figures: dict[str, dict[str, float]], errors: dict[str, dict[str, float]]) -> Point:
-    known = [error for error in (place.error(errors) for place in places) if error is not None]
-    error = sum(known) / len(known) if len(known) == len(places) else None
-    return Point(sum(place.value(figures) for place in places) / len(places), error)
+def _mean(
+    measures: Sequence[Measure], figures: dict[str, dict[str, float]], errors: dict[str, dict[str, float]]
+) -> Point:
+    known = [error for error in (measure.error(errors) for measure in measures) if error is not None]
+    error = sum(known) / len(known) if len(known) == len(measures) else None
+    return Point(sum(measure.value(figures) for measure in measures) / len(measures), error)
 
 
-def strongest(victims: Sequence[VictimResult], data: str, places: Sequence[Place]) -> Score:
-    """The best mean over places, all of one direction, that any victim on a version has: last and best epoch."""
-    found, metric = _points(victims, data, places), places[0].judged_by
+def strongest(victims: Sequence[VictimResult], data: str, measures: Sequence[Measure]) -> Score:
+    """The best mean over measures, all of one direction, that any victim on a version has: last and best epoch."""
+    found, metric = _points(victims, data, measures), measures[0].judged_by
     if not found:
         return Score(last=0.0, best=0.0)
     last = _strongest([curve[-1] for curve in found], metric)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from schemas.evidence import Judge, TaskEvidence, VictimResult
 from stages.audit.attacks import counts
-from stages.audit.curves import Place, curves, strongest
+from stages.audit.curves import Measure, curves, strongest
 from stages.report.wording import names, percent
 
 ENOUGH = 0.5
@@ -36,7 +36,7 @@ def judges_of(victims: Sequence[VictimResult], tasks: Sequence[TaskEvidence]) ->
         if not any(victim.data == "protected" for victim in group):
             continue
         shares = {
-            task.name: share_learned(group, victims, [Place(task.name, task.judged_by, task.chance[task.metric])])
+            task.name: share_learned(group, victims, [Measure(task.name, task.judged_by, task.chance[task.metric])])
             for task in tasks
         }
         learned = {name: share for name, share in shares.items() if share is not None}
@@ -54,19 +54,19 @@ def judges_of(victims: Sequence[VictimResult], tasks: Sequence[TaskEvidence]) ->
 
 
 def share_learned(
-    group: Sequence[VictimResult], victims: Sequence[VictimResult], places: Sequence[Place]
+    group: Sequence[VictimResult], victims: Sequence[VictimResult], measures: Sequence[Measure]
 ) -> float | None:
     """What some victims learn from clean images, as a share of what the best of all learns; None: none was trained.
 
     Args:
         group: some of them.
         victims: all of them.
-        places: the tasks, each with its chance line; of several the mean counts.
+        measures: the tasks, each with its chance line; of several the mean counts.
     """
-    if not curves(group, "clean", places):
+    if not curves(group, "clean", measures):
         return None
-    best = strongest(victims, "clean", places).best
-    return strongest(group, "clean", places).best / best if best > 0 else 0.0
+    best = strongest(victims, "clean", measures).best
+    return strongest(group, "clean", measures).best / best if best > 0 else 0.0
 
 
 def is_enough(share: float | None) -> bool:

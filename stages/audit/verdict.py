@@ -17,7 +17,7 @@ from schemas.tasks import Task
 from schemas.training import Requirement
 from stages.audit.attacks import attacks_of, counts
 from stages.audit.cells import cells_of
-from stages.audit.curves import Place, strongest
+from stages.audit.curves import Measure, strongest
 from stages.audit.judging import judges_of
 from stages.audit.sentences import details_of, sentence_of
 from stages.report.wording import figure, percent
@@ -90,11 +90,11 @@ def reach_verdict(
     )
     if not both or not judged:
         return measured
-    places, line = _places(judged)
-    metric = places[0].judged_by
-    means = {data: strongest(victims, data, places) for data in versions}
-    attacks = attacks_of(everyone, places)
-    cells = cells_of([victim for victim in victims if victim.countermeasure == "none"], places)
+    measures, line = _measures(judged)
+    metric = measures[0].judged_by
+    means = {data: strongest(victims, data, measures) for data in versions}
+    attacks = attacks_of(everyone, measures)
+    cells = cells_of([victim for victim in victims if victim.countermeasure == "none"], measures)
     overall = judge(protected=means["protected"].best, clean=means["clean"].best, chance=line, metric=metric)
     if not any(judge.judges for judge in judges):
         overall = _without_judges(overall)
@@ -125,7 +125,7 @@ def _measured(task: Task, wanted: bool, victims: Sequence[VictimResult], chance:
         metrics={metric.name: metric for metric in kind.metrics},
         chance=chance,
         scores={
-            metric.name: {data: strongest(victims, data, [Place(task.name, metric)]) for data in versions}
+            metric.name: {data: strongest(victims, data, [Measure(task.name, metric)]) for data in versions}
             for metric in kind.metrics
         },
         word="not measured",
@@ -157,26 +157,26 @@ def _sets(
         if len(members) == 1:
             continue
         metrics = {metric.name: metric for metric in members[0].metrics}
-        places = {key: [Place(task.name, metric) for task in members] for key, metric in metrics.items()}
+        measures = {key: [Measure(task.name, metric) for task in members] for key, metric in metrics.items()}
         sets.append(
             SetEvidence(
                 name=name,
                 tasks=[task.name for task in members],
                 metrics=metrics,
                 chance={key: sum(by_name[task.name].chance[key] for task in members) / len(members) for key in metrics},
-                scores={key: {data: strongest(victims, data, at) for data in versions} for key, at in places.items()},
+                scores={key: {data: strongest(victims, data, at) for data in versions} for key, at in measures.items()},
             )
         )
     return sets
 
 
-def _places(judged: Sequence[TaskEvidence]) -> tuple[list[Place], float]:
+def _measures(judged: Sequence[TaskEvidence]) -> tuple[list[Measure], float]:
     """What the mean over tasks is taken of, and its chance line: one metric that all share, else advantages."""
     first = judged[0].judged_by
     if all(task.judged_by == first for task in judged) and (first.is_share or len(judged) == 1):
         line = sum(task.chance[task.metric] for task in judged) / len(judged)
-        return [Place(task.name, first) for task in judged], line
-    return [Place(task.name, task.judged_by, task.chance[task.metric]) for task in judged], 0.0
+        return [Measure(task.name, first) for task in judged], line
+    return [Measure(task.name, task.judged_by, task.chance[task.metric]) for task in judged], 0.0
 
 
 def held_against(evidence: Evidence, requirement: Requirement | None) -> Evidence:
@@ -224,15 +224,15 @@ def _falls_short(
         task.scores[name],
         task.chance[name],
     )
-    place, best = Place(task.name, metric), requirement.epoch == "best"
-    protected = strongest(victims, "protected", [place])
+    measure, best = Measure(task.name, metric), requirement.epoch == "best"
+    protected = strongest(victims, "protected", [measure])
     reached = protected.best if best else protected.last
     left, whole = metric.advantage(reached, line), metric.advantage(scores["clean"].best, line)
     where = f"task {task.name!r}: {name} at the {requirement.epoch} epoch"
     if left > limit + 1e-9:
         yield (
             f"{where} is {figure(metric, reached, 1)} for a victim that was trained on protected images"
-            f"{_by_which(victims, place, reached, best=best)}, with chance at {figure(metric, line, 1)}; "
+            f"{_by_which(victims, measure, reached, best=best)}, with chance at {figure(metric, line, 1)}; "
             f"audit.require allows {figure(metric, metric.at(limit, line), 1)}"
         )
     elif whole <= limit:
@@ -253,11 +253,11 @@ def _falls_short(
         )
 
 
-def _by_which(victims: Sequence[VictimResult], place: Place, reached: float, *, best: bool) -> str:
+def _by_which(victims: Sequence[VictimResult], measure: Measure, reached: float, *, best: bool) -> str:
     """The countermeasure of the victim that reached so much, in words; empty for a plain one."""
     for victim in victims:
-        if victim.data == "protected" and victim.countermeasure != "none" and victim.only in (None, place.task):
-            score = strongest([victim], "protected", [place])
+        if victim.data == "protected" and victim.countermeasure != "none" and victim.only in (None, measure.task):
+            score = strongest([victim], "protected", [measure])
             if (score.best if best else score.last) == reached:
                 return f" with {victim.countermeasure}"
     return ""

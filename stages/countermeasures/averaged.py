@@ -23,7 +23,7 @@ from stages.learning.table import ImageTable
 from stages.perturbers.generator import GeneratorPerturber
 from stages.protect.arrays import protected_images
 from stages.tasks.registry import fitted_tasks, kinds_of
-from stages.train.registry import MAKINGS
+from stages.train.registry import TRAINERS
 
 
 @dataclass(frozen=True)
@@ -67,5 +67,5 @@ def protected_again(clean: ImageTable, plan: TrainPlan, device: torch.device) ->
     """
     table = clean.resized(plan.train.resolution, kinds_of(plan.tasks))
     fitted = plan.model_copy(update={"tasks": fitted_tasks(plan.tasks, table.labels)})
-    perturber = GeneratorPerturber(MAKINGS[plan.train.perturber].train(table, fitted, device).generator, "second")
+    perturber = GeneratorPerturber(TRAINERS[plan.train.perturber].train(table, fitted, device).generator, "second")
     return np.stack(list(protected_images(list(clean.images(np.arange(len(clean)))), table, perturber)))

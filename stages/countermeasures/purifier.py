@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from stages.countermeasures.base import Countermeasure, Data
-from stages.countermeasures.leaks import chosen
+from stages.countermeasures.leaked_originals import chosen
 from stages.learning.augment import augment
 from stages.learning.table import ImageTable
 

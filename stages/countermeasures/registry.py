@@ -8,7 +8,7 @@ from stages.countermeasures.augmenting import SMALLEST_WINDOW, Augmenting, cutou
 from stages.countermeasures.averaged import Averaged
 from stages.countermeasures.base import Countermeasure
 from stages.countermeasures.class_means import ClassMeans
-from stages.countermeasures.leaks import CleanSamples, Coverage
+from stages.countermeasures.leaked_originals import CleanSamples, Coverage
 from stages.countermeasures.mixing import Mixing
 from stages.countermeasures.pixels import Squeezed
 from stages.countermeasures.pretrained import Pretrained

@@ -44,7 +44,7 @@ FINDINGS = (
 NO_FINDING = "no finding"
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
-"""The correction first: it mends ages."""
+"""The correction first: it corrects ages."""
 LISTS = {"train": "train_val_list.txt", "test": "test_list.txt"}
 
 COLUMNS = {

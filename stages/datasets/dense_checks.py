@@ -75,7 +75,7 @@ def checked_depth(depth: npt.NDArray[Any]) -> Floats:
 
 
 def checked_normals(normals: npt.NDArray[Any]) -> Floats:
-    """H×W×3 of length 1, or 0 where there is none; lengths that resizing has changed a little are mended.
+    """H×W×3 of length 1, or 0 where there is none; lengths that resizing has changed a little are corrected.
 
     Raises:
         SampleError: `wrong-shape`, `normal-out-of-range`.

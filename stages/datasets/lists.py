@@ -109,9 +109,7 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             if any(field.strip() for field in fields):
                 yield reader.line_num, [field.strip() for field in fields]
     except csv.Error as error:
-        raise InputError(
-            f"{path}: row {reader.line_num} is no CSV ({error}); mend the row, or fetch it again"
-        ) from None
+        raise InputError(f"{path}: row {reader.line_num} is no CSV ({error}); fix the row, or fetch it again") from None
 
 
 def columns_of(header: list[str], path: Path, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from schemas.model import Model
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import encode_image
 from stages.io.images.formats import image_extension
-from stages.io.images.keeping import Pixels
+from stages.io.images.spill import Pixels
 
 MAX_PIXELS = 64 * 2**20
 """Largest H·W that is decoded, in pixels: as `dataset.max_pixels`."""

@@ -40,7 +40,7 @@ def ingest_shard(source: Store, ref: ShardRef, work: Store, name: str, plan: Ing
 
     Raises:
         InputError: the shard is damaged.
-        RefusedInputError: the data or the configuration must be mended first.
+        RefusedInputError: the data or the configuration must be fixed first.
         StoreError, TransientError: from the stores.
     """
     with TemporaryDirectory(prefix="mtlue-ingest-") as directory:

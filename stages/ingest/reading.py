@@ -47,7 +47,7 @@ def read_decoded(
 
     Raises:
         InputError: the shard is damaged.
-        RefusedInputError: a sample must not be processed before the configuration is mended; names the shard.
+        RefusedInputError: a sample must not be processed before the configuration is fixed; names the shard.
     """
     kinds = kinds_of(tasks)
     for found in read_samples(path, name, dataset, on_stray):

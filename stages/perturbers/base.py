@@ -12,7 +12,7 @@ import torch
 
 from schemas.errors import GeneratorError
 
-MEND = "nothing was published; train again with --retrain, or choose another train.perturber"
+HINT = "nothing was published; train again with --retrain, or choose another train.perturber"
 """What to do about a perturber whose δ is unusable."""
 
 
@@ -42,7 +42,7 @@ class Perturber(Protocol):
         """
 
 
-def check_delta(delta_BCRR: torch.Tensor, keys: Sequence[str], mend: str = MEND) -> torch.Tensor:
+def check_delta(delta_BCRR: torch.Tensor, keys: Sequence[str], hint: str = HINT) -> torch.Tensor:
     """Refuse a δ that protects nothing; returns it.
 
     Raises:
@@ -54,10 +54,10 @@ def check_delta(delta_BCRR: torch.Tensor, keys: Sequence[str], mend: str = MEND)
     flat_B = (planes_BCP.amax(dim=2) == planes_BCP.amin(dim=2)).all(dim=1)
     for key, finite, flat, plane_CP in zip(keys, finite_B.tolist(), flat_B.tolist(), planes_BCP, strict=True):
         if not finite:
-            raise GeneratorError(f"δ of sample {key!r} is not finite (NaN or infinite); {mend}")
+            raise GeneratorError(f"δ of sample {key!r} is not finite (NaN or infinite); {hint}")
         if flat:
             raise GeneratorError(
                 f"δ of sample {key!r} is {float(plane_CP[0, 0]) * 255:.3g}/255 in every pixel of a channel: that "
-                f"shifts its brightness and protects nothing; {mend}"
+                f"shifts its brightness and protects nothing; {hint}"
             )
     return delta_BCRR

@@ -10,7 +10,7 @@ from torch import nn
 
 from schemas.errors import GeneratorError
 from schemas.plans import GeneratorSpec
-from stages.perturbers.base import MEND, check_delta
+from stages.perturbers.base import HINT, check_delta
 from stages.tasks.registry import kinds_of
 
 PROBES = 4
@@ -33,7 +33,7 @@ class GeneratorPerturber:
         self.fingerprint = fingerprint
         self.spec = cast(GeneratorSpec, generator.spec)
         regularised = ", with smaller train.lambda_intra and train.lambda_inter"
-        self.mend = MEND + (regularised if self.spec.network == "generator" else "")
+        self.hint = HINT + (regularised if self.spec.network == "generator" else "")
         self.resolution, self.epsilon = self.spec.resolution, self.spec.epsilon
         self._try()
 
@@ -52,13 +52,13 @@ class GeneratorPerturber:
         """Try made-up images with different labels: a δ that ignores both is the same for a whole dataset."""
         for name, value in self.generator.state_dict().items():
             if not bool(torch.isfinite(value).all()):
-                raise GeneratorError(f"weights {name!r} of the generator are not finite; {self.mend}")
+                raise GeneratorError(f"weights {name!r} of the generator are not finite; {self.hint}")
         rng = torch.Generator().manual_seed(0)
         views_BCRR = torch.rand(PROBES, 3, self.resolution, self.resolution, generator=rng)
         views_BCRR = views_BCRR.contiguous(memory_format=torch.channels_last)
         labels = [kind.examples(PROBES, self.resolution) for kind in kinds_of(self.spec.tasks)]
         keys = [f"probe {number}" for number in range(PROBES)]
         delta_BCRR = self.delta(views_BCRR, labels, torch.zeros(PROBES, dtype=torch.bool), keys)
-        check_delta(delta_BCRR, keys, self.mend)
+        check_delta(delta_BCRR, keys, self.hint)
         if bool((delta_BCRR == delta_BCRR[:1]).all()):
-            raise GeneratorError(f"δ is the same for all images and labels, so it protects nothing; {self.mend}")
+            raise GeneratorError(f"δ is the same for all images and labels, so it protects nothing; {self.hint}")

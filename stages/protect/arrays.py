@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from stages.io.images.keeping import Pixels
 from stages.io.images.pixels import canonical_view, is_gray
+from stages.io.images.spill import Pixels
 from stages.learning.table import Batch, ImageTable
 from stages.perturbers.base import Perturber, check_delta
 from stages.protect.perturb import add_perturbation

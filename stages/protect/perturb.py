@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from stages.io.images.keeping import Pixels
 from stages.io.images.pixels import bound_of, has_alpha, peak_of
+from stages.io.images.spill import Pixels
 from stages.io.images.strips import strips
 
 

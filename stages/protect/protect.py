@@ -19,15 +19,15 @@ from schemas.plans import ProtectPlan
 from schemas.records import Quarantined, ShardRecord, ShardRef
 from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.images.encoding import encode_image
-from stages.io.images.keeping import Pixels
+from stages.io.images.spill import Pixels
 from stages.io.shards.layout import published_members
 from stages.io.shards.tar import TarWriter
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
 from stages.perturbers.base import Perturber
 from stages.protect.arrays import delta_of, table_of
-from stages.protect.overlap import ahead
 from stages.protect.perturb import perturbed_strips
+from stages.protect.prefetch import ahead
 from stages.protect.validate import Change, validate_shard
 from stages.tasks.base import TaskKind
 from stages.tasks.registry import kinds_of

@@ -15,8 +15,8 @@ from schemas.stats import Moments, psnr
 from schemas.tasks import Task
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import same_layout
-from stages.io.images.keeping import KeptPixels, Pixels, kept_pixels
 from stages.io.images.pixels import bound_of, has_alpha, peak_of
+from stages.io.images.spill import KeptPixels, Pixels, kept_pixels
 from stages.io.images.strips import strips
 from stages.io.shards.declared import dropped_keys, exact_json, without
 from stages.io.shards.layout import image_member, published_field

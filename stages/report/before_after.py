@@ -10,7 +10,7 @@ from schemas.plans import ProtectPlan, PublishPlan
 from schemas.records import Quarantined, ShardRef
 from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.images.encoding import same_layout
-from stages.io.images.keeping import Pixels
+from stages.io.images.spill import Pixels
 from stages.io.shards.layout import published_layout
 from stages.io.store.store import Store
 from stages.perturbers.base import Perturber

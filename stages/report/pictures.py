@@ -16,7 +16,7 @@ from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from schemas.errors import ValidationError
-from stages.io.images.keeping import Pixels
+from stages.io.images.spill import Pixels
 from stages.report.before_after import Pair
 
 GAP = 12  # pixels between the sheet's pictures

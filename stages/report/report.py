@@ -24,7 +24,7 @@ from stages.report.sections import (
     verdict,
     victims,
 )
-from stages.report.sections.base import Facts, Material
+from stages.report.sections.base import Facts, ReportInput
 from stages.report.wording import duration, percent
 
 SECTIONS: dict[str, Facts] = {
@@ -44,7 +44,7 @@ SECTIONS: dict[str, Facts] = {
 """Template → what it is given, in the order of the page."""
 
 
-def build_report(material: Material) -> str:
+def build_report(material: ReportInput) -> str:
     """Write the report.
 
     Returns:

@@ -39,8 +39,8 @@ class Depth(DenseKind):
         depth = found.astype(np.float32) * np.float32(self.task.scale)
         wrong = ~(np.isfinite(depth) & (depth >= 0))
         if wrong.any():
-            mend = "write 0 where there is no depth"
-            raise self.task.out_of_range(f"{found[wrong][0]} {place_of(wrong)}", f"0..{self.task.high:g}", mend)
+            hint = "write 0 where there is no depth"
+            raise self.task.out_of_range(f"{found[wrong][0]} {place_of(wrong)}", f"0..{self.task.high:g}", hint)
         inside = (depth > 0) & (depth >= self.task.low) & (depth <= self.task.high)
         if not inside.any():
             self._refuse_another_scale(depth)

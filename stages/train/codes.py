@@ -30,7 +30,7 @@ from stages.models.multitask import mean_loss
 from stages.models.pool import POOL, PoolNetwork
 from stages.tasks.base import TaskKind
 from stages.tasks.registry import kinds_of
-from stages.train.resuming import Kept
+from stages.train.resuming import TrainingState
 from stages.train.trained import Trained
 from stages.transforms.differentiable.registry import distorted
 
@@ -50,7 +50,7 @@ def train_codes(
     plan: TrainPlan,
     device: torch.device,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
-    kept: Kept | None = None,
+    kept: TrainingState | None = None,
 ) -> Trained:
     """Train class codes on a table of images at the canonical resolution; the arguments are those of `train_generator`.
 
@@ -59,7 +59,7 @@ def train_codes(
     Raises:
         GeneratorError: a loss is not finite.
     """
-    started, kept = time.monotonic(), kept or Kept()
+    started, kept = time.monotonic(), kept or TrainingState()
     with torch.random.fork_rng(devices=[]), threads(threads_for(plan, device)):
         training = CodeTraining(table, plan, device)
         if (state := kept.load()) is not None:

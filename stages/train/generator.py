@@ -22,7 +22,7 @@ from stages.methods.regularisers import embedding_regularisers
 from stages.models.generator import Generator
 from stages.tasks.registry import kinds_of
 from stages.train.explained import explained_share
-from stages.train.resuming import Kept
+from stages.train.resuming import TrainingState
 from stages.train.trained import Trained
 
 GENERATOR_LEARNING_RATE = 2e-3
@@ -164,7 +164,7 @@ def train_generator(
     plan: TrainPlan,
     device: torch.device,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
-    kept: Kept | None = None,
+    kept: TrainingState | None = None,
 ) -> Trained:
     """Train a generator on a table of images at the canonical resolution (arguments and errors: `Training`).
 
@@ -172,7 +172,7 @@ def train_generator(
         table, plan, device, report: as `Training`.
         kept: where the state is kept from step to step; None: nowhere.
     """
-    started, kept = time.monotonic(), kept or Kept()
+    started, kept = time.monotonic(), kept or TrainingState()
     with torch.random.fork_rng(devices=[]):
         training = Training(table, plan, device, report)
         if (state := kept.load()) is not None:

@@ -14,7 +14,7 @@ from stages.learning.optimise import to_device
 from stages.learning.table import ImageTable
 from stages.methods.pil import HeadsTraining
 from stages.models.linear import LinearInducement
-from stages.train.resuming import Kept
+from stages.train.resuming import TrainingState
 from stages.train.trained import Trained
 
 
@@ -23,7 +23,7 @@ def train_linear(
     plan: TrainPlan,
     device: torch.device,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
-    kept: Kept | None = None,
+    kept: TrainingState | None = None,
 ) -> Trained:
     """Train the heads for `surrogate_epochs` passes; the arguments are those of `train_generator`.
 
@@ -32,7 +32,7 @@ def train_linear(
     Raises:
         GeneratorError: a loss is not finite.
     """
-    started, settings, kept = time.monotonic(), plan.train, kept or Kept()
+    started, settings, kept = time.monotonic(), plan.train, kept or TrainingState()
     rng = torch.Generator().manual_seed(settings.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

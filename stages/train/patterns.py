@@ -28,7 +28,7 @@ from schemas.plans import TrainPlan
 from stages.learning.table import ImageTable
 from stages.models.codes import ClassCodes
 from stages.tasks.base import LabelEmbedding
-from stages.train.resuming import Kept
+from stages.train.resuming import TrainingState
 from stages.train.trained import Trained
 
 PATCH = 8
@@ -102,7 +102,7 @@ def draw_patterns(
     plan: TrainPlan,
     device: torch.device,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
-    kept: Kept | None = None,
+    kept: TrainingState | None = None,
 ) -> Trained:
     """Fill class codes at random; the arguments are those of `train_generator`, of which only plan and seed matter.
 

@@ -17,7 +17,7 @@ from stages.methods.registry import METHODS
 from stages.models.multitask import MultiTaskModel
 from stages.models.per_sample import PerSample
 from stages.tasks.registry import kinds_of
-from stages.train.resuming import Kept
+from stages.train.resuming import TrainingState
 from stages.train.trained import Trained
 
 
@@ -26,14 +26,14 @@ def train_per_sample(
     plan: TrainPlan,
     device: torch.device,
     report: Callable[[str, int, int], None] = lambda what, done, total: None,
-    kept: Kept | None = None,
+    kept: TrainingState | None = None,
 ) -> Trained:
     """Train the surrogates; the arguments are those of `train_generator`.
 
     TAP and SEP learn them on clean images, EM on images that are perturbed against them, `epochs` times a few steps.
     The state is kept from pass to pass.
     """
-    started, settings, kept = time.monotonic(), plan.train, kept or Kept()
+    started, settings, kept = time.monotonic(), plan.train, kept or TrainingState()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = to_device(PerSample(plan.spec), device)

@@ -17,7 +17,7 @@ from stages.train.generator import train_generator
 from stages.train.linear import train_linear
 from stages.train.patterns import PATTERNS, draw_patterns
 from stages.train.per_sample import train_per_sample
-from stages.train.resuming import Kept
+from stages.train.resuming import TrainingState
 from stages.train.trained import Trained
 
 
@@ -30,7 +30,7 @@ class Trainer(Protocol):
         plan: TrainPlan,
         device: torch.device,
         report: Callable[[str, int, int], None] = ...,
-        kept: Kept | None = ...,
+        kept: TrainingState | None = ...,
     ) -> Trained:
         """Report is called with (phase, done, total); a long training keeps its state in `kept` and goes on from it.
 
@@ -39,7 +39,7 @@ class Trainer(Protocol):
         """
 
 
-class Making(NamedTuple):
+class TrainerEntry(NamedTuple):
     """How one kind of perturber is made."""
 
     train: Trainer
@@ -47,20 +47,20 @@ class Making(NamedTuple):
     """The parts of its training, in their order; their lengths are settings of `Train`."""
 
 
-MAKINGS: dict[str, Making] = {
-    "codes": Making(train_codes, lambda settings: (Phase("codes", "rounds"),)),
-    "generator": Making(train_generator, lambda settings: METHODS[settings.method].phases),
-    "pil": Making(train_linear, lambda settings: (Phase("linear", "surrogate_epochs"),)),
-    "em-sample": Making(train_per_sample, lambda settings: (Phase("surrogate", "epochs"),)),
+TRAINERS: dict[str, TrainerEntry] = {
+    "codes": TrainerEntry(train_codes, lambda settings: (Phase("codes", "rounds"),)),
+    "generator": TrainerEntry(train_generator, lambda settings: METHODS[settings.method].phases),
+    "pil": TrainerEntry(train_linear, lambda settings: (Phase("linear", "surrogate_epochs"),)),
+    "em-sample": TrainerEntry(train_per_sample, lambda settings: (Phase("surrogate", "epochs"),)),
     **dict.fromkeys(
         ("tap-sample", "sep-sample"),
-        Making(train_per_sample, lambda settings: (Phase("surrogate", "surrogate_epochs"),)),
+        TrainerEntry(train_per_sample, lambda settings: (Phase("surrogate", "surrogate_epochs"),)),
     ),
-    **dict.fromkeys(PATTERNS, Making(draw_patterns, lambda settings: ())),
+    **dict.fromkeys(PATTERNS, TrainerEntry(draw_patterns, lambda settings: ())),
 }
 
 
 def passes_of(settings: Train) -> dict[str, int]:
     """Setting → passes of each part of a training."""
-    phases = MAKINGS[settings.perturber].phases(settings)
+    phases = TRAINERS[settings.perturber].phases(settings)
     return {phase.setting: getattr(settings, phase.setting) for phase in phases}

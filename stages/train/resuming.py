@@ -26,7 +26,7 @@ TREE = "tree"
 
 
 @dataclass
-class Kept:
+class TrainingState:
     """Where a training keeps its state.
 
     Attributes:

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from stages.io.images.keeping import Pixels
 from stages.io.images.pixels import has_alpha, peak_of
+from stages.io.images.spill import Pixels
 
 
 class Transform(Protocol):

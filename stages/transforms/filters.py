@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ImageFilter
 
-from stages.io.images.keeping import Pixels
+from stages.io.images.spill import Pixels
 from stages.transforms.base import as_picture, on_colours
 
 

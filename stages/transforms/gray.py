@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.io.images.keeping import Pixels
 from stages.io.images.pixels import has_alpha, is_gray
+from stages.io.images.spill import Pixels
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G and B (ITU-R BT.601), as JPEG and every image library have them."""

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from stages.io.images.keeping import Pixels
+from stages.io.images.spill import Pixels
 from stages.transforms.base import as_picture, on_colours
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.io.images.keeping import Pixels
 from stages.io.images.pixels import bound_of, has_alpha, peak_of
+from stages.io.images.spill import Pixels
 from stages.io.images.strips import strips
 from stages.io.shards.names import key_hash
 

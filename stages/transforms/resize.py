@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL.Image import Resampling
 
-from stages.io.images.keeping import Pixels
+from stages.io.images.spill import Pixels
 from stages.transforms.base import as_picture, on_colours
 
 

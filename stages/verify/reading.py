@@ -31,7 +31,7 @@ def check_as_user_reads(path: Path, name: str) -> None:
 
     Raises:
         InputError: the shard is damaged.
-        ValidationError: a user would not find what was published; names shard, sample, field and the mend.
+        ValidationError: a user would not find what was published; names shard, sample, field and what to do.
     """
     with path.open("rb") as file:
         read = _user_samples(file, name)

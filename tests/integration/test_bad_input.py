@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pipeline.driver.result import exit_code
-from pipeline.state.holder import holder_of
+from pipeline.state.lease_record import holder_of
 from schemas.config import Config
 from schemas.errors import ConfigError, MtlueError, StoreError, ValidationError
 from schemas.records import LeftOut
@@ -105,9 +105,9 @@ def test_a_shard_that_is_cut_short_is_left_out_and_the_others_are_published(
     before = contents(made.output)
 
     paths[1].write_bytes(whole)
-    mended = run(made)
-    assert exit_code(mended) == 0
-    assert mended.done_before == 2
+    fixed = run(made)
+    assert exit_code(fixed) == 0
+    assert fixed.done_before == 2
     assert left_out(made).failures == []
     after = contents(made.output)
     assert {name: after[name] for name in before if name.endswith(".tar")} == {

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.state.holder import holder_of
 from pipeline.state.lease import Lease
+from pipeline.state.lease_record import holder_of
 from schemas.config import Config
 from stages.io.store.store import Store
 from tests import servers

@@ -262,10 +262,10 @@ def test_a_weak_protection_publishes_nothing_at_all_and_the_report_says_why(
     assert not any(json.loads(Path(made.work, "left-out.json").read_text()).values())
     assert not Path(made.work, "ledger").exists()
     # Once nothing is asked for any more, it is the user's choice; no victim is trained for it.
-    mended = mtlue(capsys, "run", tmp_path / "pipeline.yaml", "--set", "audit.require=null", "--json")
-    assert mended.code == 0
-    assert json.loads(mended.out)["shards"] == SHARDS
-    assert '"victims"' not in mended.err
+    fixed = mtlue(capsys, "run", tmp_path / "pipeline.yaml", "--set", "audit.require=null", "--json")
+    assert fixed.code == 0
+    assert json.loads(fixed.out)["shards"] == SHARDS
+    assert '"victims"' not in fixed.err
 
 
 # --- mtlue audit ------------------------------------------------------------------------------------------------------
@@ -346,8 +346,8 @@ def test_a_training_that_diverges_ends_the_run_with_nothing_published_and_no_gen
     assert "Traceback" not in ended.err
     assert list(Path(made.output).rglob("*")) == []
     assert not [name for name in contents(made.work) if name.startswith(("generator", "ledger", "proof"))]
-    mended = mtlue(capsys, "run", file)
-    assert mended.code == 0, mended.err
+    fixed = mtlue(capsys, "run", file)
+    assert fixed.code == 0, fixed.err
 
 
 def stored_generator(made: Config, data: bytes) -> None:

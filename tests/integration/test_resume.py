@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.state import lease
-from pipeline.state.holder import holder_of
+from pipeline.state.lease_record import holder_of
 from pipeline.state.ledger import Ledger
 from schemas.config import Config
 from stages.io.store.store import Store

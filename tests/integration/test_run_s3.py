@@ -21,7 +21,7 @@ from PIL import Image
 from pipeline.cluster import executor
 from pipeline.driver import protect as protecting
 from pipeline.driver.result import RunResult, exit_code
-from pipeline.state.holder import holder_of
+from pipeline.state.lease_record import holder_of
 from pipeline.state.ledger import Ledger
 from pipeline.steps.protect import protect_step
 from schemas.config import Config

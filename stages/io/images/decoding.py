@@ -23,7 +23,7 @@ from stages.io.images.formats import (
     unread_format,
     unsupported,
 )
-from stages.io.images.keeping import LARGE_PIXELS, Pixels, gathered
+from stages.io.images.spill import LARGE_PIXELS, Pixels, gathered
 from stages.io.images.strips import strips, swap_red_and_blue
 
 # The transposition that takes back what Pillow does to a TIFF with this orientation.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from schemas.errors import SampleError
 from stages.io.images.formats import unsupported
-from stages.io.images.keeping import LARGE_PIXELS, Pixels
+from stages.io.images.spill import LARGE_PIXELS, Pixels
 from stages.io.images.strips import swap_red_and_blue
 
 WEBP_LIMIT = 16383

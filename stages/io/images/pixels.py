@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from stages.io.images.keeping import Pixels
+from stages.io.images.spill import Pixels
 from stages.io.images.strips import strips
 
 

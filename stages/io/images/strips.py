@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import cv2
 
-from stages.io.images.keeping import Pixels
+from stages.io.images.spill import Pixels
 
 STRIP_PIXELS = 2**17
 """Pixels in a strip, about: a strip of RGB in float64 takes 3 MB."""

@@ -211,7 +211,7 @@ def _local_kind(error: BaseException, doing: str) -> type[StoreError]:
 
 
 def _refusal(code: str, doing: str) -> str:
-    """What a store's permanent answer means, and the mend."""
+    """What a store's permanent answer means, and what to do."""
     if code in _NO_BUCKET_CODES:
         return f"the bucket does not exist ({code}); create the bucket, or correct the URL or endpoint_url"
     if code in {"NoSuchKey", "404"}:
@@ -233,7 +233,7 @@ def _refusal(code: str, doing: str) -> str:
 
 
 def _local_refusal(error: BaseException, *, remote: bool) -> str:
-    """What an error without a store's answer means, and the mend."""
+    """What an error without a store's answer means, and what to do."""
     if isinstance(error, FileNotFoundError) and remote:
         return "there is no such object; check the name and the bucket"
     if not isinstance(error, OSError):

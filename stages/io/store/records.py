@@ -13,19 +13,19 @@ from stages.io.store.store import Store
 R = TypeVar("R", bound=Record)
 
 
-def read_record(store: Store, name: str, kind: type[R], mend: str, *, strict: bool = False) -> R:
+def read_record(store: Store, name: str, kind: type[R], hint: str, *, strict: bool = False) -> R:
     """The record in one object; `parse_record` says what may be wrong with it."""
-    return parse_record(store.read(name), kind, store.join(name), mend, strict=strict)
+    return parse_record(store.read(name), kind, store.join(name), hint, strict=strict)
 
 
-def parse_record(data: bytes, kind: type[R], url: str, mend: str, *, strict: bool = False) -> R:
+def parse_record(data: bytes, kind: type[R], url: str, hint: str, *, strict: bool = False) -> R:
     """A record from the bytes of its object.
 
     Fields that this version does not know are passed by: a later one has added them.
 
     Args:
         url: the object, for the message.
-        mend: what the user can do about it.
+        hint: what the user can do about it.
         strict: refuse unknown fields too, where one of them might decide what is published.
 
     Raises:
@@ -39,5 +39,5 @@ def parse_record(data: bytes, kind: type[R], url: str, mend: str, *, strict: boo
         place = ".".join(map(str, first["loc"])) or "the whole"
         raise ValidationError(
             f"{url}: this is no {kind.__name__} that this version of mtlue can read ({place}: {first['msg']}): it was "
-            f"cut off, or a newer version has written it; use that version, or {mend}"
+            f"cut off, or a newer version has written it; use that version, or {hint}"
         ) from None

@@ -39,7 +39,7 @@ class Store:
     ['a/b.txt']
 
     Every verb raises:
-        StoreError: permanent: missing, forbidden, wrong credentials, no bucket, read-only. Says the mend.
+        StoreError: permanent: missing, forbidden, wrong credentials, no bucket, read-only. Says what to do.
         TransientError: timeouts, 5xx answers and broken connections that outlasted the retries.
     """
 

@@ -102,7 +102,7 @@ def load_pretrained(backbone: Backbone, path: str | Path) -> None:
     Strict: every weight of the backbone comes from the file and every weight of the file is used, but for torchvision's
     classifier. Nothing is loaded when anything does not fit. Only a backbone at the standard width, with the stem or
     patches of large images, has the shapes of torchvision's files. Those expect ImageNet's mean and deviation of each
-    channel; our models normalise to (x - 0.5) / 0.25, which is close, and fine-tuning mends the rest.
+    channel; our models normalise to (x - 0.5) / 0.25, which is close, and fine-tuning makes up for the rest.
 
     Args:
         backbone: is changed in place; its memory layout and device stay.
@@ -121,10 +121,10 @@ def load_pretrained(backbone: Backbone, path: str | Path) -> None:
     state = backbone.state_dict()
     problems = misfits(state, weights)
     if problems:
-        mend = (
+        hint = (
             "give torchvision's weights of this architecture, and build the backbone with width 64 for images of 224 px"
             if backbone.torchvision_names
             else "it is none of torchvision's networks; give a state dict of this very one"
         )
-        raise ConfigError(f"{path}: the weights do not fit {kind} ({'; '.join(problems)}); {mend}")
+        raise ConfigError(f"{path}: the weights do not fit {kind} ({'; '.join(problems)}); {hint}")
     backbone.load_state_dict({**state, **weights})

@@ -9,13 +9,13 @@ from markupsafe import Markup
 from schemas.evidence import VERSIONS, Evidence, SetEvidence, TaskEvidence
 from schemas.metrics import ACCURACY, BALANCED_ACCURACY
 from stages.audit.attacks import counts
-from stages.audit.curves import Place, curves
+from stages.audit.curves import Measure, curves
 from stages.report.plots import Line, line_plot
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from stages.report.wording import figure, percent, within
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """One row and one plot a task, the least protected first."""
     evidence = material.evidence
     versions = [data for data in VERSIONS if any(victim.data == data for victim in evidence.victims)]
@@ -86,7 +86,7 @@ def _plot(evidence: Evidence, task: TaskEvidence) -> Markup:
     """The strongest victim at each epoch, on each version of the data."""
     lines, metric = [], task.judged_by
     for data in VERSIONS:
-        found = curves([victim for victim in evidence.victims if counts(victim)], data, [Place(task.name, metric)])
+        found = curves([victim for victim in evidence.victims if counts(victim)], data, [Measure(task.name, metric)])
         epochs = max(map(len, found), default=0)
         values = [metric.best(curve[epoch] for curve in found if epoch < len(curve)) for epoch in range(epochs)]
         if values:

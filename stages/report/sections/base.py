@@ -19,7 +19,7 @@ from stages.report.before_after import Pair
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportInput:
     """What a run has found."""
 
     plan: ReportPlan
@@ -44,7 +44,7 @@ class Material:
         return once_each(sample for samples in found for sample in samples)
 
 
-Facts = Callable[[Material], dict[str, Any]]
+Facts = Callable[[ReportInput], dict[str, Any]]
 """What a section's template is given; plain values, text unescaped, plots as Markup."""
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from schemas.evidence import AttackEvidence, Evidence
 from stages.countermeasures.words import WORDS
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from stages.report.wording import figure, within
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """One row a countermeasure; those that need originals of the dataset stand in a table of their own."""
     evidence = material.evidence
     return {

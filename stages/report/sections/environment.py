@@ -11,10 +11,10 @@ from schemas.evidence import Evidence
 from schemas.records import GeneratorRecord
 from schemas.secrets import scrub
 from schemas.training import Train
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """Versions, settings and times."""
     plan, generator, train = material.plan, material.generator, material.plan.train
     rows = [

@@ -7,14 +7,14 @@ from typing import Any
 
 from schemas.records import ShardProfile
 from schemas.tasks import Task
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from stages.tasks.counts import grouped, label_table, set_table
 
 CLASSES_SHOWN = 24
 """Bars of one label histogram; the remaining classes are summed up."""
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """One histogram a task, or a multi-label set."""
     return {
         "histograms": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.evidence import Leak
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from stages.report.wording import figure, within
 
 QUESTIONS = {
@@ -26,7 +26,7 @@ MEANINGS = {
 """Leak test → how to read it."""
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """A table a test, in the order in which they were done."""
     leaks = material.evidence.leaks
     names = dict.fromkeys(leak.name for leak in leaks)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from stages.report.wording import strays_text
 
 QUARANTINE_SHOWN = 50
 """Samples listed by name; all are counted."""
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """Counts by reason, and the first by name."""
     quarantined = material.quarantined
     return {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """Nothing: the limits are the same for every run."""
     return {}

@@ -6,13 +6,13 @@ from typing import Any
 
 from stages.report.before_after import Pair
 from stages.report.pictures import difference, max_levels, png_data_uri, viewable
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 
 PICTURE_SIDE = 256
 """Longer side of a picture in pixels at most."""
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """One triple a sample, and its labels where they are pictures."""
     return {"pictures": [_picture(pair) for pair in material.pictures]}
 

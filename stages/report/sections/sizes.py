@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from stages.report.sections.base import Material, merged
+from stages.report.sections.base import ReportInput, merged
 from stages.report.wording import number
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """Smallest, mean and largest side, and how many samples have which mode."""
     profiles = material.profiles
     modes: Counter[str] = Counter()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stages.report.sections.base import Material, merged
+from stages.report.sections.base import ReportInput, merged
 from stages.report.wording import number
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """Counts, bytes, bound and distances."""
     records, bound = material.records, material.plan.published.bound
     psnr, delta = merged([record.psnr for record in records]), merged([record.delta for record in records])

@@ -8,12 +8,12 @@ from typing import Any
 from markupsafe import Markup
 
 from stages.report.plots import Line, line_plot
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from stages.report.wording import percent
 from stages.train.explained import drowned
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """One plot for each term of the loss: their scales differ by orders of magnitude; the share of the labels."""
     generator = material.generator
     if generator is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.evidence import Evidence
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from stages.report.wording import figure, within
 
 LABELS = {"clean": "Clean images", "noise": "Random noise", "protected": "Protected"}
 """Version of the data → as the scale names it."""
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """The evidence, and its means as bars."""
     evidence = material.evidence
     return {

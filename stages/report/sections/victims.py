@@ -6,11 +6,11 @@ from typing import Any
 
 from schemas.evidence import Cell
 from schemas.metrics import Metric
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from stages.report.wording import figure
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: ReportInput) -> dict[str, Any]:
     """One row a cell."""
     evidence = material.evidence
     return {

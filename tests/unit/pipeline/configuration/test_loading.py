@@ -1,4 +1,4 @@
-"""Loading of `pipeline.yaml`: every mistake is told with its place, the value found and the mend, all at once."""
+"""Loading of `pipeline.yaml`: every mistake is told with its place, the value found and what to do, all at once."""
 
 import re
 from pathlib import Path

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.driver.choosing import expected_plans
 from pipeline.driver.plan import make_plan
 from pipeline.driver.refusing import check_data
 from pipeline.driver.run import check_data as check_of_run
+from pipeline.driver.victim_plans import expected_plans
 from schemas.config import Config
 from schemas.errors import ConfigError, MtlueError, QuarantineError
 from schemas.plans import TrainPlan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.commands.audit import seconds_of
-from pipeline.driver.choosing import fits, words_of
+from pipeline.driver.victim_plans import fits, words_of
 from pipeline.driver.victims import Budget
 from schemas.errors import ConfigError
 from schemas.plans import VictimPlan

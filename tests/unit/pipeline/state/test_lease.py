@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.state import lease
-from pipeline.state.holder import LeaseHolder, boot, holder_of, swapping
 from pipeline.state.lease import Lease, now
+from pipeline.state.lease_record import LeaseHolder, boot, holder_of, swapping
 from schemas.errors import LeaseError, StoreError, TransientError
 from stages.io.store import failures
 from stages.io.store.disk import Disk

@@ -157,8 +157,8 @@ def test_an_xray_is_stored_gray_at_256_pixels_whatever_channels_its_file_has(tmp
     samples = samples_in(tmp_path / "out")
     gray = Image.open(source / "images_001" / "images" / "00000001_000.png")
     assert same_pixels(samples["00000001_000"]["png"], np.asarray(gray.resize((256, 256), Image.Resampling.BILINEAR)))
-    mended = image_of(samples["00000001_001"]["png"])
-    assert (mended.mode, mended.size) == ("L", (256, 256))
+    fixed = image_of(samples["00000001_001"]["png"])
+    assert (fixed.mode, fixed.size) == ("L", (256, 256))
 
 
 def test_pictures_in_one_folder_are_found_as_well(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Lists: read right in the encodings that say what they are, and told with row and mend in the others."""
+"""Lists: read right in the encodings that say what they are, and told with row and what to do in the others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_another_encoding_is_told_with_its_row_and_the_mend(tmp_path: Path, data
 
 def test_a_quote_that_is_never_closed_is_told(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text('name,age\n"a.png,7\nb.png,8\n')
-    with pytest.raises(InputError, match=r"list\.csv: row 3 is no CSV .*mend the row"):
+    with pytest.raises(InputError, match=r"list\.csv: row 3 is no CSV .*fix the row"):
         list(csv_rows(tmp_path / "list.csv"))
 
 

@@ -21,7 +21,7 @@ from stages.models.pool import PoolNetwork
 from stages.perturbers.registry import NETWORKS
 from stages.tasks.base import TaskKind
 from stages.train.generator import train_generator
-from stages.train.registry import MAKINGS
+from stages.train.registry import TRAINERS
 from stages.train.trained import Trained
 from tests import builders
 
@@ -235,7 +235,7 @@ def test_a_fresh_network_learns_longer_where_there_are_more_tasks(tasks: int, ti
 def test_the_configuration_offers_every_method_that_there_is() -> None:
     offered = Train.model_json_schema()["properties"]["method"]["enum"]
     assert sorted(offered) == sorted(METHODS)
-    assert sorted(Train.model_json_schema()["properties"]["perturber"]["enum"]) == sorted(MAKINGS) == sorted(NETWORKS)
+    assert sorted(Train.model_json_schema()["properties"]["perturber"]["enum"]) == sorted(TRAINERS) == sorted(NETWORKS)
 
 
 # --- the training loop ------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from stages.learning.table import ImageTable
 from stages.models.shape import shaped
 from stages.perturbers.base import check_delta
 from stages.perturbers.generator import GeneratorPerturber
-from stages.train.registry import MAKINGS
+from stages.train.registry import TRAINERS
 from tests import builders
 
 CPU, EPSILON, SIDE = torch.device("cpu"), 8 / 255, 16
@@ -56,13 +56,13 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
     return builders.table(tmp_path_factory.mktemp("table") / "images.arrow", 64)
 
 
-@pytest.mark.parametrize("name", list(MAKINGS))
+@pytest.mark.parametrize("name", list(TRAINERS))
 def test_whatever_makes_it_has_equal_channels_and_cells(name: str, table: ImageTable) -> None:
     settings = {"perturber": name, "generator": "tiny", "augment": ["crop"], "achromatic": True, "cell": 2, **TINY}
     plan = TrainPlan(
         train=Train.model_validate(settings), tasks=builders.tasks(), protected=[True, True], epsilon=EPSILON
     )
-    made, batch = MAKINGS[name].train(table, plan, CPU).generator, table.batch(np.arange(24), CPU)
+    made, batch = TRAINERS[name].train(table, plan, CPU).generator, table.batch(np.arange(24), CPU)
     delta = GeneratorPerturber(made, "x").delta(batch.x_BCHW, batch.labels, batch.gray_B, ["k"] * 24)
     check_delta(delta, [str(row) for row in range(24)])
     assert torch.equal(delta[:, 0], delta[:, 1])

@@ -13,13 +13,13 @@ from stages.perturbers.base import check_delta
 from stages.perturbers.generator import GeneratorPerturber
 from tests import builders
 
-MEND = "train again with --retrain"
+HINT = "train again with --retrain"
 
 
 def refused(generator: Generator, words: str) -> None:
     with pytest.raises(GeneratorError, match=words) as error:
         GeneratorPerturber(generator, "x")
-    assert MEND in error.value.message
+    assert HINT in error.value.message
     assert error.value.exit_code == 1
 
 
@@ -86,7 +86,7 @@ def test_only_the_perturber_that_has_regularisers_is_advised_to_weaken_them() ->
             parameter.fill_(0.5)
     with pytest.raises(GeneratorError) as error:
         GeneratorPerturber(codes, "0" * 16)
-    assert MEND in error.value.message
+    assert HINT in error.value.message
     assert "lambda" not in error.value.message
 
 

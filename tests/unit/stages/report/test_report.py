@@ -20,7 +20,7 @@ from stages.audit.verdict import NOT_MEASURED, held_against, reach_verdict
 from stages.report.before_after import Pair
 from stages.report.pictures import difference
 from stages.report.report import build_report
-from stages.report.sections.base import Material
+from stages.report.sections.base import ReportInput
 from tests.evidence import TASKS, Curves, victims
 
 VOID = {"meta", "br", "img", "link", "hr", "input", "path", "use", "rect"}
@@ -86,7 +86,7 @@ def make_report(**changes) -> str:
         "seconds": {"train": 65.0},
         **changes,
     }  # fmt: skip
-    return build_report(Material(**given))
+    return build_report(ReportInput(**given))
 
 
 class Page(HTMLParser):

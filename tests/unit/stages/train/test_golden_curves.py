@@ -13,7 +13,7 @@ import torch
 
 from schemas.plans import TrainPlan
 from stages.learning.table import ImageTable
-from stages.train.registry import MAKINGS
+from stages.train.registry import TRAINERS
 from tests import builders
 
 GENERATOR = {"perturber": "generator", "generator": "tiny", "epochs": 3}
@@ -47,5 +47,5 @@ def test_a_training_goes_as_it_went(name: str, table: ImageTable) -> None:
     shared = {"batch_size": 32, "resolution": 16, "width": 4, "surrogate_epochs": 4, "augment": ["crop"]}
     train = builders.training(shared, **settings)
     plan = TrainPlan(train=train, tasks=builders.tasks(), protected=[True, True], epsilon=8 / 255)
-    found = [losses["base"] for losses in MAKINGS[train.perturber].train(table, plan, torch.device("cpu")).losses]
+    found = [losses["base"] for losses in TRAINERS[train.perturber].train(table, plan, torch.device("cpu")).losses]
     np.testing.assert_allclose(found, expected, rtol=TOLERANCE, err_msg=f"measured now: {np.round(found, 4).tolist()}")

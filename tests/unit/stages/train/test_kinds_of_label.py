@@ -16,7 +16,7 @@ from stages.learning.table import ImageTable
 from stages.perturbers.base import check_delta
 from stages.perturbers.generator import GeneratorPerturber
 from stages.tasks.registry import fitted_tasks
-from stages.train.registry import MAKINGS
+from stages.train.registry import TRAINERS
 
 CPU, EPSILON, SIDE = torch.device("cpu"), 16 / 255, 16
 AGE = Task(field="json.age", kind="regression", bins=4, unit="years")
@@ -63,7 +63,7 @@ def table() -> ImageTable:
 def test_numbers_and_answers_make_a_delta_that_follows_them(
     name: str, values: dict[str, Any], table: ImageTable
 ) -> None:
-    made = MAKINGS[name].train(table, plan(name, table, **values), CPU)
+    made = TRAINERS[name].train(table, plan(name, table, **values), CPU)
     assert all(math.isfinite(loss) for each in made.losses for loss in each.values())
     perturber, batch = GeneratorPerturber(made.generator, "x"), table.batch(np.arange(8), CPU)
     keys, (age, lit) = [str(row) for row in range(8)], batch.labels
@@ -81,7 +81,7 @@ def test_numbers_and_answers_make_a_delta_that_follows_them(
 
 
 def test_a_number_that_is_left_open_plays_no_part(table: ImageTable) -> None:
-    made = MAKINGS["codes"].train(table, plan("codes", table, protected=(False, True)), CPU)
+    made = TRAINERS["codes"].train(table, plan("codes", table, protected=(False, True)), CPU)
     perturber, batch = GeneratorPerturber(made.generator, "x"), table.batch(np.arange(8), CPU)
     one, other = (
         perturber.delta(batch.x_BCHW, (age, batch.labels[1]), batch.gray_B, ["k"] * 8)

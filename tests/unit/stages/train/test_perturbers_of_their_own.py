@@ -24,7 +24,7 @@ from stages.perturbers.checkpoint import serialise
 from stages.perturbers.generator import GeneratorPerturber
 from stages.protect.perturb import add_perturbation
 from stages.train.patterns import autoregressive_maps
-from stages.train.registry import MAKINGS
+from stages.train.registry import TRAINERS
 from stages.train.trained import Trained
 from stages.transforms.registry import transforms_of
 from tests import builders
@@ -54,7 +54,7 @@ def plan(
 
 def trained(name: str, table: ImageTable, **values: Any) -> Trained:
     made = plan(name, **values)
-    return MAKINGS[name].train(table, made, CPU)
+    return TRAINERS[name].train(table, made, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ def protected_stripes(name: str, seed: int = 0) -> ImageTable:
     train, tasks = striped(384, 0), [Task(field="json.width", classes=CLASSES)]
     settings = plan(name, seed=seed, **MAKES[name]).train
     wanted = TrainPlan(train=settings, tasks=tasks, protected=[True], epsilon=STRONG)
-    made = MAKINGS[settings.perturber].train(train, wanted, CPU)
+    made = TRAINERS[settings.perturber].train(train, wanted, CPU)
     batch = train.batch(np.arange(len(train)), CPU)
     deltas = GeneratorPerturber(made.generator, "x").delta(batch.x_BCHW, batch.labels, batch.gray_B, ["k"] * len(train))
     return with_pixels(train, lambda row, image: add_perturbation(image, deltas[row], STRONG))

@@ -11,8 +11,8 @@ from schemas.plans import TrainPlan
 from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.train import resuming
-from stages.train.registry import MAKINGS
-from stages.train.resuming import Kept
+from stages.train.registry import TRAINERS
+from stages.train.resuming import TrainingState
 from tests import builders
 
 CPU = torch.device("cpu")
@@ -46,7 +46,7 @@ def plan(perturber: str) -> TrainPlan:
 def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
     perturber: str, killed: int, table: ImageTable
 ) -> None:
-    train, given = MAKINGS[perturber].train, plan(perturber)
+    train, given = TRAINERS[perturber].train, plan(perturber)
     unbroken = train(table, given, CPU)
     stored: list[bytes] = []
 
@@ -55,7 +55,7 @@ def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
         if len(stored) == killed:  # others are stored after each pass, a generator after each of three steps a pass
             raise KilledError
 
-    kept = Kept(read=lambda: stored[-1] if stored else None, write=write, every=0.0)
+    kept = TrainingState(read=lambda: stored[-1] if stored else None, write=write, every=0.0)
     with pytest.raises(KilledError):
         train(table, given, CPU, kept=kept)
     seen: list[int] = []
@@ -71,4 +71,4 @@ def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
 def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     older = resuming.packed({"epoch": 3})
     for data in (b"", b"no state", resuming.packed({"a": torch.ones(3)})[:-2], older):
-        assert Kept(read=lambda data=data: data).load() is None
+        assert TrainingState(read=lambda data=data: data).load() is None

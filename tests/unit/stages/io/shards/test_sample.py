@@ -68,8 +68,8 @@ def test_two_alternatives_of_the_image_are_refused() -> None:
 @pytest.mark.parametrize("field", ["orig", "txt", "json", "seg_png", "JPG"])
 def test_an_undeclared_image_is_refused_under_any_name(kind: str, field: str) -> None:
     found = sample(jpg=picture("JPEG"), **{field: picture(kind)})
-    mend = r"declare it `keep` or `drop` under dataset\.members"
-    with pytest.raises(RefusedInputError, match=rf"'d/k': member '{field.replace('_', '.')}' is an image.*{mend}"):
+    hint = r"declare it `keep` or `drop` under dataset\.members"
+    with pytest.raises(RefusedInputError, match=rf"'d/k': member '{field.replace('_', '.')}' is an image.*{hint}"):
         image_member(found, DATASET)
     with pytest.raises(RefusedInputError):
         published_members(found, DATASET, b"new", "png")

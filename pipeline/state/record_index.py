@@ -30,11 +30,11 @@ class Folded(Generic[R]):
         work: the private place.
         folder: such as `ledger/`.
         kind: of the records.
-        mend: what the user can do about one that cannot be read.
+        hint: what the user can do about one that cannot be read.
     """
 
-    def __init__(self, work: Store, folder: str, kind: type[R], mend: str) -> None:
-        self.work, self.folder, self.kind, self.mend = work, folder, kind, mend
+    def __init__(self, work: Store, folder: str, kind: type[R], hint: str) -> None:
+        self.work, self.folder, self.kind, self.hint = work, folder, kind, hint
         self.index = f"index/{folder.strip('/')}.gz"
         self.listed: dict[str, Entry] | None = None
         self.lines: dict[str, bytes] = {}
@@ -70,7 +70,7 @@ class Folded(Generic[R]):
                 found[name] if name in found else self.lines[name].split(b"\t", 3)[3],
                 self.kind,
                 self.work.join(name),
-                self.mend,
+                self.hint,
             )
             for name in names
         ]

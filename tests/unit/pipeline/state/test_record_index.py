@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.state.folded import Folded
+from pipeline.state.record_index import Folded
 from schemas.errors import ValidationError
 from schemas.records import ManifestShard
 from stages.io.store.disk import Disk

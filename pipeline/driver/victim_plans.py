@@ -10,7 +10,7 @@ from schemas.errors import ConfigError
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
 from schemas.training import Audit, CountermeasureName
-from stages.audit.curves import Place, strongest
+from stages.audit.curves import Measure, strongest
 from stages.audit.judging import is_enough, share_learned
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.models.backbones.registry import check_backbone
@@ -106,13 +106,13 @@ def _ranked(config: Config, found: Sequence[tuple[VictimPlan, VictimResult]]) ->
     judged = [(task.name, task.metrics[0]) for task, wanted in tasks if wanted]
     victims = [victim for _, victim in found]
     chance = {name: line for victim in victims for name, line in victim.chance.items()}
-    places = [Place(name, metric, chance[name][metric.name]) for name, metric in judged]
+    measures = [Measure(name, metric, chance[name][metric.name]) for name, metric in judged]
 
     def rank(plan: VictimPlan, victim: VictimResult) -> tuple[bool, float]:
         like = (plan.backbone, plan.learning_rate)
         twins = [each for other, each in found if other.only is None and (other.backbone, other.learning_rate) == like]
-        able = is_enough(share_learned(twins, victims, places))
-        return not able, -strongest([victim], "protected", places).best
+        able = is_enough(share_learned(twins, victims, measures))
+        return not able, -strongest([victim], "protected", measures).best
 
     ranked = [(rank(*each), each[0]) for each in found if each[0].data == "protected" and each[0].only is None]
     return [plan for _, plan in sorted(ranked, key=lambda each: each[0])]

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from stages.protect.overlap import ahead
+from stages.protect.prefetch import ahead
 
 
 def threads() -> list[threading.Thread]:
