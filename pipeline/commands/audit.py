@@ -11,7 +11,7 @@ import typer
 from pipeline.commands.options import Address, AsJson, Overrides, checked_config, print_result
 from pipeline.configuration import addresses
 from schemas.errors import ConfigError
-from stages.report.wording import figure
+from stages.formatting import figure
 
 if TYPE_CHECKING:
     from schemas.evidence import AttackEvidence, Evidence, Leak, Score, SetEvidence, TaskEvidence

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipeline.commands.options import AsJson, ConfigPath, Overrides, checked_config, print_result
-from stages.report.wording import duration, size_text
+from stages.formatting import duration, size_text
 
 if TYPE_CHECKING:
     from pipeline.driver.plan import Plan

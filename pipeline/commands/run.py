@@ -8,7 +8,7 @@ import typer
 
 from pipeline.commands.audit import evidence_figures, evidence_lines
 from pipeline.commands.options import Address, AsJson, ConfigPath, Overrides, checked_config, print_result
-from stages.report.wording import duration, size_text
+from stages.formatting import duration, size_text
 
 if TYPE_CHECKING:
     from pipeline.driver.result import RunResult

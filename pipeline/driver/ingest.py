@@ -16,10 +16,10 @@ from schemas.config import Config
 from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
 from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, once_each
+from stages.formatting import strays_text
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store
 from stages.perturbers.registry import sees_images
-from stages.report.wording import strays_text
 from stages.tasks.counts import only_label
 
 

@@ -25,10 +25,10 @@ from schemas.errors import MtlueError, RefusedInputError
 from schemas.plans import IngestPlan
 from schemas.records import GeneratorRecord, ShardFailure, ShardProfile, ShardRef
 from stages.estimate.estimate import Estimate, Trainings, estimate_shard
+from stages.formatting import strays_text
 from stages.ingest.ingest import profile_shard
 from stages.io.store.store import Store
 from stages.learning.sampling import HELD_OUT
-from stages.report.wording import strays_text
 from stages.tasks.counts import label_doubts, label_lines
 
 READ_SECONDS = 4.0

@@ -42,12 +42,12 @@ from schemas.records import (
     output_name,
 )
 from stages.audit.verdict import NOT_MEASURED
+from stages.formatting import strays_text
 from stages.ingest.drift import drift
 from stages.learning.sampling import share
 from stages.publish.strangers import CARD
 from stages.report.before_after import sample_pairs
 from stages.report.sections.base import ReportInput
-from stages.report.wording import strays_text
 from stages.tasks.counts import label_doubts
 
 T = TypeVar("T")

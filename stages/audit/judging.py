@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from schemas.evidence import Judge, TaskEvidence, VictimResult
 from stages.audit.attacks import counts
 from stages.audit.curves import Measure, curves, strongest
-from stages.report.wording import names, percent
+from stages.formatting import names, percent
 
 ENOUGH = 0.5
 """Share of what the best clean victim learns that a victim must learn from clean images to be a judge."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from schemas.evidence import Cell, Evidence, TaskEvidence, Word
 from schemas.metrics import ADVANTAGE, BALANCED_ACCURACY, Metric
 from stages.countermeasures.words import WORDS
-from stages.report.wording import figure, names
+from stages.formatting import figure, names
 
 
 def sentence_of(evidence: Evidence, overall: Word, leaking: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from stages.audit.cells import cells_of
 from stages.audit.curves import Measure, strongest
 from stages.audit.judging import judges_of
 from stages.audit.sentences import details_of, sentence_of
-from stages.report.wording import figure, percent
+from stages.formatting import figure, percent
 from stages.tasks.counts import grouped
 from stages.tasks.registry import kinds_of
 

@@ -9,6 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from schemas.secrets import scrub
+from stages.formatting import duration, percent
 from stages.report.sections import (
     audit,
     countermeasures,
@@ -25,7 +26,6 @@ from stages.report.sections import (
     victims,
 )
 from stages.report.sections.base import Facts, ReportInput
-from stages.report.wording import duration, percent
 
 SECTIONS: dict[str, Facts] = {
     "summary": summary.facts,

@@ -28,8 +28,8 @@ from schemas.config import Config
 from schemas.errors import EvidenceError, GeneratorError
 from schemas.evidence import Evidence
 from schemas.records import GeneratorRecord
+from stages.formatting import percent
 from stages.perturbers.checkpoint import serialise
-from stages.report.wording import percent
 from tests import builders
 from tests.builders import BuiltSample, config, png, write_shard
 from tests.running import contents, mtlue, run, shards_in, write_config

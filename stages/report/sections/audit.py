@@ -10,9 +10,9 @@ from schemas.evidence import VERSIONS, Evidence, SetEvidence, TaskEvidence
 from schemas.metrics import ACCURACY, BALANCED_ACCURACY
 from stages.audit.attacks import counts
 from stages.audit.curves import Measure, curves
+from stages.formatting import figure, percent, within
 from stages.report.plots import Line, line_plot
 from stages.report.sections.base import ReportInput
-from stages.report.wording import figure, percent, within
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

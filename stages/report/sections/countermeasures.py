@@ -6,8 +6,8 @@ from typing import Any
 
 from schemas.evidence import AttackEvidence, Evidence
 from stages.countermeasures.words import WORDS
+from stages.formatting import figure, within
 from stages.report.sections.base import ReportInput
-from stages.report.wording import figure, within
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

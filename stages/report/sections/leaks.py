@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.evidence import Leak
+from stages.formatting import figure, within
 from stages.report.sections.base import ReportInput
-from stages.report.wording import figure, within
 
 QUESTIONS = {
     "detectable": "Can a linear model tell protected from clean images?",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from stages.formatting import strays_text
 from stages.report.sections.base import ReportInput
-from stages.report.wording import strays_text
 
 QUARANTINE_SHOWN = 50
 """Samples listed by name; all are counted."""

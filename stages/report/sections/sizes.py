@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from stages.formatting import number
 from stages.report.sections.base import ReportInput, merged
-from stages.report.wording import number
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

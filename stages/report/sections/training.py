@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from stages.formatting import percent
 from stages.report.plots import Line, line_plot
 from stages.report.sections.base import ReportInput
-from stages.report.wording import percent
 from stages.train.explained import drowned
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.evidence import Evidence
+from stages.formatting import figure, within
 from stages.report.sections.base import ReportInput
-from stages.report.wording import figure, within
 
 LABELS = {"clean": "Clean images", "noise": "Random noise", "protected": "Protected"}
 """Version of the data → as the scale names it."""

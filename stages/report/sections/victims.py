@@ -6,8 +6,8 @@ from typing import Any
 
 from schemas.evidence import Cell
 from schemas.metrics import Metric
+from stages.formatting import figure
 from stages.report.sections.base import ReportInput
-from stages.report.wording import figure
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from schemas.records import Manifest, ManifestShard, Quarantined, ShardFailure, 
 from schemas.stats import Moments
 from schemas.training import Requirement
 from stages.audit.verdict import NOT_MEASURED, held_against, reach_verdict
-from stages.report.wording import percent, size_text
+from stages.formatting import percent, size_text
 from tests.evidence import TASKS, Curves, victims
 
 

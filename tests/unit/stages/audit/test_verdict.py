@@ -12,7 +12,7 @@ from schemas.metrics import Metric
 from schemas.tasks import Task
 from schemas.training import Requirement
 from stages.audit.verdict import NOT_MEASURED, held_against, judge, reach_verdict
-from stages.report.wording import percent
+from stages.formatting import percent
 from tests.evidence import GOOD, TASKS, Curves, make_victim, victims
 
 AGE = Task(field="json.age", kind="regression", unit="years")

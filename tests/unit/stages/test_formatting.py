@@ -1,5 +1,5 @@
+from stages.formatting import duration, number
 from stages.publish.card import markdown_text
-from stages.report.wording import duration, number
 
 
 def test_durations_read_as_people_say_them():
