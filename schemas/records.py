@@ -63,7 +63,7 @@ class Quarantined(Record):
 
 
 def once_each(samples: Iterable[Quarantined]) -> list[Quarantined]:
-    """Every sample and reason once, by shard and key; the first that is told stays.
+    """Every sample and reason once, by shard and key; the first one found stays.
 
     Protecting meets again what ingest has met. A shard counts as the same under its input's and its output's name: no
     two inputs are published under one name.

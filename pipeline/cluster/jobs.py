@@ -50,10 +50,10 @@ def outcome_of(job: Job, reference: Any) -> Outcome[Any]:
 
 def death_of(error: RayError) -> str:
     """Why a worker died, as far as Ray knows, and what to do."""
-    told = " ".join(str(error).split())[:300]
+    found = " ".join(str(error).split())[:300]
     if isinstance(error, OutOfMemoryError):
-        return f"it needs more memory than there is; lower compute.cpus, or use a larger machine ({told})"
-    return f"it was killed, or took longer than compute.job_minutes, or its machine was lost ({told})"
+        return f"it needs more memory than there is; lower compute.cpus, or use a larger machine ({found})"
+    return f"it was killed, or took longer than compute.job_minutes, or its machine was lost ({found})"
 
 
 def ray_is_gone() -> ClusterError:

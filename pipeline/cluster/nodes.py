@@ -55,8 +55,8 @@ def on_other_nodes(executor: Executor, function: Callable[..., T], arguments: tu
         except (GetTimeoutError, RayError) as error:
             if name not in _alive():
                 continue  # it was lost before, and listed until Ray noticed
-            told = " ".join(str(error).split())[:300]
-            raise TransientError(f"node {address} of {executor.compute.address} cannot be used: {told}") from None
+            problem = " ".join(str(error).split())[:300]
+            raise TransientError(f"node {address} of {executor.compute.address} cannot be used: {problem}") from None
         if isinstance(value, MtlueError):
             raise value
         found.append((address, value))

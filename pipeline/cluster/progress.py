@@ -78,14 +78,14 @@ class Step:
     ) -> None:
         self.reporter, self.what, self.total, self.unit = reporter, what, total, unit
         self.progress, self.task = progress, task
-        self.started = self.told = self.moved = time.monotonic()
+        self.started = self.last = self.moved = time.monotonic()
         self.done = 0
 
     def advance_to(self, done: int, *, what: str | None = None, total: int | None = None) -> None:
         """Set how many units are done; `what` and `total` may change under way."""
         if what is not None and what != self.what:
             # The next phase began when the last unit of the one before was done.
-            self.what, self.started, self.told = what, self.moved, 0.0
+            self.what, self.started, self.last = what, self.moved, 0.0
         self.done, self.total = done, total or self.total
         self.moved = now = time.monotonic()
         rate = self.done / max(now - self.started, 1e-9)
@@ -97,8 +97,8 @@ class Step:
         elif self.reporter.json:
             event = {"event": "progress", "step": self.what, "done": done, "total": self.total, "unit": self.unit}
             print(json.dumps({**event, "seconds": round(now - self.started, 1)}), file=sys.stderr, flush=True)
-        elif done == self.total or now - self.told >= LINE_SECONDS:
-            self.told = now
+        elif done == self.total or now - self.last >= LINE_SECONDS:
+            self.last = now
             left = (self.total - done) / rate if rate > 0 and done else 0.0
             rest = f", {left:.0f} s left" if done < self.total and done else ""
             self.reporter.say(f"{self.what}: {done}/{self.total} {self.unit} in {now - self.started:.0f} s{rest}")

@@ -26,7 +26,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Do everything that is not done yet: ingest, train, prove, protect, publish. Resumes; incremental."""
-    checked = checked_config(config, overrides, address)  # first: a mistake in it is told at once
+    checked = checked_config(config, overrides, address)  # first: a mistake in it is reported at once
 
     from pipeline.cluster.progress import Reporter
     from pipeline.driver.result import exit_code

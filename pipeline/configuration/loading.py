@@ -1,4 +1,4 @@
-"""Loading of `pipeline.yaml`: YAML, `--set` overrides, and every mistake told in one message.
+"""Loading of `pipeline.yaml`: YAML, `--set` overrides, and every mistake reported in one message.
 
 Plain relative paths in `dataset.shards`, `output` and `work` stay as they are written: they are relative to the current
 directory, not to the file. `${NAME}` in an address is replaced from the environment.

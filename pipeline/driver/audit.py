@@ -116,7 +116,7 @@ class Auditor:
         return sorted(chosen, key=lambda ref: ref.name)
 
     def examine(
-        self, raw: Sequence[ShardRef], protected: Store, published: Sequence[ShardRef], **told: str
+        self, raw: Sequence[ShardRef], protected: Store, published: Sequence[ShardRef], **about: str
     ) -> Evidence:
         """Train the victims that were not trained yet, and store what their figures prove.
 
@@ -124,7 +124,7 @@ class Auditor:
             raw: the shards as they were.
             protected: where their protected twins lie.
             published: the twins.
-            told: `audited` and `fingerprint` of the evidence.
+            about: `audited` and `fingerprint` of the evidence.
 
         Raises:
             ValidationError: a shard could not be read, or a victim not be trained; there is no evidence without it.
@@ -153,7 +153,7 @@ class Auditor:
         # They came in the order of what they tell; the record has the order of every table.
         victims = sorted((victim for _, victim in training.results), key=lambda victim: VERSIONS.index(victim.data))
         left_out = [words_of(plan, seeded=self.audit.seeds > 1) for plan in training.left_out]
-        evidence = reach_verdict(config.tasks, config.protected_tasks, victims, **told)
+        evidence = reach_verdict(config.tasks, config.protected_tasks, victims, **about)
         found = self._leaks(tables)
         if "unlisted" in self.audit.leaks:
             found += unlisted(evidence.tasks, evidence.test_samples)

@@ -88,5 +88,5 @@ def _report(places: Places, config: Config, evidence: Evidence, output: Store, s
     if generator is not None and output.url == places.output.url:
         records = Ledger(places.work).done(places.shards, protect_plan(config, generator.content), output.list())
     plan = report_plan(config)
-    told = ReportInput(plan, list(profiles.values()), generator, records, [], evidence, {})
-    write_report(places, told, sample_pairs(places.source, sample[0], output, plan.published))
+    report_input = ReportInput(plan, list(profiles.values()), generator, records, [], evidence, {})
+    write_report(places, report_input, sample_pairs(places.source, sample[0], output, plan.published))

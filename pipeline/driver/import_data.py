@@ -34,7 +34,7 @@ def import_dataset(
     Args:
         adapter: the dataset and its options.
         store: where the shards, `import.json` and the records in `import/` go.
-        reporter: told of the progress.
+        reporter: where progress goes.
         limit: when a shard is full.
         compute: the workers; with `cpus: 1` all is done in this process, without Ray.
 

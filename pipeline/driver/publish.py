@@ -27,7 +27,7 @@ from stages.report.sections.base import ReportInput
 from stages.verify.reading import check_as_user_reads
 
 
-def publish(places: Places, told: ReportInput) -> Manifest:
+def publish(places: Places, report_input: ReportInput) -> Manifest:
     """Write what is not written yet; the manifest comes last, when everything that it lists is there.
 
     A README.md of the owner's stays; the dataset card is CARD.md then.
@@ -37,24 +37,26 @@ def publish(places: Places, told: ReportInput) -> Manifest:
         ConfigError: a file that this `work` did not write has the name of one that is to be published.
         ValidationError: a user could not read what was published; no manifest lists it then.
     """
-    plan = told.plan.published
-    manifest = build_manifest(plan.name, told.records)
-    card = dataset_card(plan, manifest, told.profiles).encode()
+    plan = report_input.plan.published
+    manifest = build_manifest(plan.name, report_input.records)
+    card = dataset_card(plan, manifest, report_input.profiles).encode()
     published = {
         card_name(places, card): card,
-        "croissant.json": json.dumps(croissant(plan, manifest, told.profiles), indent=1, ensure_ascii=False).encode(),
+        "croissant.json": json.dumps(
+            croissant(plan, manifest, report_input.profiles), indent=1, ensure_ascii=False
+        ).encode(),
         "wids.json": wids_index(manifest).encode(),
         MANIFEST: manifest.model_dump_json(indent=1).encode(),
     }
-    if places.work.stat(_written(told)) is None or places.work.stat(REPORT) is None:
+    if places.work.stat(_written(report_input)) is None or places.work.stat(REPORT) is None:
         collect_private(places)  # before the mark of what the report tells: a run that is killed here does it again
-        failed = {failure.name for failure in told.failures}
-        names = {record.name for record in told.records}
+        failed = {failure.name for failure in report_input.failures}
+        names = {record.name for record in report_input.records}
         first = next(ref for ref in places.shards if ref.output_name in names and ref.name not in failed)
-        write_report(places, told, sample_pairs(places.source, first, places.output, plan))
+        write_report(places, report_input, sample_pairs(places.source, first, places.output, plan))
     changed = changed_files(places, published)
     if MANIFEST in changed:
-        _check_one_shard(places.output, told.records)
+        _check_one_shard(places.output, report_input.records)
     for name, data in changed.items():
         places.output.write(name, data)
     if README in published:
@@ -64,28 +66,28 @@ def publish(places: Places, told: ReportInput) -> Manifest:
     return manifest
 
 
-def write_report(places: Places, told: ReportInput, pictures: Sequence[Pair]) -> None:
+def write_report(places: Places, report_input: ReportInput, pictures: Sequence[Pair]) -> None:
     """Write the HTML report into the private place, its evidence as Markdown and JSON, and remember what it tells."""
-    report = build_report(replace(told, pictures=pictures))
+    report = build_report(replace(report_input, pictures=pictures))
     places.work.write(REPORT, report.encode())
-    places.work.write(REPORT_MARKDOWN, build_markdown(told.plan.published.name, told.evidence).encode())
-    places.work.write(REPORT_JSON, told.evidence.model_dump_json(indent=1).encode())
+    places.work.write(REPORT_MARKDOWN, build_markdown(report_input.plan.published.name, report_input.evidence).encode())
+    places.work.write(REPORT_JSON, report_input.evidence.model_dump_json(indent=1).encode())
     for entry in places.work.list("report."):
         if entry.name.endswith(".told"):
             places.work.delete(entry.name)
-    places.work.write(_written(told), b"")
+    places.work.write(_written(report_input), b"")
 
 
-def _written(told: ReportInput) -> str:
+def _written(report_input: ReportInput) -> str:
     """Name of the mark that the report tells this evidence, these shards and these failures.
 
     What a run has done counts by its result: one that was broken off before it wrote the report leaves no such mark.
     """
-    evidence = [told.evidence.fingerprint, told.evidence.shortfalls]
-    shards = [[record.name, record.identity, record.sha256] for record in told.records]
-    inputs = [[profile.name, profile.sha256] for profile in told.profiles]
-    failures = [failure.model_dump() for failure in told.failures]
-    generator = told.generator.content if told.generator else ""
+    evidence = [report_input.evidence.fingerprint, report_input.evidence.shortfalls]
+    shards = [[record.name, record.identity, record.sha256] for record in report_input.records]
+    inputs = [[profile.name, profile.sha256] for profile in report_input.profiles]
+    failures = [failure.model_dump() for failure in report_input.failures]
+    generator = report_input.generator.content if report_input.generator else ""
     return f"report.{fingerprint([evidence, generator, shards, inputs, failures])}.told"
 
 

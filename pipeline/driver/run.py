@@ -111,8 +111,8 @@ class Run:
             quarantined = self._left_out(profiles, records, [] if self.prune else withdrawn)
             check_failed(self.config, self.failures, len(self.places.shards))
             check_quarantined(self.config, quarantined, profiles)
-            told = self._told(profiles, generator, records, evidence)
-            manifest = self._timed("publish", lambda: publish(self.places, told))
+            report_input = self._report_input(profiles, generator, records, evidence)
+            manifest = self._timed("publish", lambda: publish(self.places, report_input))
             if self.prune:
                 prune(self.places, self.ledger, withdrawn)
             self.ledger.save()
@@ -139,7 +139,7 @@ class Run:
         if there.readme:
             self.reporter.say(f"publish: README.md in `output` is not of mtlue, so it stays; the card is {CARD}")
 
-    def _told(
+    def _report_input(
         self,
         profiles: Sequence[ShardProfile],
         generator: GeneratorRecord,
@@ -194,7 +194,7 @@ class Run:
         for path in self.config.train.weights.values():
             upload_weights(work, path)
         if self.config.audit is not None and (self.retrain or fitting_generator(work, plan) is None):
-            # Held-out data that could prove nothing is told of before the training, not after it.
+            # Held-out data that could prove nothing ends the run before the training, not after it.
             Auditor(self.executor, self.reporter, self.places, self.config, self.config.audit).held_out(profiles)
         return train_or_find(self.executor, self.reporter, work, plan, profiles, retrain=self.retrain)
 
@@ -210,10 +210,10 @@ class Run:
         proof = prove(Auditor(self.executor, self.reporter, places, config, config.audit), profiles, generator)
         if not proof.evidence.passed:
             first = proof.shards[0]
-            told = self._told(profiles, generator, [], proof.evidence)
+            report_input = self._report_input(profiles, generator, [], proof.evidence)
             there = bool(proof.place.list())
-            pictures = sample_pairs(places.source, first, proof.place, told.plan.published) if there else []
-            write_report(places, told, pictures)
+            pictures = sample_pairs(places.source, first, proof.place, report_input.plan.published) if there else []
+            write_report(places, report_input, pictures)
             reasons = "\n".join(f"  {shortfall}" for shortfall in proof.evidence.shortfalls)
             raise EvidenceError(
                 f"the evidence does not meet audit.require, so nothing new was published:\n{reasons}\n"

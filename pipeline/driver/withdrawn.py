@@ -1,4 +1,4 @@
-"""What is left of data that is no input any more: told while it is public, never kept in the private place."""
+"""What is left of data that is no input any more: reported while it is public, never kept in the private place."""
 
 from __future__ import annotations
 

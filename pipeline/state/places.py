@@ -88,7 +88,7 @@ class Places:
 
 
 def _make_private(work: Store) -> None:
-    """Let nobody else into a local `work`: it holds the generator. What goes wrong is told by the write check."""
+    """Let nobody else into a local `work`: it holds the generator. The write check reports what goes wrong."""
     protocol, path = split_url(work.url)
     if protocol == LOCAL:
         with suppress(OSError):

@@ -1,6 +1,6 @@
 """Drift: whether shards that came later look like those before them.
 
-A generator that was trained before they came is used for them too, so the user is told; nothing is decided by it.
+A generator that was trained before they came is used for them too, so the run reports it; nothing is decided by it.
     labels        d = ½·Σ_c |p_c - q_c|  (total variation) of the shares p, q of each class, above 0.1 + 2·√(C/n)
     missing       shares that differ by more than 0.1 + 2/√n
     brightness    means that differ by more than half a standard deviation of the earlier images + 3/√n of it

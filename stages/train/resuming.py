@@ -19,7 +19,7 @@ SAVE_SECONDS = 60.0
 """Time between two stored states, at least: a state of large surrogates is some 100 MB."""
 
 FORMAT = 3
-"""Of what trainings keep; a state of another one is none."""
+"""Of what trainings keep; a state of another format version is ignored."""
 
 TREE = "tree"
 """Tensor that holds the JSON text, as bytes."""
@@ -38,11 +38,11 @@ class TrainingState:
     read: Callable[[], bytes | None] = lambda: None
     write: Callable[[bytes], object] = lambda data: None
     every: float = SAVE_SECONDS
-    told: float = 0.0
+    last: float = 0.0
 
     def load(self) -> dict[str, Any] | None:
-        """The state to go on from; None to begin. One that cannot be read is none."""
-        self.told = time.monotonic()
+        """The state to go on from; None to begin. One that cannot be read is ignored."""
+        self.last = time.monotonic()
         data = self.read()
         try:
             found = {} if data is None else unpacked(data)
@@ -52,9 +52,9 @@ class TrainingState:
 
     def save(self, state: Callable[[], dict[str, Any]]) -> None:
         """Store what `state()` gives, when the last time is long enough ago."""
-        if time.monotonic() - self.told >= self.every:
+        if time.monotonic() - self.last >= self.every:
             self.write(packed({"format": FORMAT, "state": state()}))
-            self.told = time.monotonic()
+            self.last = time.monotonic()
 
 
 def packed(state: dict[str, Any]) -> bytes:

@@ -60,7 +60,8 @@ _OTHERS = (
     ("PDF", re.compile(rb"%PDF-")),
     ("video", re.compile(rb".{4}ftyp|\x1aE\xdf\xa3|RIFF.{4}AVI ", re.DOTALL)),
 )
-"""What people keep pictures in, and nothing here opens; told by name. Camera raw files that are TIFF: `check_depth`."""
+"""Formats that people keep pictures in and that are not read; messages name them. Camera raw files that are TIFF:
+`check_depth`."""
 
 DNG_VERSION, SUBFILE_TYPE = 50706, 254
 """Tags of a TIFF: the first is only in a camera's raw file; the second says whether an image is a small preview."""

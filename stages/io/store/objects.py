@@ -55,7 +55,7 @@ class Objects(Protocol):
         """Publish bytes: the whole object appears at once, or nothing does."""
 
     def create(self, name: str, data: bytes, token: str) -> bool:
-        """Publish bytes unless the object exists; of several writers exactly one is told True.
+        """Publish bytes unless the object exists; of several writers exactly one gets True.
 
         `token` is the caller's own: stored beside the object where a request may be repeated below this layer, so that
         the repetition's conflict is not taken for another writer.
