@@ -163,9 +163,9 @@ def test_class_names_that_yaml_turns_into_booleans_are_told_to_go_in_quotes():
     assert load(EXAMPLE, 'tasks.0.classes=["no", "yes"]').tasks[0].class_names == ["no", "yes"]
 
 
-def test_name_that_was_derived_from_the_field_is_told_under_its_own_key():
-    message = message_of(EXAMPLE, "tasks.0.field=json.eye colour")
-    assert message.startswith("pipeline.yaml: tasks.0.name: ")
+def test_name_with_other_signs_is_refused_under_its_key():
+    message = message_of(EXAMPLE, "tasks.0.name=eye colour")
+    assert message.startswith("--set: tasks.0.name: ")
     assert "found 'eye colour'" in message
 
 

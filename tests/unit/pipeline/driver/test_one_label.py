@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.driver.ingest import check_profiles
+from pipeline.driver.ingest import refuse_one_label
 from pipeline.driver.plan import make_plan
 from schemas.config import Config
 from schemas.errors import ConfigError
@@ -34,7 +34,7 @@ def profile(made: Config, rows: list[list[object]], name: str = "a.tar") -> Shar
 
 
 def check(made: Config, *profiles: ShardProfile) -> None:
-    check_profiles(made, profiles, [], len(profiles))
+    refuse_one_label(made, profiles)
 
 
 @pytest.mark.parametrize("perturber", LABELS_ALONE)

@@ -123,7 +123,13 @@ def test_a_file_that_is_missing_or_does_not_fit_is_told_of_before_anything_is_tr
         check_networks(configured(tmp_path, weights={"resnet18": str(wide)}))
 
 
-@pytest.mark.parametrize("settings", [{"perturber": "codes"}, {**EM, "backbones": ["vgg16"]}])
-def test_weights_that_no_surrogate_would_start_from_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="weights names resnet18, which is no surrogate of this training"):
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"perturber": "codes"}, "has no part in perturber codes"),
+        ({**EM, "backbones": ["vgg16"]}, "weights names resnet18, which is no surrogate of this training"),
+    ],
+)
+def test_weights_that_no_surrogate_would_start_from_are_refused(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
         Train.model_validate({**settings, "weights": {"resnet18": "weights.safetensors"}})

@@ -13,14 +13,14 @@ from tests import builders
 def test_keys_that_differ_from_the_last_run_are_named_with_both_values(tmp_path: Path) -> None:
     for name in ("train", "test"):
         builders.write_shard(tmp_path / f"raw/{name}-00000.tar", builders.labelled_samples(2))
-    last = builders.config(tmp_path, train={"rounds": 3}, audit={"epochs": 2})
-    here = builders.config(tmp_path, train={"rounds": 5}, audit=None)
+    last = builders.config(tmp_path, train={"epochs": 3}, audit={"epochs": 2})
+    here = builders.config(tmp_path, train={"epochs": 5}, audit=None)
     work = Places(last).work
     assert differences(work, last) == [], "there was no run"
     keep_config(work, last)
     assert differences(work, last) == []
     found = differences(work, here)
-    assert "train.rounds=3 (here 5)" in found
+    assert "train.epochs=3 (here 5)" in found
     assert "audit" in found, "a long value is named by its key alone"
     told = status_of(here)
     assert told.differs == found
