@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from schemas.plans import GeneratorSpec, TrainPlan
-from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.models.shape import shaped
 from stages.perturbers.base import check_delta
@@ -58,10 +57,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> ImageTable:
 
 @pytest.mark.parametrize("name", list(TRAINERS))
 def test_whatever_makes_it_has_equal_channels_and_cells(name: str, table: ImageTable) -> None:
-    settings = {"perturber": name, "generator": "tiny", "augment": ["crop"], "achromatic": True, "cell": 2, **TINY}
-    plan = TrainPlan(
-        train=Train.model_validate(settings), tasks=builders.tasks(), protected=[True, True], epsilon=EPSILON
-    )
+    settings = builders.training({"generator": "tiny", **TINY}, perturber=name, achromatic=True, cell=2)
+    plan = TrainPlan(train=settings, tasks=builders.tasks(), protected=[True, True], epsilon=EPSILON)
     made, batch = TRAINERS[name].train(table, plan, CPU).generator, table.batch(np.arange(24), CPU)
     delta = GeneratorPerturber(made, "x").delta(batch.x_BCHW, batch.labels, batch.gray_B, ["k"] * 24)
     check_delta(delta, [str(row) for row in range(24)])
