@@ -15,7 +15,6 @@ import torch
 
 from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
-from schemas.training import Train
 from stages.learning.table import Batch, ImageTable
 from stages.methods.base import BaseMethod, Context
 from stages.methods.registry import METHODS
@@ -41,6 +40,7 @@ def own_random_state() -> Iterator[None]:
 def plan(**values: Any) -> TrainPlan:
     settings = {
         "perturber": "generator",
+        "method": "em",
         "width": 4,
         "generator": "tiny",
         "resolution": 16,
@@ -49,7 +49,7 @@ def plan(**values: Any) -> TrainPlan:
         "batch_size": 16,
         "augment": ["crop"],
     }
-    train = Train.model_validate({**settings, **values})
+    train = builders.training(settings, **values)
     return TrainPlan(train=train, tasks=builders.tasks(), protected=[True, True], epsilon=8 / 255)
 
 

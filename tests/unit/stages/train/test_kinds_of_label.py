@@ -11,12 +11,12 @@ import torch
 
 from schemas.plans import TrainPlan
 from schemas.tasks import MISSING, Task
-from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.perturbers.base import check_delta
 from stages.perturbers.generator import GeneratorPerturber
 from stages.tasks.registry import fitted_tasks
 from stages.train.registry import TRAINERS
+from tests import builders
 
 CPU, EPSILON, SIDE = torch.device("cpu"), 16 / 255, 16
 AGE = Task(field="json.age", kind="regression", bins=4, unit="years")
@@ -38,7 +38,8 @@ def pictures(count: int, seed: int, *, missing: bool = True) -> ImageTable:
 
 
 def plan(name: str, table: ImageTable, *, protected: tuple[bool, bool] = (True, True), **values: Any) -> TrainPlan:
-    train = Train.model_validate({"perturber": name, "generator": "tiny", "augment": ["crop"], **TINY, **values})
+    shared = {"generator": "tiny", "augment": ["crop"], **TINY}
+    train = builders.training(shared, perturber=name, **values)
     tasks = fitted_tasks(TASKS, table.labels)
     return TrainPlan(train=train, tasks=tasks, protected=list(protected), epsilon=EPSILON)
 
