@@ -25,6 +25,9 @@ PAUSE_SECONDS = 15.0
 LONGEST_PARENT = 22
 """Bytes of the path of a directory for Ray's files: 107 of a socket's path, less 85 of our names and of Ray's."""
 
+NICENESS = "RAY_worker_niceness"
+"""Ray gives its workers a niceness of 15; on a busy machine they get a thirtieth of a core. A Ray of our own has 0."""
+
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
 
@@ -56,6 +59,7 @@ class LocalRay:
             TransientError: it did not start in `START_ATTEMPTS` times.
             ConfigError: it never will with these options.
         """
+        os.environ.setdefault(NICENESS, "0")
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
         problem = ""
         for attempt in range(1, START_ATTEMPTS + 1):

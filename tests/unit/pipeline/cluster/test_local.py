@@ -53,6 +53,16 @@ def started(monkeypatch: pytest.MonkeyPatch, fake: FakeRay, address: str = "loca
         executor.start()
 
 
+def test_workers_have_no_niceness_unless_the_user_gives_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, expected in (("", "0"), ("7", "7")):
+        monkeypatch.setenv(local.NICENESS, given)
+        if not given:
+            monkeypatch.delenv(local.NICENESS)
+        fake = FakeRay()
+        started(monkeypatch, fake)
+        assert fake.environment[local.NICENESS] == expected
+
+
 def test_the_files_of_ray_are_private_and_leave_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeRay()
     started(monkeypatch, fake)
