@@ -7,7 +7,7 @@ import pytest
 
 from schemas.evidence import VictimResult
 from schemas.metrics import ADVANTAGE, Metric
-from stages.audit.curves import Place, strongest
+from stages.audit.curves import Measure, strongest
 from stages.audit.intervals import standard_errors
 from stages.audit.verdict import reach_verdict
 from stages.tasks.base import TaskKind
@@ -62,18 +62,18 @@ def test_a_score_has_the_error_of_the_very_victim_and_epoch_that_it_comes_from()
         with_errors(make_victim("protected", [0.9, 0.6], [0.5, 0.4]), 0.01, 0.02),
         with_errors(make_victim("protected", [0.8, 0.7], [0.3, 0.2]), 0.03, 0.04),
     ]
-    score = strongest(found, "protected", [Place("shape", ACCURACY)])
+    score = strongest(found, "protected", [Measure("shape", ACCURACY)])
     assert (score.best, score.best_error, score.last, score.last_error) == (0.9, 0.01, 0.7, 0.04)
-    mean = strongest(found, "protected", [Place("shape", ACCURACY), Place("size", ACCURACY)])
+    mean = strongest(found, "protected", [Measure("shape", ACCURACY), Measure("size", ACCURACY)])
     assert mean.best == pytest.approx(0.7)
     assert mean.best_error == pytest.approx(0.01)
 
 
 def test_an_error_of_an_error_metric_is_scaled_as_its_advantage_is() -> None:
     mae = Metric(name="mae", larger_is_better=False, unit="years")
-    assert Place("age", mae, chance=8.0).error({"age": {"mae": 0.4}}) == pytest.approx(0.05)
-    assert Place("age", mae).error({"age": {"mae": 0.4}}) == 0.4
-    assert Place("age", mae).error({}) is None
+    assert Measure("age", mae, chance=8.0).error({"age": {"mae": 0.4}}) == pytest.approx(0.05)
+    assert Measure("age", mae).error({"age": {"mae": 0.4}}) == 0.4
+    assert Measure("age", mae).error({}) is None
 
 
 def test_victims_of_an_earlier_version_have_figures_without_intervals() -> None:

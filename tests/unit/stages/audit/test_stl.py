@@ -11,7 +11,7 @@ from schemas.evidence import VictimResult
 from schemas.metrics import BALANCED_ACCURACY
 from schemas.plans import VictimPlan
 from schemas.tasks import Task
-from stages.audit.curves import Place, curves, strongest
+from stages.audit.curves import Measure, curves, strongest
 from stages.audit.verdict import reach_verdict
 from stages.audit.victims import train_victim
 from stages.learning.table import ImageTable
@@ -68,8 +68,8 @@ def result(data: str, *, only: str | None = None, seed: int = 0, **figures: Sequ
     )
 
 
-def places(*tasks: str) -> list[Place]:
-    return [Place(task, BALANCED_ACCURACY) for task in tasks]
+def places(*tasks: str) -> list[Measure]:
+    return [Measure(task, BALANCED_ACCURACY) for task in tasks]
 
 
 def test_plans_without_a_weighting_or_single_tasks_keep_the_fingerprint_that_they_had() -> None:

@@ -19,7 +19,7 @@ from schemas.config import Layout
 from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
 from stages.ingest import reading
 from stages.ingest.ingest import profile_shard
-from stages.io.images import decoding, encoding, keeping, strips
+from stages.io.images import decoding, encoding, spill, strips
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import encode_image
 from stages.io.images.pixels import bound_of, canonical_view, has_alpha, peak_of
@@ -43,7 +43,7 @@ def small_strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(strips, "STRIP_PIXELS", request.param)
     monkeypatch.setattr(decoding, "LARGE_PIXELS", 1)
     monkeypatch.setattr(encoding, "LARGE_PIXELS", 1)
-    monkeypatch.setattr(keeping, "LARGE_PIXELS", 1)
+    monkeypatch.setattr(spill, "LARGE_PIXELS", 1)
 
 
 def image(height: int, width: int, channels: int, dtype: type) -> np.ndarray:
