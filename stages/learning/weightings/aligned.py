@@ -11,7 +11,6 @@ which Senushkin et al. measure by the condition number √(λ_max / λ_min). λ_
 from __future__ import annotations
 
 import torch
-from torchjd.aggregation import AlignedMTLWeighting
 
 from stages.learning.weightings.gradients import GradientWeighting
 
@@ -27,6 +26,8 @@ class AlignedWeighting(GradientWeighting):
     """
 
     def __init__(self, tasks: int, rng: torch.Generator) -> None:
+        from torchjd.aggregation import AlignedMTLWeighting
+
         super().__init__(tasks, rng)
         self.aligned = AlignedMTLWeighting(scale_mode="min")
 

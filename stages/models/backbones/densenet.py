@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.models.densenet import _DenseBlock, _Transition
 
 from stages.models.backbones.base import Backbone
 from stages.models.backbones.resnet import SMALL_SIDE, stem
@@ -41,6 +40,8 @@ class DenseNet121(Backbone):
     }
 
     def __init__(self, *, width: int, resolution: int) -> None:
+        from torchvision.models.densenet import _DenseBlock, _Transition
+
         super().__init__(width=width, resolution=resolution)
         self.stem = stem(width, small=resolution <= SMALL_SIDE)
         growth, channels = width // 2, width
