@@ -13,7 +13,7 @@ from schemas.training import Audit, CountermeasureName
 from stages.audit.curves import Measure, strongest
 from stages.audit.judging import is_enough, share_learned
 from stages.countermeasures.registry import COUNTERMEASURES
-from stages.models.backbones.registry import check_backbone
+from stages.networks.backbones.architectures import check_backbone
 from stages.tasks.registry import kinds_of
 
 

@@ -21,8 +21,8 @@ from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
-from stages.models.backbones.pretrained import load_pretrained
-from stages.models.multitask import MultiTaskModel, accumulate_gradients
+from stages.networks.backbones.pretrained import load_pretrained
+from stages.networks.multitask import MultiTaskModel, accumulate_gradients
 from stages.tasks.base import TaskKind
 from stages.tasks.registry import fitted_tasks, kinds_of
 

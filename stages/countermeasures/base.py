@@ -17,7 +17,7 @@ import torch
 from schemas.plans import TrainPlan
 from stages.learning.augment import augment_with_labels
 from stages.learning.table import Batch, ImageTable
-from stages.models.multitask import MultiTaskModel
+from stages.networks.multitask import MultiTaskModel
 from stages.tasks.base import TaskKind
 
 CPU = torch.device("cpu")

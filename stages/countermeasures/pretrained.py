@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stages.countermeasures.base import Countermeasure
-from stages.models.multitask import MultiTaskModel
+from stages.networks.multitask import MultiTaskModel
 
 
 @dataclass(frozen=True)

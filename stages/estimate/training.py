@@ -13,7 +13,7 @@ from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.optimise import to_device
 from stages.learning.table import ImageTable
 from stages.methods.fresh import NETWORK_STEPS, steps_of
-from stages.models.pool import POOL, PoolNetwork
+from stages.networks.pool import POOL, PoolNetwork
 from stages.train.codes import CODE_STEPS, CodeTraining, threads, threads_for
 from stages.train.registry import TRAINERS
 

@@ -20,8 +20,8 @@ from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
-from stages.models.backbones.pretrained import load_pretrained
-from stages.models.multitask import MultiTaskModel, accumulate_gradients, mean_loss
+from stages.networks.backbones.pretrained import load_pretrained
+from stages.networks.multitask import MultiTaskModel, accumulate_gradients, mean_loss
 from stages.tasks.base import TaskKind
 from stages.transforms.differentiable.registry import distorted
 

@@ -19,7 +19,7 @@ import torch
 from stages.learning.optimise import to_device
 from stages.learning.table import Batch
 from stages.methods.base import BaseMethod, Context
-from stages.models.pool import POOL, PoolNetwork
+from stages.networks.pool import POOL, PoolNetwork
 from stages.tasks.base import TaskKind
 
 NETWORK_STEPS = (20, 60)

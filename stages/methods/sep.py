@@ -17,7 +17,7 @@ from schemas.training import SNAPSHOTS
 from stages.learning.table import Batch
 from stages.methods.base import Context
 from stages.methods.tap import TargetedPoisoning
-from stages.models.multitask import MultiTaskModel
+from stages.networks.multitask import MultiTaskModel
 
 
 class SelfEnsemble(TargetedPoisoning):

@@ -15,7 +15,7 @@ import torch
 from stages.learning.optimise import Optimisation
 from stages.learning.table import Batch
 from stages.methods.base import BaseMethod, Context, Phase
-from stages.models.multitask import MultiTaskModel
+from stages.networks.multitask import MultiTaskModel
 
 
 class TargetedPoisoning(BaseMethod):

@@ -19,8 +19,8 @@ from torch import nn
 
 from schemas.errors import GeneratorError
 from schemas.plans import GeneratorSpec
-from stages.models.backbones.resnet import residual_stage, stem
 from stages.models.shape import shaped
+from stages.networks.backbones.resnet import residual_stage, stem
 from stages.tasks.base import LabelEmbedding
 from stages.tasks.registry import kinds_of
 

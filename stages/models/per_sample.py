@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 from schemas.plans import GeneratorSpec
-from stages.models.multitask import MultiTaskModel, mean_loss
 from stages.models.shape import shaped
+from stages.networks.multitask import MultiTaskModel, mean_loss
 from stages.tasks.registry import kinds_of
 
 

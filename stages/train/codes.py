@@ -26,8 +26,8 @@ from stages.learning.optimise import to_device
 from stages.learning.table import Batch, ImageTable
 from stages.methods.fresh import SWAPPED_IN_LEARNING, fresh_network
 from stages.models.codes import ClassCodes
-from stages.models.multitask import mean_loss
-from stages.models.pool import POOL, PoolNetwork
+from stages.networks.multitask import mean_loss
+from stages.networks.pool import POOL, PoolNetwork
 from stages.tasks.base import TaskKind
 from stages.tasks.registry import kinds_of
 from stages.train.resuming import TrainingState

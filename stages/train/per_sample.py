@@ -14,8 +14,8 @@ from stages.learning.optimise import to_device
 from stages.learning.table import ImageTable
 from stages.methods.base import Context
 from stages.methods.registry import METHODS
-from stages.models.multitask import MultiTaskModel
 from stages.models.per_sample import PerSample
+from stages.networks.multitask import MultiTaskModel
 from stages.tasks.registry import kinds_of
 from stages.train.resuming import TrainingState
 from stages.train.trained import Trained

@@ -23,7 +23,7 @@ from schemas.records import GeneratorRecord
 from schemas.training import Train
 from stages.audit.victims import train_victim
 from stages.io.store.store import Store
-from stages.models.backbones.registry import BACKBONES
+from stages.networks.backbones.architectures import BACKBONES
 from stages.train.generator import Training
 from tests import builders
 

@@ -17,7 +17,7 @@ from stages.learning.weightings.fair import FairWeighting, fair_weights
 from stages.learning.weightings.random import RandomWeighting
 from stages.learning.weightings.registry import WEIGHTINGS
 from stages.learning.weightings.uncertainty import UncertaintyWeighting
-from stages.models.multitask import MultiTaskModel, accumulate_gradients, mean_loss, task_losses
+from stages.networks.multitask import MultiTaskModel, accumulate_gradients, mean_loss, task_losses
 from stages.tasks.registry import kinds_of
 from tests.builders import labelled_picture
 

@@ -16,8 +16,8 @@ from stages.learning.table import Batch, ImageTable
 from stages.methods.base import BaseMethod, Context
 from stages.methods.fresh import fresh_network
 from stages.methods.registry import METHODS
-from stages.models.multitask import mean_loss
-from stages.models.pool import PoolNetwork
+from stages.networks.multitask import mean_loss
+from stages.networks.pool import PoolNetwork
 from stages.perturbers.registry import NETWORKS
 from stages.tasks.base import TaskKind
 from stages.train.generator import train_generator

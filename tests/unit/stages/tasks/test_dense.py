@@ -16,7 +16,7 @@ from schemas.plans import GeneratorSpec
 from schemas.tasks import DepthTask, NormalsTask, SegmentationTask
 from stages.io.shards.sample import Member, Sample
 from stages.models.codes import ClassCodes
-from stages.models.pool import POOL, PoolNetwork
+from stages.networks.pool import POOL, PoolNetwork
 from stages.tasks.base import TaskKind
 from stages.tasks.depth import Depth
 from stages.tasks.labels import labels_of

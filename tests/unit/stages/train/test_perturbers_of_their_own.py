@@ -17,8 +17,8 @@ from stages.audit.victims import train_victim
 from stages.learning.table import ImageTable
 from stages.models.codes import ClassCodes
 from stages.models.linear import LinearInducement
-from stages.models.multitask import mean_loss
 from stages.models.per_sample import PerSample
+from stages.networks.multitask import mean_loss
 from stages.perturbers.base import check_delta
 from stages.perturbers.checkpoint import serialise
 from stages.perturbers.generator import GeneratorPerturber

@@ -14,13 +14,13 @@ import torch
 import schemas.training
 from schemas.errors import ConfigError
 from stages.learning.optimise import Optimisation, to_device
-from stages.models.backbones.base import Backbone
-from stages.models.backbones.registry import BACKBONES, check_backbone
+from stages.networks.backbones.architectures import BACKBONES, check_backbone
+from stages.networks.backbones.backbone import Backbone
 
 TRAIN = """
 import sys, torch
 from stages.learning.optimise import to_device
-from stages.models.backbones.registry import BACKBONES
+from stages.networks.backbones.architectures import BACKBONES
 torch.set_num_threads(2)
 for width, count in ((4, 3), (4, 11), (4, 33), (12, 3), (12, 13), (12, 33)):
     net = to_device(BACKBONES[sys.argv[1]](width=width, resolution=16), torch.device("cpu"))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from stages.models.backbones.base import Backbone
+from stages.networks.backbones.backbone import Backbone
 
 LAYOUT: list[str | int] = cfgs["D"]
 """Thirteen convolutions of 64 to 512 channels, a pooling ("M") after each of the five stages."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.models.backbones.resnet import ResNet18, ResNet50, Shortcut
+from stages.networks.backbones.resnet import ResNet18, ResNet50, Shortcut
 
 
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])

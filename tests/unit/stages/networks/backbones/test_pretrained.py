@@ -16,10 +16,10 @@ from torch.nn import functional
 
 from schemas.errors import ConfigError
 from stages.learning.optimise import to_device
-from stages.models.backbones.densenet import DenseNet121
-from stages.models.backbones.pretrained import load_pretrained
-from stages.models.backbones.registry import BACKBONES
-from stages.models.backbones.resnet import ResNet18
+from stages.networks.backbones.architectures import BACKBONES
+from stages.networks.backbones.densenet import DenseNet121
+from stages.networks.backbones.pretrained import load_pretrained
+from stages.networks.backbones.resnet import ResNet18
 
 SIDE = 128
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.models.backbones.vgg import VGG16
+from stages.networks.backbones.vgg import VGG16
 
 
 @pytest.mark.parametrize(

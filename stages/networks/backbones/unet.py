@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stages.models.backbones.base import Backbone
-from stages.models.backbones.resnet import SMALL_SIDE
+from stages.networks.backbones.backbone import Backbone
+from stages.networks.backbones.resnet import SMALL_SIDE
 
 LEVELS = 4
 """Scales, each half as fine as the one before."""

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-from stages.models.backbones.resnet import residual_stage
-from stages.models.multitask import resized
+from stages.networks.backbones.resnet import residual_stage
+from stages.networks.multitask import resized
 from stages.tasks.base import TaskKind
 
 GRID = 4

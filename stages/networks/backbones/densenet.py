@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.densenet import _DenseBlock, _Transition
 
-from stages.models.backbones.base import Backbone
-from stages.models.backbones.resnet import SMALL_SIDE, stem
+from stages.networks.backbones.backbone import Backbone
+from stages.networks.backbones.resnet import SMALL_SIDE, stem
 
 BLOCKS = (6, 12, 24, 16)
 """Layers of each dense block (Huang et al., 2017, table 1)."""

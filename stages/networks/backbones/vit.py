@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.models.vision_transformer import Encoder
 
 from schemas.errors import ConfigError
-from stages.models.backbones.base import Backbone
+from stages.networks.backbones.backbone import Backbone
 
 STANDARD_PATCH = 16
 """Side of a patch in pixels, for images from `LARGE_SIDE` on."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from stages.models.backbones.registry import BACKBONES
+from stages.networks.backbones.architectures import BACKBONES
 
 
 @pytest.mark.parametrize(

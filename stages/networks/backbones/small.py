@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from stages.models.backbones.base import Backbone
-from stages.models.backbones.resnet import residual_stage
+from stages.networks.backbones.backbone import Backbone
+from stages.networks.backbones.resnet import residual_stage
 
 
 class Stride5(Backbone):

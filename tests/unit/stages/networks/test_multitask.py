@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.tasks import MISSING
-from stages.models.backbones.resnet import ResNet18
-from stages.models.multitask import MultiTaskModel, mean_loss, task_losses
+from stages.networks.backbones.resnet import ResNet18
+from stages.networks.multitask import MultiTaskModel, mean_loss, task_losses
 from tests.builders import columns, kinds
 
 

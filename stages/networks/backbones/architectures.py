@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from schemas.errors import ConfigError
-from stages.models.backbones.base import Backbone
-from stages.models.backbones.densenet import DenseNet121
-from stages.models.backbones.resnet import DilatedResNet50, ResNet18, ResNet50
-from stages.models.backbones.small import Plain, Stride5
-from stages.models.backbones.unet import UNet
-from stages.models.backbones.vgg import VGG16
-from stages.models.backbones.vit import ViTB16
+from stages.networks.backbones.backbone import Backbone
+from stages.networks.backbones.densenet import DenseNet121
+from stages.networks.backbones.resnet import DilatedResNet50, ResNet18, ResNet50
+from stages.networks.backbones.small import Plain, Stride5
+from stages.networks.backbones.unet import UNet
+from stages.networks.backbones.vgg import VGG16
+from stages.networks.backbones.vit import ViTB16
 
 BACKBONES: dict[str, type[Backbone]] = {
     "resnet18": ResNet18,

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from stages.models.backbones.base import Backbone
+from stages.networks.backbones.backbone import Backbone
 
 SMALL_SIDE = 96
 """Up to this side of the images, in pixels, a stem keeps full resolution."""

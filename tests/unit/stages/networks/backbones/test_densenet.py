@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stages.models.backbones.densenet import DenseNet121
+from stages.networks.backbones.densenet import DenseNet121
 
 
 @pytest.mark.parametrize(("width", "layers"), [(4, [3, 6, 12, 8]), (16, [3, 6, 12, 8]), (17, [6, 12, 24, 16])])

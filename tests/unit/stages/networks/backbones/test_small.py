@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from stages.models.backbones.registry import BACKBONES
-from stages.models.backbones.small import Plain, Stride5
+from stages.networks.backbones.architectures import BACKBONES
+from stages.networks.backbones.small import Plain, Stride5
 
 
 def test_plain_has_neither_batch_norm_nor_any_other_state_but_three_convolutions() -> None:

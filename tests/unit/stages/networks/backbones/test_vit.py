@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from schemas.errors import ConfigError
-from stages.models.backbones.registry import check_backbone
-from stages.models.backbones.vit import ViTB16, patch_side
+from stages.networks.backbones.architectures import check_backbone
+from stages.networks.backbones.vit import ViTB16, patch_side
 
 
 @pytest.mark.parametrize("resolution", range(8, 128))

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from stages.learning.weightings.base import Weighting
 from stages.learning.weightings.equal import Equal
-from stages.models.backbones.registry import BACKBONES
+from stages.networks.backbones.architectures import BACKBONES
 from stages.tasks.base import TaskKind
 
 SHARED_UNITS = 256

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from schemas.errors import ConfigError
-from stages.models.backbones.base import Backbone
+from stages.networks.backbones.backbone import Backbone
 
 CLASSIFIERS = ("fc.", "classifier.", "heads.")
 """Beginnings of the names that belong to torchvision's classifiers; we have heads of our own."""
