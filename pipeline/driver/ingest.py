@@ -19,7 +19,7 @@ from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, o
 from stages.formatting import strays_text
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store
-from stages.perturbers.registry import sees_images
+from stages.perturbers.registry import PERTURBERS
 from stages.tasks.counts import only_label
 
 
@@ -150,7 +150,7 @@ def check_profiles(
 
 def refuse_one_label(config: Config, profiles: Sequence[ShardProfile]) -> None:
     """Raise ConfigError when δ would be the same for every image, by the labels that occur in all of the data."""
-    if sees_images(config.train.perturber):
+    if PERTURBERS[config.train.perturber].sees_images:
         return
     protected = [task for task, wanted in zip(config.tasks, config.protected_tasks, strict=True) if wanted]
     found = [(task, only) for task in protected if (only := only_label(task, profiles)) is not None]

@@ -15,10 +15,10 @@ from schemas.fingerprints import fingerprint
 from schemas.plans import TrainPlan
 from schemas.records import GeneratorRecord, ShardProfile
 from stages.io.store.store import Store
+from stages.perturbers.generator.explained import drowned
+from stages.perturbers.registry import passes_of
+from stages.perturbers.resuming import SAVE_SECONDS
 from stages.publish.manifest import MANIFEST
-from stages.train.explained import drowned
-from stages.train.registry import passes_of
-from stages.train.resuming import SAVE_SECONDS
 
 
 def train_or_find(

@@ -13,10 +13,10 @@ from schemas.plans import TrainPlan
 from schemas.records import GeneratorRecord
 from stages.io.store.store import Store
 from stages.perturbers.checkpoint import serialise, weights_name
-from stages.perturbers.generator import GeneratorPerturber
+from stages.perturbers.perturber import GeneratorPerturber
+from stages.perturbers.registry import PERTURBERS
+from stages.perturbers.resuming import TrainingState
 from stages.tasks.registry import fitted_tasks
-from stages.train.registry import TRAINERS
-from stages.train.resuming import TrainingState
 
 STATES = "training/"
 """Folder of `work` with the state of the training that is under way; the driver removes it after the record."""
@@ -51,7 +51,7 @@ def train_step(
             write=lambda data: work.write(state, data),
             every=save_seconds,
         )
-        trained = TRAINERS[plan.train.perturber].train(table, fitted.reseeded(nonce), device(), report, kept)
+        trained = PERTURBERS[plan.train.perturber].train(table, fitted.reseeded(nonce), device(), report, kept)
     data = serialise(trained.generator)
     GeneratorPerturber(trained.generator, "new")  # tries it
     digest = hashlib.sha256(data).hexdigest()

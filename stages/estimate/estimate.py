@@ -14,7 +14,7 @@ from stages.estimate.training import train_seconds, victim_seconds
 from stages.ingest.ingest import profile_shard
 from stages.io.store.store import Store
 from stages.learning.table import open_table
-from stages.perturbers.generator import GeneratorPerturber
+from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import network_of
 from stages.protect.protect import write_protected
 from stages.protect.validate import validate_shard

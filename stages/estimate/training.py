@@ -12,10 +12,10 @@ from stages.audit.victims import train_victim
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.optimise import to_device
 from stages.learning.table import ImageTable
-from stages.methods.fresh import NETWORK_STEPS, steps_of
 from stages.networks.pool import POOL, PoolNetwork
-from stages.train.codes import CODE_STEPS, CodeTraining, threads, threads_for
-from stages.train.registry import TRAINERS
+from stages.perturbers.codes.training import CODE_STEPS, CodeTraining, threads, threads_for
+from stages.perturbers.generator.methods.fresh import NETWORK_STEPS, steps_of
+from stages.perturbers.registry import PERTURBERS
 
 TIMED_STEPS = 2
 """Steps that are timed, after one that prepares kernels."""
@@ -106,7 +106,7 @@ def _step_seconds(step: Callable[[], object]) -> float:
 
 def _passes_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -> float:
     """Of a whole training on this table, from the marginal cost of one more pass of each of its phases."""
-    making = TRAINERS[plan.train.perturber]
+    making = PERTURBERS[plan.train.perturber]
     phases = making.phases(plan.train)
 
     def trial(longer: str = "") -> float:

@@ -24,7 +24,7 @@ from stages.io.shards.layout import published_members
 from stages.io.shards.tar import TarWriter
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
-from stages.perturbers.base import Perturber
+from stages.perturbers.perturber import Perturber
 from stages.protect.arrays import delta_of, table_of
 from stages.protect.perturb import perturbed_strips
 from stages.protect.prefetch import ahead

@@ -24,7 +24,7 @@ from schemas.training import Train
 from stages.audit.victims import train_victim
 from stages.io.store.store import Store
 from stages.networks.backbones.architectures import BACKBONES
-from stages.train.generator import Training
+from stages.perturbers.generator.training import Training
 from tests import builders
 
 EM = {"perturber": "generator", "method": "em", "generator": "tiny", "width": 4, "epochs": 1, "batch_size": 16}

@@ -24,8 +24,8 @@ from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import encode_image
 from stages.io.images.pixels import bound_of, canonical_view, has_alpha, peak_of
 from stages.io.shards.names import key_hash
-from stages.models.codes import ClassCodes
-from stages.perturbers.generator import GeneratorPerturber
+from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.perturber import GeneratorPerturber
 from stages.protect import protect
 from stages.protect.perturb import add_perturbation
 from stages.protect.protect import write_protected

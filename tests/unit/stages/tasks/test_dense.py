@@ -15,8 +15,8 @@ from schemas.errors import SampleError
 from schemas.plans import GeneratorSpec
 from schemas.tasks import DepthTask, NormalsTask, SegmentationTask
 from stages.io.shards.sample import Member, Sample
-from stages.models.codes import ClassCodes
 from stages.networks.pool import POOL, PoolNetwork
+from stages.perturbers.codes.network import ClassCodes
 from stages.tasks.base import TaskKind
 from stages.tasks.depth import Depth
 from stages.tasks.labels import labels_of
