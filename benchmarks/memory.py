@@ -56,8 +56,8 @@ def measure(path: Path) -> None:
     import ray  # noqa: F401 - a worker has it loaded
     import torch
 
-    from pipeline.steps.protect import protect_step  # noqa: F401 - and this
-    from pipeline.steps.worker import return_memory
+    from pipeline.run.protect import protect_step  # noqa: F401 - and this
+    from pipeline.run.tables import return_memory
     from schemas.config import Layout
     from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
     from schemas.tasks import Task

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from pipeline.steps.worker import return_memory
+from pipeline.run.tables import return_memory
 from schemas.config import Layout
 from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
 from stages.ingest import reading

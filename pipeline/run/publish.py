@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.driver.withdrawn import collect_private
+from pipeline.run.withdrawn import collect_private
 from pipeline.state.places import REPORT, REPORT_JSON, REPORT_MARKDOWN, Places
 from pipeline.state.written import card_name, changed_files, drop_second_card
 from schemas.fingerprints import fingerprint
@@ -24,7 +24,7 @@ from stages.report.before_after import Pair, sample_pairs
 from stages.report.markdown import build_markdown
 from stages.report.report import build_report
 from stages.report.sections.base import ReportInput
-from stages.verify.reading import check_as_user_reads
+from stages.verify import check_as_user_reads
 
 
 def publish(places: Places, report_input: ReportInput) -> Manifest:

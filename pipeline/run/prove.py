@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from pipeline.cluster.jobs import Job
 from pipeline.configuration.plans import protect_plan
-from pipeline.driver.audit import Auditor
+from pipeline.run.audit import Auditor
+from pipeline.run.protect import protect_step
 from pipeline.state.left_out import failure_of
-from pipeline.steps.protect import protect_step
 from schemas.errors import GeneratorError, RefusedInputError, ValidationError
 from schemas.evidence import Evidence
 from schemas.fingerprints import fingerprint

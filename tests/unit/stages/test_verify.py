@@ -12,7 +12,7 @@ from webdataset import tariterators
 
 from schemas.errors import InputError, ValidationError
 from stages.io.shards.tar import TarWriter
-from stages.verify.reading import check_as_user_reads
+from stages.verify import check_as_user_reads
 from tests.builders import picture, png, write_shard
 
 GOOD = ("good", [("png", png(picture(0, 4, 4))), ("json", b"{}")])

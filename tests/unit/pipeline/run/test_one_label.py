@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.driver.ingest import refuse_one_label
-from pipeline.driver.plan import make_plan
+from pipeline.run.estimate import make_plan
+from pipeline.run.ingest import refuse_one_label
 from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.records import ShardProfile

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import audit_plan, victim_plans
-from pipeline.driver.ingest import ingest_all
-from pipeline.driver.victim_plans import attack_plans, plain_plans, words_of
-from pipeline.driver.victims import Budget, VictimTraining
+from pipeline.run.ingest import ingest_all
+from pipeline.run.tables import fetch_files
+from pipeline.run.victim_plans import attack_plans, plain_plans, words_of
+from pipeline.run.victims import Budget, VictimTraining
 from pipeline.state.left_out import kind_of
 from pipeline.state.places import Places
 from pipeline.state.weights import upload_weights, weights_sha256
-from pipeline.steps.leaks import leaks_step
 from schemas.config import Config
 from schemas.errors import ConfigError, ValidationError
 from schemas.evidence import VERSIONS, Evidence, Leak
 from schemas.fingerprints import fingerprint
 from schemas.plans import IngestPlan, Noise
 from schemas.records import ShardProfile, ShardRef
-from schemas.training import Audit
+from schemas.tasks import AnyTask
+from schemas.training import Audit, LeakName
+from stages.audit.leaks.base import pairs_of
 from stages.audit.leaks.registry import LEAK_TESTS
 from stages.audit.leaks.unlisted import unlisted
 from stages.audit.verdict import reach_verdict
@@ -32,7 +36,9 @@ from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash
 from stages.io.store.records import read_record
 from stages.io.store.store import Store
-from stages.learning.sampling import share
+from stages.learning.sampling import key_hashes, share
+from stages.learning.table import open_table
+from stages.tasks.registry import kinds_of
 
 FOLDER = "evidence/"
 
@@ -237,3 +243,19 @@ def check_held_out(config: Config, profiles: Sequence[ShardProfile]) -> None:
 
 def _cached(profiles: Sequence[ShardProfile]) -> list[str]:
     return [profile.cache for profile in profiles if profile.cache]
+
+
+def leaks_step(
+    work: Store,
+    tables: Mapping[str, list[str]],
+    names: Sequence[LeakName],
+    tasks: Sequence[AnyTask],
+    seed: int,
+    samples: int,
+) -> list[Leak]:
+    """Do the tests of these names on pairs from the tables of each version, of which `samples` are kept at most."""
+    with TemporaryDirectory(prefix="mtlue-leaks-") as directory:
+        files = {name: fetch_files(work, stored, Path(directory, name), samples) for name, stored in tables.items()}
+        opened = {name: open_table(paths, kinds_of(tasks)) for name, paths in files.items()}
+        pairs = pairs_of(opened, {name: key_hashes(paths) for name, paths in files.items()}, tasks, seed)
+        return [leak for name, test in LEAK_TESTS.items() if name in names for leak in test(pairs)]

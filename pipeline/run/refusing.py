@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from pipeline.driver.ingest import check_profiles, refuse_one_label
-from pipeline.driver.train import refuse_lost_work
+from pipeline.run.ingest import check_profiles, refuse_one_label
+from pipeline.run.train import refuse_lost_work
 from pipeline.state.ledger import Ledger
 from pipeline.state.owner import refuse_foreign
 from pipeline.state.places import Places

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.driver.plan import make_plan
-from pipeline.driver.refusing import check_data
-from pipeline.driver.run import check_data as check_of_run
-from pipeline.driver.victim_plans import expected_plans
+from pipeline.run.estimate import make_plan
+from pipeline.run.refusing import check_data
+from pipeline.run.run import check_data as check_of_run
+from pipeline.run.victim_plans import expected_plans
 from schemas.config import Config
 from schemas.errors import ConfigError, MtlueError, QuarantineError
 from schemas.plans import TrainPlan
 from schemas.training import Train
-from stages.estimate import training
+from stages import estimate as training
 from tests import builders
 from tests.builders import config, labelled_samples, write_shard
 

@@ -17,7 +17,7 @@ from stages.io.store.store import Store
 from stages.publish.manifest import read_manifest
 from stages.publish.strangers import possible_data
 from stages.publish.updating import UPDATING
-from stages.verify.verify import verify_shard
+from stages.verify import verify_shard
 
 
 @dataclass

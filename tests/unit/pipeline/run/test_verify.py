@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import protect_plan
-from pipeline.driver.verify import Verified, verify_prefix
+from pipeline.run.verify import Verified, verify_prefix
 from schemas.config import Compute, Config, Layout
 from schemas.errors import InputError, MtlueError, ValidationError
 from schemas.records import Manifest, ManifestShard, ShardRef
@@ -20,7 +20,7 @@ from stages.io.shards.sample import Sample
 from stages.io.store.store import Store
 from stages.protect.protect import protect_shard
 from stages.publish.manifest import read_manifest
-from stages.verify.verify import verify_shard
+from stages.verify import verify_shard
 from tests.builders import BuiltSample, config, jpeg, labelled_samples, perturber, picture, png, shard_ref, write_shard
 
 COUNT = 6

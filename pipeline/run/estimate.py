@@ -13,9 +13,9 @@ from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import audit_plan, ingest_plan, protect_plan, train_plan
-from pipeline.driver.audit import Auditor, check_held_out, check_split
-from pipeline.driver.refusing import check_data, refuse_places
-from pipeline.driver.victim_plans import expected_plans
+from pipeline.run.audit import Auditor, check_held_out, check_split
+from pipeline.run.refusing import check_data, refuse_places
+from pipeline.run.victim_plans import expected_plans
 from pipeline.state.generators import fitting_generator
 from pipeline.state.ledger import Ledger
 from pipeline.state.left_out import failure_of
@@ -24,7 +24,7 @@ from schemas.config import Config
 from schemas.errors import MtlueError, RefusedInputError
 from schemas.plans import IngestPlan
 from schemas.records import GeneratorRecord, ShardFailure, ShardProfile, ShardRef
-from stages.estimate.estimate import Estimate, Trainings, estimate_shard
+from stages.estimate import Estimate, Trainings, estimate_shard
 from stages.formatting import strays_text
 from stages.ingest.ingest import profile_shard
 from stages.io.store.store import Store

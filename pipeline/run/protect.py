@@ -1,4 +1,4 @@
-"""Protect over all shards: only what is not published yet under this plan."""
+"""Protect over all shards, only what is not published yet under this plan; and what a worker does with one shard."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
+from pipeline.run.tables import device, return_memory
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger, identity_of
 from pipeline.state.left_out import failure_of
 from pipeline.state.places import Places
 from pipeline.state.written import begin_shards, end_shards, refuse_strangers
-from pipeline.steps.protect import protect_step
 from schemas.errors import GeneratorError, InputError, LeaseError, RefusedInputError
 from schemas.plans import ProtectPlan
 from schemas.records import GeneratorRecord, ShardFailure, ShardRecord, ShardRef
 from stages.io.store.objects import Entry
+from stages.io.store.store import Store
+from stages.perturbers.checkpoint import cached_perturber
+from stages.protect.protect import protect_shard
 from stages.publish.manifest import MANIFEST
 from stages.publish.updating import begin_update
 
@@ -85,3 +88,28 @@ def protect_all(
     if not done:
         raise InputError(f"no shard could be protected; the first: {failures[0].message}")
     return Protected(sorted(done, key=lambda record: record.name), before, failures, found)
+
+
+def protect_step(
+    source: Store,
+    ref: ShardRef,
+    output: Store,
+    work: Store,
+    plan: ProtectPlan,
+    record: GeneratorRecord,
+    identity: str,
+    stale: Sequence[str] = (),
+) -> ShardRecord:
+    """Protect one shard and put it into `output`.
+
+    Args:
+        stale: the ledger's records of what is replaced, in `work`. One that outlived its bytes would be believed again
+            as soon as the configuration went back to it; one that went before them would not tell what is public.
+    """
+    return_memory()
+
+    def forget() -> None:
+        for name in stale:
+            work.delete(name)
+
+    return protect_shard(source, ref, output, plan, cached_perturber(work, record, device()), identity, forget)

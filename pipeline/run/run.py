@@ -10,16 +10,16 @@ from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import ingest_plan, protect_plan, report_plan, train_plan
-from pipeline.driver.audit import Auditor
-from pipeline.driver.ingest import check_failed, check_quarantined, ingest_all
-from pipeline.driver.protect import Protected, protect_all
-from pipeline.driver.prove import prove
-from pipeline.driver.publish import publish, write_report
-from pipeline.driver.refusing import check_data, refuse_places
-from pipeline.driver.result import RunResult, empty_shards
-from pipeline.driver.shared_disks import check_shared
-from pipeline.driver.train import train_or_find
-from pipeline.driver.withdrawn import prune, withdrawn_shards
+from pipeline.run.audit import Auditor
+from pipeline.run.ingest import check_failed, check_quarantined, ingest_all
+from pipeline.run.protect import Protected, protect_all
+from pipeline.run.prove import prove
+from pipeline.run.publish import publish, write_report
+from pipeline.run.refusing import check_data, refuse_places
+from pipeline.run.result import RunResult, empty_shards
+from pipeline.run.shared_disks import check_shared
+from pipeline.run.train import train_or_find
+from pipeline.run.withdrawn import prune, withdrawn_shards
 from pipeline.state.generators import fitting_generator
 from pipeline.state.last import keep_config
 from pipeline.state.lease import Lease

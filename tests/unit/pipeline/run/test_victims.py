@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.commands.audit import seconds_of
-from pipeline.driver.victim_plans import fits, words_of
-from pipeline.driver.victims import Budget
+from pipeline.run.victim_plans import fits, words_of
+from pipeline.run.victims import Budget
 from schemas.errors import ConfigError
 from schemas.plans import VictimPlan
 from tests import builders

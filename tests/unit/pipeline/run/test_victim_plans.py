@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.configuration.plans import victim_plans
-from pipeline.driver.victim_plans import attack_plans, plain_plans
+from pipeline.run.victim_plans import attack_plans, plain_plans
 from schemas.evidence import VictimResult
 from tests import builders
 from tests.evidence import make_victim

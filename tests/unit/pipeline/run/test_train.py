@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
-from pipeline.driver.train import train_or_find
+from pipeline.run.train import train_or_find
 from pipeline.state.generators import add_generator
 from schemas.plans import TrainPlan
 from schemas.records import GeneratorRecord

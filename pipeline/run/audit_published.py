@@ -8,10 +8,10 @@ from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import audit_plan, ingest_plan, protect_plan, report_plan, train_plan
-from pipeline.driver.audit import Auditor
-from pipeline.driver.ingest import stored_profiles
-from pipeline.driver.publish import write_report
-from pipeline.driver.shared_disks import check_shared
+from pipeline.run.audit import Auditor
+from pipeline.run.ingest import stored_profiles
+from pipeline.run.publish import write_report
+from pipeline.run.shared_disks import check_shared
 from pipeline.state.generators import fitting_generator
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
