@@ -25,8 +25,8 @@ from stages.io.images.spill import Pixels
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import PERTURBERS, network_of
 from stages.protect.arrays import protected_images, table_of
-from stages.tasks.base import TaskKind
-from stages.tasks.registry import fitted_tasks, kinds_of
+from stages.tasks.kinds import fitted_tasks, kinds_of
+from stages.tasks.task_kind import TaskKind
 
 Images = np.ndarray | Sequence[np.ndarray]
 """N images: one array N×H×W or N×H×W×C, or a sequence of arrays H×W or H×W×C of any sizes; uint8 or uint16."""

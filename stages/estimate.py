@@ -26,7 +26,7 @@ from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import PERTURBERS, network_of
 from stages.protect.protect import write_protected
 from stages.protect.validate import validate_shard
-from stages.tasks.registry import fitted_tasks, kinds_of
+from stages.tasks.kinds import fitted_tasks, kinds_of
 
 MEASURED_SAMPLES = 64
 """Samples of the shard that are really protected and checked."""

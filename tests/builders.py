@@ -25,8 +25,8 @@ from stages.io.store.store import Store
 from stages.learning.table import ImageTable, TableWriter, open_table
 from stages.perturbers.generator.network import Generator
 from stages.perturbers.perturber import GeneratorPerturber
-from stages.tasks.base import TaskKind
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
+from stages.tasks.task_kind import TaskKind
 
 BuiltSample = tuple[str, list[tuple[str, bytes]]]
 """Key and members, each (field, data), in the order stored."""

@@ -28,7 +28,7 @@ from schemas.plans import IngestPlan, Noise
 from schemas.records import ShardProfile, ShardRef
 from schemas.tasks import AnyTask
 from schemas.training import Audit, LeakName
-from stages.audit.leaks.base import pairs_of
+from stages.audit.leaks.pairs import pairs_of
 from stages.audit.leaks.registry import LEAK_TESTS
 from stages.audit.leaks.unlisted import unlisted
 from stages.audit.verdict import reach_verdict
@@ -38,7 +38,7 @@ from stages.io.store.records import read_record
 from stages.io.store.store import Store
 from stages.learning.sampling import key_hashes, share
 from stages.learning.table import open_table
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 FOLDER = "evidence/"
 

@@ -25,7 +25,7 @@ from stages.audit.verdict import held_against
 from stages.io.store.store import Store
 from stages.publish.manifest import read_manifest
 from stages.report.before_after import sample_pairs
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 
 
 def audit_published(

@@ -23,7 +23,7 @@ from stages.publish.wids import wids_index
 from stages.report.before_after import Pair, sample_pairs
 from stages.report.markdown import build_markdown
 from stages.report.report import build_report
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 from stages.verify import check_as_user_reads
 
 

@@ -47,7 +47,7 @@ from stages.ingest.drift import drift
 from stages.learning.sampling import share
 from stages.publish.strangers import CARD
 from stages.report.before_after import sample_pairs
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 from stages.tasks.counts import label_doubts
 
 T = TypeVar("T")

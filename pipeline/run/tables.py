@@ -13,7 +13,7 @@ from schemas.tasks import Task
 from stages.io.store.store import Store
 from stages.learning.sampling import cut_tables, split_tables
 from stages.learning.table import ImageTable, open_table
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 MAPPED_BYTES = 4 * 2**20
 """From this size on, memory that is freed goes back to the system at once."""

@@ -25,7 +25,7 @@ from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import PERTURBERS, passes_of
 from stages.perturbers.resuming import SAVE_SECONDS, TrainingState
 from stages.publish.manifest import MANIFEST
-from stages.tasks.registry import fitted_tasks
+from stages.tasks.kinds import fitted_tasks
 
 
 def train_or_find(

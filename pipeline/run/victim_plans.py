@@ -14,7 +14,7 @@ from stages.audit.curves import Measure, strongest
 from stages.audit.judging import is_enough, share_learned
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.networks.backbones.architectures import check_backbone
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 
 def plain_plans(config: Config, audit: Audit) -> list[VictimPlan]:

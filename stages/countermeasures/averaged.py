@@ -17,13 +17,13 @@ import numpy as np
 import torch
 
 from schemas.plans import TrainPlan
-from stages.countermeasures.base import Countermeasure, Data
+from stages.countermeasures.countermeasure import Countermeasure, Data
 from stages.countermeasures.purifier import nearest_rows
 from stages.learning.table import ImageTable
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import PERTURBERS
 from stages.protect.arrays import protected_images
-from stages.tasks.registry import fitted_tasks, kinds_of
+from stages.tasks.kinds import fitted_tasks, kinds_of
 
 
 @dataclass(frozen=True)

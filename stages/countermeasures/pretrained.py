@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.countermeasures.base import Countermeasure
+from stages.countermeasures.countermeasure import Countermeasure
 from stages.networks.multitask import MultiTaskModel
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stages.learning.weightings.base import Weighting
-from stages.learning.weightings.equal import Equal
+from stages.learning.weightings.loss_based import Equal
+from stages.learning.weightings.weighting import Weighting
 from stages.networks.backbones.architectures import BACKBONES
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 SHARED_UNITS = 256
 

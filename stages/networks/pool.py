@@ -14,7 +14,7 @@ from torchvision.models.resnet import BasicBlock
 
 from stages.networks.backbones.resnet import residual_stage
 from stages.networks.multitask import resized
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 GRID = 4
 """Side of the feature maps that heads without a mean over places see."""

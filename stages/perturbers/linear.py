@@ -27,7 +27,7 @@ from stages.learning.table import ImageTable
 from stages.perturbers.resuming import TrainingState
 from stages.perturbers.shape import shaped
 from stages.perturbers.training import Trained
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 STEPS = 30
 STEP_SHARE = 0.1

@@ -29,7 +29,7 @@ from stages.learning.table import ImageTable
 from stages.perturbers.codes.network import ClassCodes
 from stages.perturbers.resuming import TrainingState
 from stages.perturbers.training import Trained
-from stages.tasks.base import LabelEmbedding
+from stages.tasks.task_kind import LabelEmbedding
 
 PATCH = 8
 """Side in pixels of LSP's squares."""

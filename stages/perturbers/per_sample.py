@@ -31,7 +31,7 @@ from stages.perturbers.generator.methods.method import Context
 from stages.perturbers.resuming import TrainingState
 from stages.perturbers.shape import shaped
 from stages.perturbers.training import Trained
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 
 class Steps(NamedTuple):

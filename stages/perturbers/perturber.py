@@ -13,7 +13,7 @@ from torch import nn
 
 from schemas.errors import GeneratorError
 from schemas.plans import GeneratorSpec
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 HINT = "nothing was published; train again with --retrain, or choose another train.perturber"
 """What to do about a perturber whose δ is unusable."""

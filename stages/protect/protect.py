@@ -29,8 +29,8 @@ from stages.protect.arrays import delta_of, table_of
 from stages.protect.perturb import perturbed_strips
 from stages.protect.prefetch import ahead
 from stages.protect.validate import Change, validate_shard
-from stages.tasks.base import TaskKind
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
+from stages.tasks.task_kind import TaskKind
 
 BATCH_SAMPLES = 64
 """Images that go through the generator together."""

@@ -23,7 +23,7 @@ from stages.learning.table import ImageTable, open_table
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import PERTURBERS
 from stages.protect.protect import protect_shard
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 from tests import builders
 
 CPU, SIDE = torch.device("cpu"), 20

@@ -18,7 +18,7 @@ from torch import nn
 
 from schemas.plans import GeneratorSpec
 from stages.perturbers.shape import shaped
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 SPREAD = 0.5
 """Standard deviation of a code's values at the start, in units of ε."""

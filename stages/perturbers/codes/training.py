@@ -30,9 +30,9 @@ from stages.perturbers.codes.network import ClassCodes
 from stages.perturbers.generator.methods.fresh import SWAPPED_IN_LEARNING, fresh_network
 from stages.perturbers.resuming import TrainingState
 from stages.perturbers.training import Trained
-from stages.tasks.base import TaskKind
-from stages.tasks.registry import kinds_of
-from stages.transforms.differentiable.registry import distorted
+from stages.tasks.kinds import kinds_of
+from stages.tasks.task_kind import TaskKind
+from stages.transforms.differentiable import distorted
 
 LEARNING_RATE = 0.05
 """Of Adam, for codes in units of ε."""

@@ -21,8 +21,8 @@ from schemas.errors import GeneratorError
 from schemas.plans import GeneratorSpec
 from stages.networks.backbones.resnet import residual_stage, stem
 from stages.perturbers.shape import shaped
-from stages.tasks.base import LabelEmbedding
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
+from stages.tasks.task_kind import LabelEmbedding
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from stages.perturbers.generator.network import Generator
 from stages.perturbers.generator.regularisers import embedding_regularisers
 from stages.perturbers.resuming import TrainingState
 from stages.perturbers.training import Trained
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 GENERATOR_LEARNING_RATE = 2e-3
 """Twice the paper's: on scenes at 32 px, 228 steps of TAP leave a victim 23 %, at chance."""

@@ -12,7 +12,7 @@ from schemas.records import GeneratorRecord
 from schemas.secrets import scrub
 from schemas.training import Train
 from stages.perturbers.registry import PERTURBERS
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from stages.learning.optimise import to_device
 from stages.learning.table import Batch
 from stages.networks.pool import POOL, PoolNetwork
 from stages.perturbers.generator.methods.method import BaseMethod, Context
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 NETWORK_STEPS = (20, 60)
 """Fewest and most steps that a fresh network learns for, of up to `TASKS` tasks."""

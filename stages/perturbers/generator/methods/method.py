@@ -23,8 +23,8 @@ from stages.learning.weightings.registry import WEIGHTINGS
 from stages.networks.backbones.pretrained import load_pretrained
 from stages.networks.multitask import MultiTaskModel, accumulate_gradients, mean_loss
 from stages.perturbers.training import Phase
-from stages.tasks.base import TaskKind
-from stages.transforms.differentiable.registry import distorted
+from stages.tasks.task_kind import TaskKind
+from stages.transforms.differentiable import distorted
 
 
 @dataclass

@@ -15,7 +15,7 @@ from schemas.errors import ConfigError
 from schemas.records import ShardProfile
 from schemas.stats import Moments
 from stages.tasks.counts import LabelCounts
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 from tests.builders import config, jpeg, picture, write_shard
 
 LABELS_ALONE = ("codes", "floor", "lsp", "ar")

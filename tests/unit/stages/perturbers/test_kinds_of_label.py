@@ -14,7 +14,7 @@ from schemas.tasks import MISSING, Task
 from stages.learning.table import ImageTable
 from stages.perturbers.perturber import GeneratorPerturber, check_delta
 from stages.perturbers.registry import PERTURBERS
-from stages.tasks.registry import fitted_tasks
+from stages.tasks.kinds import fitted_tasks
 from tests import builders
 
 CPU, EPSILON, SIDE = torch.device("cpu"), 16 / 255, 16

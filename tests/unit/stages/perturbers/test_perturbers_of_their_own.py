@@ -25,7 +25,7 @@ from stages.perturbers.perturber import GeneratorPerturber, check_delta
 from stages.perturbers.registry import PERTURBERS
 from stages.perturbers.training import Trained
 from stages.protect.perturb import add_perturbation
-from stages.transforms.registry import transforms_of
+from stages.transforms.pixels import transforms_of
 from tests import builders
 
 CPU, EPSILON = torch.device("cpu"), 8 / 255

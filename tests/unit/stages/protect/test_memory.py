@@ -30,7 +30,7 @@ from stages.protect import protect
 from stages.protect.perturb import add_perturbation
 from stages.protect.protect import write_protected
 from stages.protect.validate import measure_change, validate_shard
-from stages.transforms.noise import UniformNoise
+from stages.transforms.pixels import UniformNoise
 from tests import builders
 
 EPSILON = 8 / 255

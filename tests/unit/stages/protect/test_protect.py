@@ -37,7 +37,7 @@ from stages.perturbers.perturber import Perturber
 from stages.protect import protect
 from stages.protect.perturb import add_perturbation
 from stages.protect.protect import protect_shard
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 from tests import builders
 from tests.builders import BuiltSample, encoded, picture, png
 

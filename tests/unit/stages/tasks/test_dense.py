@@ -17,11 +17,11 @@ from schemas.tasks import DepthTask, NormalsTask, SegmentationTask
 from stages.io.shards.sample import Member, Sample
 from stages.networks.pool import POOL, PoolNetwork
 from stages.perturbers.codes.network import ClassCodes
-from stages.tasks.base import TaskKind
 from stages.tasks.depth import Depth
 from stages.tasks.labels import labels_of
 from stages.tasks.normals import Normals, angles_between
 from stages.tasks.segmentation import Segmentation
+from stages.tasks.task_kind import TaskKind
 from stages.transforms.movement import Shift, Window
 
 SIDE = 16

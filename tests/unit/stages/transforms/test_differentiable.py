@@ -16,8 +16,7 @@ from schemas.plans import TrainPlan
 from schemas.training import Distorting, Train
 from stages.learning.table import ImageTable
 from stages.perturbers.registry import PERTURBERS
-from stages.transforms.differentiable.jpeg import compressed
-from stages.transforms.differentiable.registry import DISTORTIONS, distorted
+from stages.transforms.differentiable import DISTORTIONS, compressed, distorted
 from tests import builders
 
 CPU = torch.device("cpu")

@@ -21,7 +21,7 @@ from stages.perturbers.generator.methods.method import BaseMethod, Context
 from stages.perturbers.generator.training import train_generator
 from stages.perturbers.registry import PERTURBERS
 from stages.perturbers.training import Trained
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 from tests import builders
 
 CPU = torch.device("cpu")

@@ -17,8 +17,8 @@ import numpy as np
 from schemas.evidence import Leak
 from schemas.tasks import Task
 from stages.learning.table import ImageTable
-from stages.tasks.base import TaskKind
-from stages.tasks.registry import fitted_tasks, kinds_of
+from stages.tasks.kinds import fitted_tasks, kinds_of
+from stages.tasks.task_kind import TaskKind
 
 PAIRS = 1000
 """Pairs that are looked at, at most: probes with so few weights need no more."""

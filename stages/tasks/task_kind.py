@@ -1,7 +1,7 @@
 """The contract of a kind of task: all that the pipeline ever asks of one.
 
 A new kind is one file with a class that derives from `TaskKind`, its model in `schemas/tasks/` (in `AnyTask`), and a
-line in `registry.py`. Nothing outside asks which kind a task is.
+line in `kinds.py`. Nothing outside asks which kind a task is.
 
 A label's way: `labels_of` finds the member and parses it by its form (`stages/tasks/labels.py`) → `label` makes a label
 of the raw value → `check` holds it against its image → `viewed` brings it to the canonical view, side R → `cell` writes

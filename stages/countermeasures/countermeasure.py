@@ -18,7 +18,7 @@ from schemas.plans import TrainPlan
 from stages.learning.augment import augment_with_labels
 from stages.learning.table import Batch, ImageTable
 from stages.networks.multitask import MultiTaskModel
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 CPU = torch.device("cpu")
 

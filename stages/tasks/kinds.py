@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from schemas.tasks import Task
-from stages.tasks.base import TaskKind
 from stages.tasks.binary import Binary
 from stages.tasks.classification import Classification
 from stages.tasks.depth import Depth
 from stages.tasks.normals import Normals
 from stages.tasks.regression import Regression
 from stages.tasks.segmentation import Segmentation
+from stages.tasks.task_kind import TaskKind
 
 KINDS: dict[str, type[TaskKind]] = {
     "binary": Binary,

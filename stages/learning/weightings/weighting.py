@@ -1,7 +1,8 @@
 """The contract of a task weighting: from the losses of K tasks to the gradients of one step.
 
-To add one: a file with a class that derives from `Weighting` (or, if it only weighs the tasks' gradients by their inner
-products, from `GradientWeighting`), a line in `registry.py`, and its name in `schemas/training.py`.
+To add one: a class that derives from `Weighting` in `loss_based.py` (or from `GradientWeighting` in `gradient_based.py`
+if it only weighs the tasks' gradients by their inner products), a line in `registry.py`, and its name in
+`schemas/training.py`.
 """
 
 from __future__ import annotations
