@@ -91,8 +91,8 @@ class Run:
         self.places.check_writable()
         if exposed := self.places.work.public():
             self.reporter.say(
-                f"work ({self.places.work.url}) is open to others: {exposed}; close it: whoever has the generator "
-                "can undo the protection"
+                f"work ({self.places.work.url}) is open to others: {exposed}; close it, or choose another place: "
+                "whoever has the generator can undo the protection"
             )
         with Lease(self.places.work) as self.lease, Executor(self.config.compute) as self.executor:
             self.places.guard(self.lease.token)
