@@ -48,7 +48,7 @@ from stages.learning.sampling import share
 from stages.publish.strangers import CARD
 from stages.report.before_after import sample_pairs
 from stages.report.sections.base import ReportInput
-from stages.tasks.counts import label_doubts
+from stages.tasks.counts import label_doubts, rare_classes
 
 T = TypeVar("T")
 
@@ -176,7 +176,8 @@ class Run:
         check_data(self.config, places, self.ledger, profiles, found.failures, shards=len(places.shards))
         for sentence in self._passed_by(profiles):
             self.reporter.say(f"ingest: {sentence}")
-        for doubt in label_doubts(self.config.tasks, profiles):
+        tasks, batch_size = self.config.tasks, self.config.train.batch_size
+        for doubt in (*label_doubts(tasks, profiles), *rare_classes(tasks, profiles, batch_size)):
             self.reporter.say(f"ingest: {doubt}")
         for difference in drift(self.config.tasks, found.before, found.later):
             self.reporter.say(
