@@ -197,6 +197,8 @@ class Run:
         if self.config.audit is not None and (self.retrain or fitting_generator(work, plan) is None):
             # Held-out data that could prove nothing ends the run before the training, not after it.
             Auditor(self.executor, self.reporter, self.places, self.config, self.config.audit).held_out(profiles)
+        for sentence in self.config.choice:
+            self.reporter.say(f"train: {sentence}")
         return train_or_find(self.executor, self.reporter, work, plan, profiles, retrain=self.retrain)
 
     def _prove(self, profiles: list[ShardProfile], generator: GeneratorRecord) -> Evidence:
