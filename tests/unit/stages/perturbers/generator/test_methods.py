@@ -78,7 +78,7 @@ def context(table: ImageTable, *, protected: tuple[bool, bool] = (True, True), *
 
 def ready(name: str, table: ImageTable, **values: Any) -> tuple[Any, Context]:
     """A method as it stands when the generator's first pass begins."""
-    method, given_context = METHODS[name](), context(table, **values)
+    method, given_context = METHODS[name](), context(table, method=name, **values)
     method.prepare(given_context)
     method.before_pass(given_context, 0)
     given_context.generator.train()
@@ -201,7 +201,7 @@ def test_the_surrogate_of_em_learns_the_perturbed_data_a_few_steps_before_each_p
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_the_surrogates_steps_leave_the_generator_alone(name: str, table: ImageTable) -> None:
-    given_context = context(table)
+    given_context = context(table, method=name)
     before = {key: value.clone() for key, value in given_context.generator.state_dict().items()}
     method = METHODS[name]()
     method.prepare(given_context)
