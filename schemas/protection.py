@@ -129,7 +129,7 @@ def reasons(train: Train, protected: Sequence[AnyTask], withstand: Sequence[With
 
 PRICES: dict[Withstood, str] = {
     "gray": "withstand gray: TAP in the generator, one δ for all channels, surrogates that see gray half of the time. "
-    "Of eight attributes of 3,000 faces it leaves an unseen victim 56 % in gray instead of 72, and costs strength where "
-    "nothing is done: 60 % instead of 54 (chance 50)",
+    "Of eight attributes of 3,000 faces it leaves an unseen victim 56 % in gray instead of 72, and costs strength "
+    "where nothing is done: 60 % instead of 54 (chance 50)",
 }
 """What each costs, as measured (docs/results.md, "Photographs")."""
