@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from stages.countermeasures.base import Countermeasure
-from stages.models.multitask import MultiTaskModel
+from stages.countermeasures.countermeasure import Countermeasure
+from stages.networks.multitask import MultiTaskModel
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from schemas.records import ShardProfile
 from schemas.stats import MOST_BINS, Histogram
 from schemas.tasks import Task
-from stages.tasks.base import TaskKind
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
+from stages.tasks.task_kind import TaskKind
 
 
 class LabelCounts:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster.progress import Reporter, Step
-from pipeline.driver.run import Run
+from pipeline.run.run import Run
 from schemas.config import Config, Storage
 from schemas.errors import ConfigError, LeaseError
 from schemas.protection import Protection
