@@ -131,9 +131,9 @@ def reasons(train: Train, protected: Sequence[AnyTask], withstand: Sequence[With
 
 
 PRICES: dict[Withstood, str] = {
-    "gray": "withstand gray: TAP in the generator, one δ for all channels, surrogates that see gray half of the time. "
-    "Of eight attributes of 3,000 faces it leaves an unseen victim 56 % in gray instead of 72, and costs strength "
-    "where nothing is done: 60 % instead of 54 (chance 50)",
+    "gray": "withstand gray: TAP in the generator, one δ for all channels, surrogates that see gray half the time. "
+    "Of eight attributes of 3,000 faces it leaves an unseen victim 56 % in gray instead of 72. It costs strength where "
+    "nothing is done: 60 % instead of 54 (chance 50)",
     "half_size": "withstand half_size: as for gray, with a second surrogate that sees half the size, for a fifth more "
     "time. On the same faces a victim at half the size reaches 61 % instead of 64, in gray 59 % (chance 50)",
 }
