@@ -14,7 +14,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "fresh": ("robust",),
     "pil": ("surrogate_epochs",),
     "sep": (*_SURROGATES, *_CLEAN, "robust"),
-    "tap": (*_SURROGATES, *_CLEAN, "robust"),
+    "tap": (*_SURROGATES, *_CLEAN, "robust", "surrogate_sizes"),
 }
 """Base method of a generator → settings that it has besides those of every generator."""
 

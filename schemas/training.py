@@ -103,6 +103,10 @@ class Train(Model):
     """One δ for all channels: it is still there when an attacker has made the images gray. Classes differ in a third of
     the values then (docs/results.md)."""
 
+    surrogate_sizes: list[Annotated[float, Field(ge=0.25, le=1)]] = Field(default=[1.0], min_length=1)
+    """Shares of the side at which the surrogates see the images; `[1, 0.5]`: δ is still there at half the size, for a
+    fifth more time (docs/results.md)."""
+
     cell: int = Field(default=1, ge=1, le=16)
     """Side in pixels, at `resolution`, of the squares in which δ has one value: larger ones survive smaller images."""
 

@@ -34,6 +34,7 @@ OTHER: dict[str, Any] = {
     "augment": ["crop"],
     "robust": ["gray"],
     "achromatic": True,
+    "surrogate_sizes": [1.0, 0.5],
     "cell": 2,
     "lambda_intra": 1.0,
     "lambda_inter": 1.0,

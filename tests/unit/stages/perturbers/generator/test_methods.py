@@ -130,6 +130,20 @@ def test_the_loss_is_that_of_the_surrogate_on_the_clipped_sum(name: str, table: 
     assert base_loss(method, given_context, batch).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_the_loss_of_tap_with_two_sizes_is_the_mean_over_surrogates_that_see_each(table: ImageTable) -> None:
+    method, given_context = ready("tap", table, method="tap", augment=[], surrogate_sizes=[1, 0.625])
+    batch = first_batch(table)
+    whole, small = method.surrogates
+    seen: list[torch.Size] = []
+    small.backbone.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape))
+    with torch.no_grad():
+        x_BCHW = given_context.perturbed(batch)
+        target = [kind.target(label) for kind, label in zip(KINDS, batch.labels, strict=True)]
+        expected = (mean_loss(whole(x_BCHW), target, KINDS) + mean_loss(small(x_BCHW), target, KINDS)) / 2
+    assert base_loss(method, given_context, batch).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert {shape[-2:] for shape in seen} == {(10, 10)}
+
+
 def test_perturbed_images_stay_images_and_within_epsilon(table: ImageTable) -> None:
     given_context = context(table)
     batch = first_batch(table)
