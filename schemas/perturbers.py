@@ -60,8 +60,8 @@ SETTINGS: dict[str, Settings] = {
 
 
 def has_part(key: str, perturber: str, method: str) -> bool:
-    """Whether a setting decides anything; `method` is that of a generator."""
-    row = SETTINGS[perturber]
+    """Whether a setting decides anything; `method` is that of a generator. A perturber without a row has none."""
+    row = SETTINGS.get(perturber, Settings())
     return key in row.keys or key in row.methods.get(method, ()) or not _owners(key)
 
 
