@@ -8,16 +8,16 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from schemas.parts import METHODS, has_part
+from schemas.perturbers import SETTINGS, MethodName, PerturberName, has_part
 from schemas.plans import TrainPlan
 from schemas.protection import ROUNDS_OF_MANY
 from schemas.training import Train
 from tests import builders
 
-PERTURBERS = [name for name in get_args(Train.model_fields["perturber"].annotation) if name != "generator"]
+PERTURBERS = [name for name in SETTINGS if name != "generator"]
 TRAININGS: list[dict[str, Any]] = [
     *({"perturber": name} for name in PERTURBERS),
-    *({"perturber": "generator", "method": name} for name in METHODS),
+    *({"perturber": "generator", "method": name} for name in SETTINGS["generator"].methods),
 ]
 OTHER: dict[str, Any] = {
     "rounds": 5,
@@ -50,6 +50,11 @@ def fingerprint(train: Train) -> str:
 
 def names(training: dict[str, Any]) -> str:
     return "-".join(training.values())
+
+
+def test_every_name_has_a_row() -> None:
+    assert sorted(SETTINGS) == sorted(get_args(PerturberName))
+    assert sorted(SETTINGS["generator"].methods) == sorted(get_args(MethodName))
 
 
 def test_every_key_has_another_value_here() -> None:
