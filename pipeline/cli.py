@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from pipeline.commands.audit import audit
-from pipeline.commands.imports.registry import importer
+from pipeline.commands.imports import importer
 from pipeline.commands.plan import plan
 from pipeline.commands.preview import preview
 from pipeline.commands.run import run

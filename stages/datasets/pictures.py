@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import numpy as np
 from PIL import Image
 from pydantic import Field
 
 from schemas.errors import SampleError
 from schemas.model import Model
-from stages.io.images.decoding import decode_image
-from stages.io.images.encoding import encode_image
 from stages.io.images.formats import image_extension
 from stages.io.images.spill import Pixels
 
@@ -17,11 +18,18 @@ MAX_PIXELS = 64 * 2**20
 """Largest H·W that is decoded, in pixels: as `dataset.max_pixels`."""
 
 
+def encoded(pixels: Pixels, format_name: str, **options: Any) -> bytes:
+    """A picture's file by Pillow: H×W or H×W×3 uint8; `options` are those of the format."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format_name, **options)
+    return file.getvalue()
+
+
 class Stored(Model):
     """How pictures are stored."""
 
     original: bool = False
-    """The file's own bytes; the other fields are not read then."""
+    """Keep the pictures' own bytes: no crop, no resize."""
     size: int = Field(ge=16)
     """Side of the square that is stored, in pixels."""
     crop: int | None = Field(default=None, ge=16)
@@ -36,6 +44,10 @@ class Stored(Model):
             SampleError: the picture cannot be decoded (`corrupt-image`, …), or is smaller than `crop`
                 (`image-too-small`).
         """
+        # OpenCV takes long to load, and `mtlue import --help` reads this file.
+        from stages.io.images.decoding import decode_image
+        from stages.io.images.encoding import encode_image
+
         decoded = decode_image(data, max_pixels=MAX_PIXELS)
         if self.original:
             return image_extension(data) or "", data

@@ -52,6 +52,8 @@ def answer(*arguments: str | Path, directory: Path) -> tuple[int, str, set[str]]
         ("audit", "--config"),
         ("preview", "--samples"),
         ("import", "multifashion"),
+        ("import celeba", "--crop"),
+        ("import nyuv2", "--classes"),
         ("import scenes", "--contrast"),
         ("import multifashion", "--rgb"),
     ],

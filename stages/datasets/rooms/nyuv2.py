@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, ClassVar
 
 from schemas.errors import ConfigError
 from stages.datasets.adapter import Adapter
-from stages.datasets.nyuv2_export import NYUv2Export
-from stages.datasets.nyuv2_labelled import FILE, NYUv2Labelled
+from stages.datasets.rooms.nyuv2_export import NYUv2Export
+from stages.datasets.rooms.nyuv2_labelled import FILE, NYUv2Labelled
+
+
+class NYUv2(NYUv2Labelled):
+    """NYUv2: masks, depths (and normals), from nyu_depth_v2_labeled.mat with splits.mat, or the 288×384 npy export.
+
+    Members of a sample: `png`; `mask.png`; `depth.png`, 16 bits, millimetres; of an export `normals.npy` as well.
+    """
+
+    shard_samples: ClassVar[int] = 200
+
+    @classmethod
+    def of(cls, **options: Any) -> Adapter:
+        """The adapter of the layout that is there."""
+        return nyuv2_adapter(**options)
 
 
 def nyuv2_adapter(source: Path, classes: int = 13) -> Adapter:

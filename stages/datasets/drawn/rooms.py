@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from stages.datasets.bodies import Body, Floats, Surface, turned
+from stages.datasets.drawn.bodies import Body, Floats, Surface, turned
 
 Range = tuple[float, float]
 

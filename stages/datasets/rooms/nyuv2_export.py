@@ -15,10 +15,10 @@ import numpy as np
 
 from schemas.errors import ConfigError, SampleError
 from schemas.imports import Skipped
-from stages.datasets.adapter import Adapter, Checked, Members, Row
-from stages.datasets.dense import dense_members
-from stages.datasets.dense_checks import check_sizes, checked_depth, checked_image, checked_mask, checked_normals
-from stages.datasets.nyuv2_classes import CLASSES
+from stages.datasets.adapter import Checked, Members, OnDisk, Row
+from stages.datasets.rooms.dense import dense_members
+from stages.datasets.rooms.dense_checks import check_sizes, checked_depth, checked_image, checked_mask, checked_normals
+from stages.datasets.rooms.nyuv2_classes import CLASSES
 
 SPLITS = {"train": "train", "val": "test", "test": "test"}
 """Directory → split."""
@@ -27,7 +27,7 @@ KINDS = ("image", "label", "depth", "normal")
 """Directories of a split."""
 
 
-class NYUv2Export(Adapter):
+class NYUv2Export(OnDisk):
     """Members of a sample: `png`; `mask.png`, 0..12 and 255; `depth.png`, 16 bits, millimetres; `normals.npy`."""
 
     name: ClassVar[str] = "nyuv2"

@@ -12,10 +12,8 @@ x + iy in picture sides, x to the right and y down: to multiply by exp(i angle) 
 
 import cmath
 import colorsys
-import io
 import math
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -123,17 +121,6 @@ def draw_scene(
     if generator.random() < 0.5:
         _lay(image_HWC, _stick(generator, layout), _colour(generator), toward_light, relief=0.3)
     return _photograph(generator, image_HWC, toward_light, contrast), layout.labels
-
-
-def scene_samples(
-    count: int, *, split: str = "train", seed: int = 0, size: int = 64, contrast: float = CONTRAST
-) -> Iterator[tuple[str, bytes, dict[str, int]]]:
-    """Yield (key, JPEG bytes, labels) of scenes 0 .. count - 1; JPEG of quality 95 without chroma subsampling."""
-    for index in range(count):
-        pixels, labels = draw_scene(index, split=split, seed=seed, size=size, contrast=contrast)
-        encoded = io.BytesIO()
-        Image.fromarray(pixels).save(encoded, "JPEG", quality=95, subsampling=0)
-        yield f"{split}-{index:06d}", encoded.getvalue(), labels
 
 
 def coverage(outline_N: Places, size: int) -> Image.Image:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import SampleError
-from stages.datasets.dense import MILLIMETRES, UNLABELLED
+from stages.datasets.rooms.dense import MILLIMETRES, UNLABELLED
 
 Floats = npt.NDArray[np.floating]
 

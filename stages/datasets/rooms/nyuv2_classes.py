@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ConfigError, InputError
-from stages.datasets.dense import UNLABELLED
-from stages.datasets.lists import find_file
-from stages.datasets.matlab import small_array
+from stages.datasets.rooms.dense import UNLABELLED
+from stages.datasets.rooms.matlab import small_array
+from stages.datasets.tables.lists import find_file
 
 CLASSES = (
     "bed",

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from schemas.errors import ConfigError
 from schemas.imports import Skipped
-from stages.datasets.adapter import Adapter, Checked, Members, Row
+from stages.datasets.adapter import Checked, Members, OnDisk, Row
 from stages.datasets.keys import held_out
 from stages.datasets.pictures import Stored
 
@@ -41,10 +41,14 @@ NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d{8,20})(?!\d).*\.?jpe?g", re.IGN
 ALIGNED = ".chip."
 
 
-class UTKFace(Adapter):
-    """Members of a sample: `png` (`jpg` with `original`); `json`: `age` (years), `age_group` 0..8, `gender`, `race`."""
+class UTKFace(OnDisk):
+    """UTKFace: faces with age (value and nine groups), gender and race, from age_gender_race_date.jpg[.chip.jpg].
+
+    Members of a sample: `png` (`jpg` with `original`); `json`: `age` (years), `age_group` 0..8, `gender`, `race`.
+    """
 
     name: ClassVar[str] = "utkface"
+    hidden: ClassVar[frozenset[str]] = frozenset({"crop", "gray"})
 
     pictures: Stored = Stored(size=SIZE)
     """How pictures are stored."""

@@ -14,9 +14,9 @@ from typing import ClassVar
 
 from schemas.errors import InputError, SampleError
 from schemas.imports import Skipped
-from stages.datasets.adapter import Adapter, Checked, Members, Row
-from stages.datasets.lists import csv_rows, find_file, find_folder, text_rows
+from stages.datasets.adapter import Checked, Members, OnDisk, Row
 from stages.datasets.pictures import Stored
+from stages.datasets.tables.lists import csv_rows, find_file, find_folder, text_rows
 from stages.io.store.checksums import file_sha256
 
 ATTRIBUTES = tuple(f"{folder}list_attr_celeba.{ending}" for ending in ("txt", "csv") for folder in ("", "Anno/"))
@@ -38,10 +38,14 @@ SIZE = 70
 """Side that is stored, in pixels: half the crop."""
 
 
-class CelebA(Adapter):
-    """Members of a sample: `png` (or `jpg` with `original`); `json`, `{"Smiling": 1, …}`, 0 or 1 for each attribute."""
+class CelebA(OnDisk):
+    """CelebA: faces with 40 binary attributes, from img_align_celeba/, list_attr_celeba and list_eval_partition.
+
+    Members of a sample: `png` (or `jpg` with `original`); `json`, `{"Smiling": 1, …}`, 0 or 1 for each attribute.
+    """
 
     name: ClassVar[str] = "celeba"
+    hidden: ClassVar[frozenset[str]] = frozenset({"gray"})
 
     pictures: Stored = Stored(size=SIZE, crop=CROP)
     """How pictures are stored."""

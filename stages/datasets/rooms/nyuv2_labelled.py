@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from schemas.errors import ConfigError, InputError, SampleError
 from schemas.imports import Skipped
-from stages.datasets.adapter import Adapter, Checked, Members, Row
-from stages.datasets.dense import dense_members
-from stages.datasets.dense_checks import checked_depth
-from stages.datasets.lists import find_file
-from stages.datasets.matlab import is_hdf5, open_hdf5, small_array
-from stages.datasets.nyuv2_classes import MAPPING, class_table
+from stages.datasets.adapter import Checked, Members, OnDisk, Row
+from stages.datasets.rooms.dense import dense_members
+from stages.datasets.rooms.dense_checks import checked_depth
+from stages.datasets.rooms.matlab import is_hdf5, open_hdf5, small_array
+from stages.datasets.rooms.nyuv2_classes import MAPPING, class_table
+from stages.datasets.tables.lists import find_file
 from stages.io.store.checksums import file_sha256
 
 FILE = "nyu_depth_v2_labeled.mat"
@@ -31,13 +31,13 @@ SPLITS = {"train": "trainNdxs", "test": "testNdxs"}
 """Split → array of the numbers, from 1, of its pictures."""
 
 
-class NYUv2Labelled(Adapter):
+class NYUv2Labelled(OnDisk):
     """Members of a sample: `png`; `mask.png`, 0..12 (or 0..39) and 255; `depth.png`, millimetres, filled in."""
 
     name: ClassVar[str] = "nyuv2"
 
     classes: int = 13
-    """Classes of the masks, 13 or 40; 0: no masks."""
+    """Classes of the masks of the labelled file: 13, 40, or 0 for no masks."""
 
     def check(self) -> Checked:
         """Open the files and compare the shapes of the arrays."""

@@ -15,16 +15,14 @@ x + iy in picture sides, x to the right and y down: to multiply by exp(i angle) 
 from __future__ import annotations
 
 import colorsys
-import io
 import math
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from stages.datasets.scenes import coverage
+from stages.datasets.drawn.scenes import coverage
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -109,17 +107,6 @@ def draw_outlines(
     for label, (middle, side) in zip(labels.values(), cells(tasks), strict=True):
         _lay(image_HWC, generator, OUTLINES[label], middle, side)
     return _photograph(generator, image_HWC), labels
-
-
-def outline_samples(
-    count: int, *, split: str = "train", seed: int = 0, size: int = 32, tasks: int = 2
-) -> Iterator[tuple[str, bytes, dict[str, int]]]:
-    """Yield (key, PNG bytes, labels) of pictures 0 .. count - 1."""
-    for index in range(count):
-        pixels, labels = draw_outlines(index, split=split, seed=seed, size=size, tasks=tasks)
-        encoded = io.BytesIO()
-        Image.fromarray(pixels).save(encoded, "PNG")
-        yield f"{split}-{index:06d}", encoded.getvalue(), labels
 
 
 def _lay(image_HWC: Floats, generator: np.random.Generator, outline_N: Places, middle: complex, side: float) -> None:

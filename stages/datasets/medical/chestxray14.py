@@ -17,10 +17,10 @@ from pydantic import Field
 
 from schemas.errors import ConfigError, InputError, SampleError
 from schemas.imports import Skipped
-from stages.datasets.adapter import Adapter, Checked, Members, Row
+from stages.datasets.adapter import Checked, Members, OnDisk, Row
 from stages.datasets.keys import held_out
-from stages.datasets.lists import columns_of, csv_rows, find_file, text_rows
 from stages.datasets.pictures import Stored
+from stages.datasets.tables.lists import columns_of, csv_rows, find_file, text_rows
 from stages.io.store.checksums import file_sha256
 
 FINDINGS = (
@@ -67,13 +67,16 @@ OLDEST = 120
 _PLACES = {name.lower().replace("_", " "): place for place, name in enumerate(FINDINGS)}
 
 
-class ChestXray14(Adapter):
-    """Members of a sample: `png`; `json`, `findings` (14 values, 0 or 1), their `names`, `patient`, `age`, `sex`, ….
+class ChestXray14(OnDisk):
+    """ChestX-ray14: X-rays with 14 findings, from images_*/images/, Data_Entry_2017[_v2020].csv and the lists.
+
+    Members of a sample: `png`; `json`, `findings` (14 values, 0 or 1), their `names`, `patient`, `age`, `sex`, ….
 
     A row without any finding, not even "No Finding", has null for `findings` and `names`: its labels are missing.
     """
 
     name: ClassVar[str] = "chestxray14"
+    hidden: ClassVar[frozenset[str]] = frozenset({"crop", "gray"})
 
     pictures: Stored = Stored(size=SIZE, gray=True)
     """How pictures are stored."""
