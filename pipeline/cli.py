@@ -13,6 +13,7 @@ import typer
 
 from pipeline.commands.audit import audit
 from pipeline.commands.imports import importer
+from pipeline.commands.init import init
 from pipeline.commands.plan import plan
 from pipeline.commands.preview import preview
 from pipeline.commands.run import run
@@ -44,6 +45,7 @@ app.command()(audit)
 app.command()(verify)
 app.command()(status)
 app.command()(preview)
+app.command()(init)
 app.add_typer(importer, name="import")
 
 
