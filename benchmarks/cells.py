@@ -19,7 +19,7 @@ from schemas.training import Train
 from stages.audit.victims import train_victim
 from stages.countermeasures.averaged import protected_again
 from stages.learning.table import ImageTable
-from stages.transforms.registry import transforms_of
+from stages.transforms.pixels import transforms_of
 
 CPU, EPSILON = torch.device("cpu"), 8 / 255
 GENERATOR: dict[str, object] = {"perturber": "generator", "generator": "tiny", "width": 8, "epochs": 5}

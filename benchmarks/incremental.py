@@ -26,7 +26,7 @@ import numpy as np
 
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import ingest_plan, protect_plan
-from pipeline.driver.run import Run
+from pipeline.run.run import Run
 from pipeline.state.ledger import Ledger, identity_of
 from pipeline.state.places import Places, shard_object
 from schemas.config import Config

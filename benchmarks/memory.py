@@ -56,14 +56,14 @@ def measure(path: Path) -> None:
     import ray  # noqa: F401 - a worker has it loaded
     import torch
 
-    from pipeline.steps.protect import protect_step  # noqa: F401 - and this
-    from pipeline.steps.worker import return_memory
+    from pipeline.run.protect import protect_step  # noqa: F401 - and this
+    from pipeline.run.tables import return_memory
     from schemas.config import Layout
     from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
     from schemas.tasks import Task
     from stages.ingest.ingest import profile_shard
-    from stages.models.codes import ClassCodes
-    from stages.perturbers.generator import GeneratorPerturber
+    from stages.perturbers.codes.network import ClassCodes
+    from stages.perturbers.perturber import GeneratorPerturber
     from stages.protect.protect import write_protected
     from stages.protect.validate import validate_shard
 

@@ -24,7 +24,7 @@ from schemas.tasks import Task
 from stages.datasets.faces.celeba import CROP
 from stages.learning.table import ImageTable
 from stages.protect.arrays import table_of
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 BALANCED = (
     "Male", "Smiling", "Attractive", "Wearing_Lipstick", "High_Cheekbones", "Mouth_Slightly_Open", "Heavy_Makeup",

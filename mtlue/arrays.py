@@ -22,12 +22,11 @@ from schemas.errors import ConfigError, InputError, SampleError
 from schemas.plans import GeneratorSpec
 from schemas.tasks import Task
 from stages.io.images.spill import Pixels
-from stages.perturbers.generator import GeneratorPerturber
-from stages.perturbers.registry import network_of
+from stages.perturbers.perturber import GeneratorPerturber
+from stages.perturbers.registry import PERTURBERS, network_of
 from stages.protect.arrays import protected_images, table_of
-from stages.tasks.base import TaskKind
-from stages.tasks.registry import fitted_tasks, kinds_of
-from stages.train.registry import TRAINERS
+from stages.tasks.kinds import fitted_tasks, kinds_of
+from stages.tasks.task_kind import TaskKind
 
 Images = np.ndarray | Sequence[np.ndarray]
 """N images: one array N×H×W or N×H×W×C, or a sequence of arrays H×W or H×W×C of any sizes; uint8 or uint16."""
@@ -154,7 +153,7 @@ def fit(
     )
     fitted = plan.model_copy(update={"tasks": fitted_tasks(plan.tasks, table.labels)})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trained = TRAINERS[plan.train.perturber].train(table, fitted, device)
+    trained = PERTURBERS[plan.train.perturber].train(table, fitted, device)
     return Perturber(trained.generator, fitted.spec)
 
 

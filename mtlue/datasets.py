@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from schemas.config import Config
 
 if TYPE_CHECKING:
-    from pipeline.driver.plan import Plan
-    from pipeline.driver.result import RunResult
-    from pipeline.driver.verify import Verified
+    from pipeline.run.estimate import Plan
+    from pipeline.run.result import RunResult
+    from pipeline.run.verify import Verified
     from schemas.evidence import Evidence
 
 Configuration = Config | Mapping[str, Any] | str | Path
@@ -46,7 +46,7 @@ def run(
         MtlueError: as `mtlue run`. Shards that fail on their own are in the result's `failures`.
     """
     from pipeline.cluster.progress import Reporter
-    from pipeline.driver.run import Run
+    from pipeline.run.run import Run
 
     checked = _checked(config, overrides)
     return Run(checked, Reporter("auto"), retrain=retrain, take_over=take_over, prune=prune)()
@@ -58,7 +58,7 @@ def plan(config: Configuration, overrides: Sequence[str] = ()) -> Plan:
     Raises:
         MtlueError: as `run` would raise it before it writes anything.
     """
-    from pipeline.driver.plan import make_plan
+    from pipeline.run.estimate import make_plan
 
     return make_plan(_checked(config, overrides))
 
@@ -76,7 +76,7 @@ def audit(config: Configuration, overrides: Sequence[str] = (), *, url: str | No
         InputError: the prefix holds nothing that belongs to the configured shards.
     """
     from pipeline.cluster.progress import Reporter
-    from pipeline.driver.audit_published import audit_published
+    from pipeline.run.audit_published import audit_published
 
     evidence, _ = audit_published(_checked(config, overrides), Reporter("auto"), url)
     return evidence
@@ -91,7 +91,7 @@ def verify(url: str, config: Configuration | None = None, overrides: Sequence[st
         overrides: `a.b=c`, one key each.
     """
     from pipeline.cluster.progress import Reporter
-    from pipeline.driver.verify import verify_url
+    from pipeline.run.verify import verify_url
 
     return verify_url(url, Reporter("auto"), None if config is None else _checked(config, overrides))
 

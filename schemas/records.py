@@ -141,8 +141,8 @@ class GeneratorRecord(Record):
     losses: list[dict[str, float]] = Field(default_factory=list)
     """Mean of each loss term per epoch."""
     explained: float | None = None
-    """Share of δ's variance that the labels explain, over training images (`stages/train/explained.py`); None: not
-    measured."""
+    """Share of δ's variance that the labels explain, over training images; None: not measured
+    (`stages/perturbers/generator/explained.py`)."""
 
     @property
     def content(self) -> str:

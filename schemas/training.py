@@ -22,7 +22,7 @@ aligned gradients (aligned_mtl), gradients by which every task improves at a fai
 
 
 Distorting = Literal["jpeg", "blur", "resize", "gray", "band"]
-"""What δ is trained to survive (`stages/transforms/differentiable/`)."""
+"""What δ is trained to survive (`stages/transforms/differentiable.py`)."""
 
 
 CountermeasureName = Literal[

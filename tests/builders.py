@@ -23,10 +23,10 @@ from stages.io.images.encoding import encode_image
 from stages.io.shards.tar import TarWriter
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, TableWriter, open_table
-from stages.models.generator import Generator
-from stages.perturbers.generator import GeneratorPerturber
-from stages.tasks.base import TaskKind
-from stages.tasks.registry import kinds_of
+from stages.perturbers.generator.network import Generator
+from stages.perturbers.perturber import GeneratorPerturber
+from stages.tasks.kinds import kinds_of
+from stages.tasks.task_kind import TaskKind
 
 BuiltSample = tuple[str, list[tuple[str, bytes]]]
 """Key and members, each (field, data), in the order stored."""

@@ -30,7 +30,7 @@ from tests.running import Ended, contents, end, gone, processes_of, run, start, 
 
 SHARDS, PER_SHARD = 4, 12
 SETTINGS = {"generator": {"epochs": 3}, "codes": {"rounds": 3}}
-PRELUDE = "import pipeline.driver.train; pipeline.driver.train.SAVE_SECONDS = 0.0"
+PRELUDE = "import pipeline.run.train; pipeline.run.train.SAVE_SECONDS = 0.0"
 
 IN_A_WORKER = (
     "after download */raw/{shard}",

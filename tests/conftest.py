@@ -19,7 +19,7 @@ of a busy core; an idle worker that is kept saves the next one the import of tor
 SLOWEST = (
     "integration/test_chaos.py",
     "integration/test_resume.py",
-    "stages/train/test_perturbers_of_their_own.py",
+    "stages/perturbers/test_perturbers_of_their_own.py",
     "integration/test_gate.py",
     "integration/test_faulty_store.py",
     "integration/test_kinds.py",
@@ -28,7 +28,7 @@ SLOWEST = (
     "integration/test_imported_datasets.py",
     "integration/test_dense.py",
     "integration/",
-    "stages/methods/",
+    "stages/perturbers/generator/",
     "stages/countermeasures/",
 )
 """Parts of paths, the slowest first. With `--dist loadfile --no-loadscope-reorder` files begin in this order. So no

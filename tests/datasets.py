@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from pipeline.cluster.progress import Reporter
-from pipeline.driver.import_data import import_dataset
+from pipeline.run.import_data import import_dataset
 from schemas.config import Compute
 from schemas.imports import ImportSummary
 from stages.datasets.adapter import Adapter

@@ -17,8 +17,8 @@ import yaml
 
 from pipeline import cli
 from pipeline.cluster.progress import Reporter
-from pipeline.driver.result import RunResult
-from pipeline.driver.run import Run
+from pipeline.run.result import RunResult
+from pipeline.run.run import Run
 from schemas.config import Config, Storage
 from stages.io.store.store import Store
 

@@ -32,7 +32,7 @@ def audit(
     checked = checked_config(config, overrides, address)
 
     from pipeline.cluster.progress import Reporter
-    from pipeline.driver.audit_published import audit_published
+    from pipeline.run.audit_published import audit_published
 
     evidence, report = audit_published(checked, Reporter("json" if as_json else "auto"), url, seconds)
     lines = [*evidence_lines(evidence), f"report      {report}"]

@@ -153,7 +153,7 @@ def _option(name: str, annotation: Any, default: Any = inspect.Parameter.empty) 
 def run_adapter(adapter: Adapter, target: Target) -> ImportSummary:
     """Import a dataset, and print what became of its rows."""
     from pipeline.cluster.progress import Reporter
-    from pipeline.driver.import_data import SUMMARY, import_dataset
+    from pipeline.run.import_data import SUMMARY, import_dataset
     from schemas.config import Compute, Storage
     from stages.datasets.planning import ShardLimit
     from stages.io.store.store import Store

@@ -9,14 +9,14 @@ from pipeline.commands.options import AsJson, ConfigPath, Overrides, checked_con
 from stages.formatting import duration, size_text
 
 if TYPE_CHECKING:
-    from pipeline.driver.plan import Plan
+    from pipeline.run.estimate import Plan
 
 
 def plan(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Say what a run would do, its time and bytes, from a measured sample. Writes nothing."""
     checked = checked_config(config, overrides)
 
-    from pipeline.driver.plan import make_plan
+    from pipeline.run.estimate import make_plan
 
     made = make_plan(checked)
     print_result(plan_lines(made), asdict(made), as_json=as_json)

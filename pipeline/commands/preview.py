@@ -51,7 +51,7 @@ def write_preview(config: Config, path: Path, samples: int) -> Path:
                 f"{places.output.url}: nothing is published yet, and no generator of this configuration is trained; "
                 "run `mtlue run` first"
             )
-        from pipeline.steps.worker import device
+        from pipeline.run.tables import device
         from stages.perturbers.checkpoint import cached_perturber
 
         perturber, plan = cached_perturber(places.work, generator, device()), protect_plan(config, generator.content)

@@ -11,7 +11,7 @@ from pipeline.commands.options import Address, AsJson, ConfigPath, Overrides, ch
 from stages.formatting import duration, size_text
 
 if TYPE_CHECKING:
-    from pipeline.driver.result import RunResult
+    from pipeline.run.result import RunResult
 
 
 def run(
@@ -29,8 +29,8 @@ def run(
     checked = checked_config(config, overrides, address)  # first: a mistake in it is reported at once
 
     from pipeline.cluster.progress import Reporter
-    from pipeline.driver.result import exit_code
-    from pipeline.driver.run import Run
+    from pipeline.run.result import exit_code
+    from pipeline.run.run import Run
 
     result = Run(checked, Reporter("json" if as_json else "auto"), retrain=retrain, take_over=take_over, prune=prune)()
     print_result(run_lines(result), run_figures(result), as_json=as_json)

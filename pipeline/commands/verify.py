@@ -12,7 +12,7 @@ from pipeline.commands.options import AsJson, Overrides, checked_config, print_r
 from pipeline.configuration.addresses import address
 
 if TYPE_CHECKING:
-    from pipeline.driver.verify import Verified
+    from pipeline.run.verify import Verified
 
 
 def verify(
@@ -30,7 +30,7 @@ def verify(
     checked = checked_config(config, overrides) if config is not None else None
 
     from pipeline.cluster.progress import Reporter
-    from pipeline.driver.verify import verify_url
+    from pipeline.run.verify import verify_url
 
     reporter = Reporter("json" if as_json else "auto")
     verified = verify_url(url, reporter, checked, fraction=fraction, endpoint_url=endpoint_url)

@@ -6,8 +6,8 @@ from pipeline.configuration.plans import victims_of
 from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.training import Pretrained
-from stages.models.backbones.pretrained import load_pretrained
-from stages.models.backbones.registry import BACKBONES, check_backbone
+from stages.networks.backbones.architectures import BACKBONES, check_backbone
+from stages.networks.backbones.pretrained import load_pretrained
 
 
 def check_networks(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""What a task is: one file a kind, behind the base of `base.py`; `AnyTask` is the union, told apart by `kind`."""
+"""What a task is: one file a kind, behind the base of `task.py`; `AnyTask` is the union, told apart by `kind`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from schemas.tasks.base import MISSING, MISSING_WORDS, Task
 from schemas.tasks.binary import BinaryTask
 from schemas.tasks.classification import ClassificationTask
 from schemas.tasks.depth import DepthTask
@@ -14,6 +13,7 @@ from schemas.tasks.multilabel import MultilabelTask
 from schemas.tasks.normals import NormalsTask
 from schemas.tasks.regression import RegressionTask
 from schemas.tasks.segmentation import SegmentationTask
+from schemas.tasks.task import MISSING, MISSING_WORDS, Task
 
 __all__ = [
     "MISSING",

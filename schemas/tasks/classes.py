@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.tasks.base import is_number
+from schemas.tasks.task import is_number
 
 
 class Classes:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.metrics import ACCURACY, BALANCED_ACCURACY, Metric
-from schemas.tasks.base import MISSING, Sentinel, Task, is_missing, is_sentinel, only_name
 from schemas.tasks.classes import Classes, check_names
+from schemas.tasks.task import MISSING, Sentinel, Task, is_missing, is_sentinel, only_name
 
 
 class ClassificationTask(Classes, Task):

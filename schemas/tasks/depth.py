@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from schemas.metrics import Metric
-from schemas.tasks.base import Task
+from schemas.tasks.task import Task
 
 RELATIVE_ERROR = Metric(name="relative_error", larger_is_better=False, unit="")
 """Mean of |predicted - true| / true over pixels."""

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from schemas.metrics import Metric
-from schemas.tasks.base import Task
 from schemas.tasks.binary import BinaryTask, Part
 from schemas.tasks.classes import check_names
+from schemas.tasks.task import Task
 
 
 class MultilabelTask(Task):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from schemas.metrics import Metric
-from schemas.tasks.base import Task
+from schemas.tasks.task import Task
 
 ANGLES = (11.25, 22.5, 30.0)
 """Degrees within which a normal counts as right, as usual on NYUv2."""

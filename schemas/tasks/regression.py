@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from schemas.metrics import Metric
 from schemas.model import Model
-from schemas.tasks.base import Sentinel, Task, is_missing, is_sentinel
+from schemas.tasks.task import Sentinel, Task, is_missing, is_sentinel
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 

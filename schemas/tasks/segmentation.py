@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from schemas.metrics import Metric
-from schemas.tasks.base import Task
 from schemas.tasks.classes import Classes, check_names
+from schemas.tasks.task import Task
 
 MEAN_IOU = Metric(name="mean_iou", title="mean IoU")
 """Intersection over union of each class over all pixels, mean over the classes that occur."""

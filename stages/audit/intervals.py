@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 RESAMPLES = 100
 """B: the standard error is then right to about 7 %."""

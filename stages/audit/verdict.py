@@ -22,7 +22,7 @@ from stages.audit.judging import judges_of
 from stages.audit.sentences import details_of, sentence_of
 from stages.formatting import figure, percent
 from stages.tasks.counts import grouped
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 MARGIN = 0.15
 """A victim at most this far beyond chance has learned next to nothing: a share in 0..1 (`Metric.advantage`)."""

@@ -16,15 +16,15 @@ import torch
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
 from stages.audit.intervals import standard_errors
-from stages.countermeasures.base import Data
+from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
 from stages.learning.weightings.registry import WEIGHTINGS
-from stages.models.backbones.pretrained import load_pretrained
-from stages.models.multitask import MultiTaskModel, accumulate_gradients
-from stages.tasks.base import TaskKind
-from stages.tasks.registry import fitted_tasks, kinds_of
+from stages.networks.backbones.pretrained import load_pretrained
+from stages.networks.multitask import MultiTaskModel, accumulate_gradients
+from stages.tasks.kinds import fitted_tasks, kinds_of
+from stages.tasks.task_kind import TaskKind
 
 
 def train_victim(

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from stages.countermeasures.base import Countermeasure, Lesson
+from stages.countermeasures.countermeasure import Countermeasure, Lesson
 from stages.learning.augment import augment_with_labels
 from stages.learning.table import Batch
-from stages.models.multitask import MultiTaskModel
-from stages.tasks.base import TaskKind
+from stages.networks.multitask import MultiTaskModel
+from stages.tasks.task_kind import TaskKind
 from stages.transforms.movement import Window
 
 JITTER = 0.4

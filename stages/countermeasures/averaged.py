@@ -17,13 +17,13 @@ import numpy as np
 import torch
 
 from schemas.plans import TrainPlan
-from stages.countermeasures.base import Countermeasure, Data
+from stages.countermeasures.countermeasure import Countermeasure, Data
 from stages.countermeasures.purifier import nearest_rows
 from stages.learning.table import ImageTable
-from stages.perturbers.generator import GeneratorPerturber
+from stages.perturbers.perturber import GeneratorPerturber
+from stages.perturbers.registry import PERTURBERS
 from stages.protect.arrays import protected_images
-from stages.tasks.registry import fitted_tasks, kinds_of
-from stages.train.registry import TRAINERS
+from stages.tasks.kinds import fitted_tasks, kinds_of
 
 
 @dataclass(frozen=True)
@@ -67,5 +67,5 @@ def protected_again(clean: ImageTable, plan: TrainPlan, device: torch.device) ->
     """
     table = clean.resized(plan.train.resolution, kinds_of(plan.tasks))
     fitted = plan.model_copy(update={"tasks": fitted_tasks(plan.tasks, table.labels)})
-    perturber = GeneratorPerturber(TRAINERS[plan.train.perturber].train(table, fitted, device).generator, "second")
+    perturber = GeneratorPerturber(PERTURBERS[plan.train.perturber].train(table, fitted, device).generator, "second")
     return np.stack(list(protected_images(list(clean.images(np.arange(len(clean)))), table, perturber)))

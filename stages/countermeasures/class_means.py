@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from stages.countermeasures.base import Countermeasure, Data
+from stages.countermeasures.countermeasure import Countermeasure, Data
 from stages.learning.table import ImageTable
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 
 @dataclass(frozen=True)

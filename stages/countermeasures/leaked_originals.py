@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from stages.countermeasures.base import Countermeasure, Data
+from stages.countermeasures.countermeasure import Countermeasure, Data
 from stages.learning.table import ImageTable
 
 WEIGHT = 0.2

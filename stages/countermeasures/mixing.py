@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from stages.countermeasures.base import Countermeasure, Lesson
+from stages.countermeasures.countermeasure import Countermeasure, Lesson
 from stages.learning.augment import augment_with_labels
 from stages.learning.table import Batch
-from stages.models.multitask import MultiTaskModel
-from stages.tasks.base import TaskKind
+from stages.networks.multitask import MultiTaskModel
+from stages.tasks.task_kind import TaskKind
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stages.countermeasures.base import Countermeasure, Data
+from stages.countermeasures.countermeasure import Countermeasure, Data
 from stages.learning.table import ImageTable
-from stages.transforms.base import Transform
+from stages.transforms.pixels import Transform
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.countermeasures.base import Countermeasure
-from stages.models.multitask import MultiTaskModel
+from stages.countermeasures.countermeasure import Countermeasure
+from stages.networks.multitask import MultiTaskModel
 
 
 @dataclass(frozen=True)

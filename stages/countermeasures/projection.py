@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from stages.countermeasures.base import Countermeasure, Data
 from stages.countermeasures.class_means import class_effects, label_columns
+from stages.countermeasures.countermeasure import Countermeasure, Data
 from stages.learning.optimise import Optimisation
 from stages.learning.table import ImageTable
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 EPOCHS, BATCH = 20, 128
 

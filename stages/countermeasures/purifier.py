@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from stages.countermeasures.base import Countermeasure, Data
+from stages.countermeasures.countermeasure import Countermeasure, Data
 from stages.countermeasures.leaked_originals import chosen
 from stages.learning.augment import augment
 from stages.learning.table import ImageTable

@@ -6,8 +6,8 @@ from schemas.training import CountermeasureName
 from stages.countermeasures.adversarial import Adversarial
 from stages.countermeasures.augmenting import SMALLEST_WINDOW, Augmenting, cutout, jitter, plasma
 from stages.countermeasures.averaged import Averaged
-from stages.countermeasures.base import Countermeasure
 from stages.countermeasures.class_means import ClassMeans
+from stages.countermeasures.countermeasure import Countermeasure
 from stages.countermeasures.leaked_originals import CleanSamples, Coverage
 from stages.countermeasures.mixing import Mixing
 from stages.countermeasures.pixels import Squeezed
@@ -15,12 +15,7 @@ from stages.countermeasures.pretrained import Pretrained
 from stages.countermeasures.projection import Projection
 from stages.countermeasures.purifier import Purifier
 from stages.countermeasures.scale import Scaled
-from stages.transforms.bands import Band
-from stages.transforms.bits import Bits
-from stages.transforms.filters import Blur, Median
-from stages.transforms.gray import Gray
-from stages.transforms.lossy import Lossy
-from stages.transforms.resize import DownUp
+from stages.transforms.pixels import Band, Bits, Blur, DownUp, Gray, Lossy, Median
 
 COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
     "none": Countermeasure(),

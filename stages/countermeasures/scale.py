@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from stages.countermeasures.base import Countermeasure, Data
+from stages.countermeasures.countermeasure import Countermeasure, Data
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
 from stages.learning.table import TableWriter
 from stages.tasks.counts import LabelCounts
+from stages.tasks.kinds import kinds_of
 from stages.tasks.labels import known_fields
-from stages.tasks.registry import kinds_of
-from stages.transforms.registry import transforms_of
+from stages.transforms.pixels import transforms_of
 
 FIELDS_SAMPLED = 50
 """Samples whose fields are remembered for error messages."""

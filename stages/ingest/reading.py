@@ -16,8 +16,8 @@ from stages.io.shards.layout import image_member
 from stages.io.shards.names import OnStray, key_hash
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
+from stages.tasks.kinds import kinds_of
 from stages.tasks.labels import labels_of
-from stages.tasks.registry import kinds_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 from stages.transforms.movement import Shift
 
 

@@ -16,7 +16,7 @@ import torch
 
 from stages.io.images.pixels import canonical_view
 from stages.io.shards.names import key_hash
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Perturbers: what makes δ. One file a kind, behind the contract of `base.py`."""
+"""Perturbers give δ. One file or folder a kind, with its network and its training; one row each in `registry.py`."""

@@ -12,7 +12,7 @@ from schemas.errors import GeneratorError, ValidationError
 from schemas.records import GeneratorRecord
 from stages.io.store.store import Store
 from stages.learning.optimise import to_device
-from stages.perturbers.generator import GeneratorPerturber
+from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import network_of
 
 

@@ -1,43 +1,126 @@
-"""Every network that makes δ, by the name in its specification."""
+"""Every perturber by the name of `train.perturber`: one row each. Its settings are its row in `schemas/parts.py`.
+
+A row names network and trainer as text, so that only the chosen one is imported: torchvision, whose blocks some of them
+use, takes 170 MB of a worker and some seconds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, cast
 
 from torch import nn
 
 from schemas.plans import GeneratorSpec
-from stages.models.codes import ClassCodes
-from stages.models.linear import LinearInducement
-
-# torchvision, whose blocks these two are built of, takes 170 MB of a worker and some seconds.
+from schemas.training import Train
+from stages.perturbers.training import Phase, Trainer
 
 
-def _generator(spec: GeneratorSpec) -> nn.Module:
-    from stages.models.generator import Generator
-
-    return Generator(spec)
+def _no_phases(settings: Train) -> tuple[Phase, ...]:
+    return ()
 
 
-def _per_sample(spec: GeneratorSpec) -> nn.Module:
-    from stages.models.per_sample import PerSample
+@dataclass(frozen=True)
+class PerturberKind:
+    """How one kind of perturber is built, trained and described."""
 
-    return PerSample(spec)
-
-
-NETWORKS: dict[str, Callable[[GeneratorSpec], nn.Module]] = {
-    **dict.fromkeys(("codes", "floor", "lsp", "ar"), ClassCodes),
-    "generator": _generator,
-    "pil": LinearInducement,
-    **dict.fromkeys(("em-sample", "tap-sample", "sep-sample"), _per_sample),
-}
-
-
-def sees_images(network: str) -> bool:
+    network: str
+    """`module:class` below this folder: a `GeneratorSpec` → a module that gives δ of (images, labels, gray flags)."""
+    trainer: str
+    """`module:function` below this folder, a `Trainer`."""
+    wording: Callable[[Train], str]
+    """How the report names it."""
+    phases: Callable[[Train], tuple[Phase, ...]] = _no_phases
+    """The parts of its training, in their order; their lengths are settings of `Train`."""
+    sees_images: bool = True
     """Whether δ depends on the image as well; otherwise images of the same labels get the same δ."""
-    return NETWORKS[network] is not ClassCodes
+
+    def build(self, spec: GeneratorSpec) -> nn.Module:
+        """A fresh network of a specification."""
+        return cast(Callable[[GeneratorSpec], nn.Module], _named(self.network))(spec)
+
+    @property
+    def train(self) -> Trainer:
+        """The function that trains it."""
+        return cast(Trainer, _named(self.trainer))
+
+
+def _named(text: str) -> Any:
+    module, _, name = text.partition(":")
+    return getattr(import_module(f"stages.perturbers.{module}"), name)
+
+
+def _of_its_method(settings: Train) -> tuple[Phase, ...]:
+    from stages.perturbers.generator.methods.base_methods import METHODS
+
+    return METHODS[settings.method].phases
+
+
+def _generator_words(settings: Train) -> str:
+    method = settings.method.upper()
+    return f"{method}, {_surrogates(settings)}" if settings.surrogates else f"{method} in a generator"
+
+
+def _surrogates(settings: Train) -> str:
+    return f"surrogates {', '.join(settings.backbones)}, width {settings.width}"
+
+
+def _per_sample(method: str, length: str) -> PerturberKind:
+    """A row of sign steps per image; `length` is the setting that says how long its surrogates are trained."""
+    return PerturberKind(
+        network="per_sample:PerSample",
+        trainer="per_sample:train_per_sample",
+        phases=lambda settings: (Phase("surrogate", length),),
+        wording=lambda settings: f"{method} per sample, {_surrogates(settings)}",
+    )
+
+
+def _pattern(name: str) -> PerturberKind:
+    return PerturberKind(
+        network="codes.network:ClassCodes",
+        trainer="patterns:draw_patterns",
+        sees_images=False,
+        wording=lambda settings: f"the pattern {name!r}, which nothing was trained for",
+    )
+
+
+PERTURBERS: dict[str, PerturberKind] = {
+    "codes": PerturberKind(
+        network="codes.network:ClassCodes",
+        trainer="codes.training:train_codes",
+        phases=lambda settings: (Phase("codes", "rounds"),),
+        sees_images=False,
+        wording=lambda settings: f"class codes against {settings.rounds} fresh networks",
+    ),
+    "generator": PerturberKind(
+        network="generator.network:Generator",
+        trainer="generator.training:train_generator",
+        phases=_of_its_method,
+        wording=_generator_words,
+    ),
+    "pil": PerturberKind(
+        network="linear:LinearInducement",
+        trainer="linear:train_linear",
+        phases=lambda settings: (Phase("linear", "surrogate_epochs"),),
+        wording=lambda settings: f"linear inducement, heads trained for {settings.surrogate_epochs} passes",
+    ),
+    "em-sample": _per_sample("EM", "epochs"),
+    "tap-sample": _per_sample("TAP", "surrogate_epochs"),
+    "sep-sample": _per_sample("SEP", "surrogate_epochs"),
+    "floor": _pattern("floor"),
+    "lsp": _pattern("lsp"),
+    "ar": _pattern("ar"),
+}
 
 
 def network_of(spec: GeneratorSpec) -> nn.Module:
     """A fresh network; called with (images, labels, gray flags) it gives δ."""
-    return NETWORKS[spec.network](spec)
+    return PERTURBERS[spec.network].build(spec)
+
+
+def passes_of(settings: Train) -> dict[str, int]:
+    """Setting → passes of each part of a training."""
+    phases = PERTURBERS[settings.perturber].phases(settings)
+    return {phase.setting: getattr(settings, phase.setting) for phase in phases}

@@ -15,9 +15,9 @@ import torch
 from stages.io.images.pixels import canonical_view, is_gray
 from stages.io.images.spill import Pixels
 from stages.learning.table import Batch, ImageTable
-from stages.perturbers.base import Perturber, check_delta
+from stages.perturbers.perturber import Perturber, check_delta
 from stages.protect.perturb import add_perturbation
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 BATCH_IMAGES = 256
 """Images that go through a perturber together."""

@@ -24,13 +24,13 @@ from stages.io.shards.layout import published_members
 from stages.io.shards.tar import TarWriter
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
-from stages.perturbers.base import Perturber
+from stages.perturbers.perturber import Perturber
 from stages.protect.arrays import delta_of, table_of
 from stages.protect.perturb import perturbed_strips
 from stages.protect.prefetch import ahead
 from stages.protect.validate import Change, validate_shard
-from stages.tasks.base import TaskKind
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
+from stages.tasks.task_kind import TaskKind
 
 BATCH_SAMPLES = 64
 """Images that go through the generator together."""

@@ -13,9 +13,9 @@ from stages.io.images.encoding import same_layout
 from stages.io.images.spill import Pixels
 from stages.io.shards.layout import published_layout
 from stages.io.store.store import Store
-from stages.perturbers.base import Perturber
+from stages.perturbers.perturber import Perturber
 from stages.protect.protect import write_protected
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 
 class Pair(NamedTuple):

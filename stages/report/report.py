@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from schemas.secrets import scrub
 from stages.formatting import duration, percent
+from stages.report.report_input import Facts, ReportInput
 from stages.report.sections import (
     audit,
     countermeasures,
@@ -25,7 +26,6 @@ from stages.report.sections import (
     verdict,
     victims,
 )
-from stages.report.sections.base import Facts, ReportInput
 
 SECTIONS: dict[str, Facts] = {
     "summary": summary.facts,

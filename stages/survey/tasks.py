@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.tasks import AnyTask
-from schemas.tasks.base import MISSING_WORDS, is_number
 from schemas.tasks.binary import WORDS
+from schemas.tasks.task import MISSING_WORDS, is_number
 from stages.survey.values import Values
 
 FEW_CLASSES = 30

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.tasks.base import is_missing
+from schemas.tasks.task import is_missing
 
 MOST_VALUES = 5000
 """Different values of a field that are remembered; more are no classes."""

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from schemas.errors import InputError
-from schemas.tasks.base import MEMBER_ENDINGS
+from schemas.tasks.task import MEMBER_ENDINGS
 from stages.survey.survey import Survey
 from stages.survey.tasks import Suggestion, suggestion
 
@@ -20,7 +20,7 @@ SMALLEST, LARGEST = 16, 128
 """Sides in pixels at which training is offered: larger pictures are seen at the larger one."""
 
 FEWEST_TO_SPLIT = 50
-"""Samples below which an audit cannot hold some out (`pipeline/driver/audit.py`)."""
+"""Samples below which an audit cannot hold some out (`pipeline/run/audit.py`)."""
 
 MOST_SAMPLES = 20_000
 """Images that training and victims see at most, so that a first run on a CPU ends."""

@@ -1,1 +1,1 @@
-"""Kinds of task: one file a kind, behind the contract of `base.py`."""
+"""Kinds of task: one file a kind, behind the contract of `task_kind.py`."""

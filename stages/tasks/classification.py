@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from schemas.tasks import MISSING, BinaryTask, ClassificationTask
-from stages.tasks.base import LabelEmbedding, TaskKind
 from stages.tasks.labels import plain
+from stages.tasks.task_kind import LabelEmbedding, TaskKind
 
 
 class ClassMaps(LabelEmbedding):

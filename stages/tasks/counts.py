@@ -11,7 +11,7 @@ import numpy as np
 from schemas.records import ShardProfile
 from schemas.stats import MOST_BINS, Histogram
 from schemas.tasks import Task
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 
 class LabelCounts:

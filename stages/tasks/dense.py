@@ -18,8 +18,8 @@ from schemas.errors import SampleError
 from schemas.tasks import Task
 from stages.io.images.maps import decode_map
 from stages.tasks.aspp import dense_head
-from stages.tasks.base import LabelEmbedding, TaskKind
 from stages.tasks.label_maps import ConvolvedLabels, Textures
+from stages.tasks.task_kind import LabelEmbedding, TaskKind
 from stages.transforms.movement import Movement
 
 MOST_PIXELS = int(Layout.model_fields["max_pixels"].default)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stages.tasks.base import LabelEmbedding
+from stages.tasks.task_kind import LabelEmbedding
 
 PerPixel = Callable[[torch.Tensor], torch.Tensor]
 

@@ -13,7 +13,7 @@ import numpy as np
 from schemas.errors import SampleError
 from schemas.tasks import Task
 from stages.io.shards.sample import Member, Sample, text_of
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 PNG = b"\x89PNG"
 NPY = b"\x93NUMPY"

@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from schemas.tasks import MISSING, RegressionTask
 from schemas.tasks.regression import Values
-from stages.tasks.base import LabelEmbedding, TaskKind
 from stages.tasks.classification import ClassMaps
 from stages.tasks.labels import plain
+from stages.tasks.task_kind import LabelEmbedding, TaskKind
 
 
 class BinMaps(LabelEmbedding):

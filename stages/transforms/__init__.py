@@ -1,1 +1,1 @@
-"""Transformations of pixels: one file each."""
+"""Transformations of pixels, their differentiable twins, and movements of places."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.driver.result import exit_code
+from pipeline.run.result import exit_code
 from pipeline.state.lease_record import holder_of
 from schemas.config import Config
 from schemas.errors import ConfigError, MtlueError, StoreError

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import save_file
 
 from schemas.config import Config
-from stages.models.backbones.registry import BACKBONES
+from stages.networks.backbones.architectures import BACKBONES
 from tests.builders import config, labelled_samples, write_shard
 from tests.running import mtlue, run, write_config
 

@@ -20,10 +20,10 @@ from stages.ingest.ingest import profile_shard
 from stages.io.shards.tar import read_tar
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, open_table
-from stages.perturbers.generator import GeneratorPerturber
+from stages.perturbers.perturber import GeneratorPerturber
+from stages.perturbers.registry import PERTURBERS
 from stages.protect.protect import protect_shard
-from stages.tasks.registry import kinds_of
-from stages.train.registry import TRAINERS
+from stages.tasks.kinds import kinds_of
 from tests import builders
 from tests.datasets import imported
 
@@ -56,7 +56,7 @@ def table(settings: Config, path: Path, at: Path) -> ImageTable:
 
 def made(settings: Config, learned: ImageTable) -> GeneratorPerturber:
     plan = train_plan(settings)
-    return GeneratorPerturber(TRAINERS[plan.train.perturber].train(learned, plan, CPU).generator, "x")
+    return GeneratorPerturber(PERTURBERS[plan.train.perturber].train(learned, plan, CPU).generator, "x")
 
 
 def test_the_profile_counts_pixels_of_classes_and_depths(raw: Path, tmp_path: Path) -> None:

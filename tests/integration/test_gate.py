@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load, save
 
-from pipeline.driver import audit as auditing
-from pipeline.driver import protect as protecting
-from pipeline.driver import victims as training_victims
-from pipeline.driver.result import RunResult
-from pipeline.steps.protect import protect_step
-from pipeline.steps.victim import victim_step
+from pipeline.run import audit as auditing
+from pipeline.run import protect as protecting
+from pipeline.run import victims as training_victims
+from pipeline.run.protect import protect_step
+from pipeline.run.result import RunResult
+from pipeline.run.victims import victim_step
 from schemas.config import Config
 from schemas.errors import EvidenceError, GeneratorError
 from schemas.evidence import Evidence

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pipeline.configuration.loading import load_config
-from pipeline.driver.run import RunResult
+from pipeline.run.run import RunResult
 from schemas.config import Config
 from stages.datasets.adapter import Adapter
 from stages.datasets.faces.utkface import UTKFace

@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.commands.run import run_lines
 from pipeline.commands.status import status_lines, status_of
-from pipeline.driver import protect as protecting
-from pipeline.driver import run as running
-from pipeline.driver import train as training
-from pipeline.driver.result import exit_code
-from pipeline.steps.protect import protect_step
+from pipeline.run import protect as protecting
+from pipeline.run import run as running
+from pipeline.run import train as training
+from pipeline.run.protect import protect_step
+from pipeline.run.result import exit_code
 from schemas.config import Config, Protect
 from schemas.errors import ConfigError, GeneratorError, QuarantineError, ValidationError
 from stages.io.store.disk import Disk

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.driver.result import RunResult
+from pipeline.run.result import RunResult
 from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.records import GeneratorRecord

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster.progress import Reporter, Step
-from pipeline.driver.run import Run
+from pipeline.run.run import Run
 from schemas.config import Config, Protection, Storage
 from schemas.errors import ConfigError, LeaseError
 from stages.io.store.store import Store

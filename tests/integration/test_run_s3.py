@@ -19,11 +19,11 @@ import webdataset
 from PIL import Image
 
 from pipeline.cluster import executor
-from pipeline.driver import protect as protecting
-from pipeline.driver.result import RunResult, exit_code
+from pipeline.run import protect as protecting
+from pipeline.run.protect import protect_step
+from pipeline.run.result import RunResult, exit_code
 from pipeline.state.lease_record import holder_of
 from pipeline.state.ledger import Ledger
-from pipeline.steps.protect import protect_step
 from schemas.config import Config
 from stages.io.store.store import Store
 from tests.builders import BuiltSample, config, jpeg, labelled_samples, picture, png, write_shard

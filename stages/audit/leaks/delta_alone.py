@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from schemas.evidence import Leak
-from stages.audit.leaks.base import Pairs
+from stages.audit.leaks.pairs import Pairs
 from stages.audit.leaks.probe import Values, probed
 
 

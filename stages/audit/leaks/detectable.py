@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from schemas.evidence import Leak
 from schemas.tasks import ClassificationTask
-from stages.audit.leaks.base import Pairs
+from stages.audit.leaks.pairs import Pairs
 from stages.audit.leaks.probe import Probed, probed
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 MEASURED = 256
 """Rows, about, whose mean and deviation standardise the values."""

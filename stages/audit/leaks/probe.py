@@ -18,7 +18,7 @@ from torch import nn
 from schemas.metrics import Metric
 from stages.audit.intervals import standard_errors
 from stages.learning.optimise import Optimisation
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 
 EPOCHS, BATCH, LEARNING_RATE = 30, 64, 3e-3
 

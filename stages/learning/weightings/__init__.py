@@ -1,1 +1,1 @@
-"""Task weightings: from the losses of K tasks to a step's gradients. One file each, behind `base.py`'s contract."""
+"""Task weightings: from the losses of K tasks to a step's gradients, behind the contract of `weighting.py`."""

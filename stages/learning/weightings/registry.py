@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from stages.learning.weightings.aligned import AlignedWeighting
-from stages.learning.weightings.base import Weighting
-from stages.learning.weightings.equal import Equal
-from stages.learning.weightings.fair import FairWeighting
-from stages.learning.weightings.random import RandomWeighting
-from stages.learning.weightings.uncertainty import UncertaintyWeighting
+from stages.learning.weightings.gradient_based import AlignedWeighting, FairWeighting
+from stages.learning.weightings.loss_based import Equal, RandomWeighting, UncertaintyWeighting
+from stages.learning.weightings.weighting import Weighting
 
 WEIGHTINGS: dict[str, type[Weighting]] = {
     "ls": Equal,

@@ -1,1 +1,1 @@
-"""Sections of the report: one file each, behind the contract of `base.py`."""
+"""Sections of the report: one file each, behind the contract of `report_input.py`."""

@@ -12,7 +12,7 @@ from stages.audit.attacks import counts
 from stages.audit.curves import Measure, curves
 from stages.formatting import figure, percent, within
 from stages.report.plots import Line, line_plot
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

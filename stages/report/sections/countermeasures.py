@@ -7,7 +7,7 @@ from typing import Any
 from schemas.evidence import AttackEvidence, Evidence
 from stages.countermeasures.words import WORDS
 from stages.formatting import figure, within
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

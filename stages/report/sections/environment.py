@@ -11,7 +11,8 @@ from schemas.evidence import Evidence
 from schemas.records import GeneratorRecord
 from schemas.secrets import scrub
 from schemas.training import Train
-from stages.report.sections.base import ReportInput
+from stages.perturbers.registry import PERTURBERS
+from stages.report.report_input import ReportInput
 
 
 def facts(material: ReportInput) -> dict[str, Any]:
@@ -60,21 +61,7 @@ def _version(package: str) -> str:
 
 
 def _method(train: Train) -> str:
-    return ", ".join([_learned(train), *_shape(train)])
-
-
-def _learned(train: Train) -> str:
-    surrogates = f"surrogates {', '.join(train.backbones)}, width {train.width}"
-    name, _, per_sample = train.perturber.partition("-")
-    if train.perturber == "codes":
-        return f"class codes against {train.rounds} fresh networks"
-    if train.perturber == "pil":
-        return f"linear inducement, heads trained for {train.surrogate_epochs} passes"
-    if per_sample:
-        return f"{name.upper()} per sample, {surrogates}"
-    if train.perturber != "generator":
-        return f"the pattern {name!r}, which nothing was trained for"
-    return f"{train.method.upper()}, {surrogates}" if train.surrogates else f"{train.method.upper()} in a generator"
+    return ", ".join([PERTURBERS[train.perturber].wording(train), *_shape(train)])
 
 
 def _shape(train: Train) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.records import ShardProfile
 from schemas.tasks import Task
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 from stages.tasks.counts import grouped, label_table, set_table
 
 CLASSES_SHOWN = 24

@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.evidence import Leak
 from stages.formatting import figure, within
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 
 QUESTIONS = {
     "detectable": "Can a linear model tell protected from clean images?",

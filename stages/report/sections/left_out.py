@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from stages.formatting import strays_text
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 
 QUARANTINE_SHOWN = 50
 """Samples listed by name; all are counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

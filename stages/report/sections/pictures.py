@@ -6,7 +6,7 @@ from typing import Any
 
 from stages.report.before_after import Pair
 from stages.report.pictures import difference, max_levels, png_data_uri, viewable
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 
 PICTURE_SIDE = 256
 """Longer side of a picture in pixels at most."""

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from stages.formatting import number
-from stages.report.sections.base import ReportInput, merged
+from stages.report.report_input import ReportInput, merged
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

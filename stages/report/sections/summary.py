@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stages.formatting import number
-from stages.report.sections.base import ReportInput, merged
+from stages.report.report_input import ReportInput, merged
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 from markupsafe import Markup
 
 from stages.formatting import percent
+from stages.perturbers.generator.explained import drowned
 from stages.report.plots import Line, line_plot
-from stages.report.sections.base import ReportInput
-from stages.train.explained import drowned
+from stages.report.report_input import ReportInput
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

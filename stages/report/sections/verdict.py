@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.evidence import Evidence
 from stages.formatting import figure, within
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 
 LABELS = {"clean": "Clean images", "noise": "Random noise", "protected": "Protected"}
 """Version of the data → as the scale names it."""

@@ -7,7 +7,7 @@ from typing import Any
 from schemas.evidence import Cell
 from schemas.metrics import Metric
 from stages.formatting import figure
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 
 
 def facts(material: ReportInput) -> dict[str, Any]:

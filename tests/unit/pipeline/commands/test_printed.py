@@ -11,9 +11,9 @@ from pipeline.commands.audit import evidence_figures, evidence_lines
 from pipeline.commands.plan import plan_lines
 from pipeline.commands.run import run_figures, run_lines
 from pipeline.commands.verify import verify_lines
-from pipeline.driver.plan import Plan
-from pipeline.driver.result import RunResult, exit_code
-from pipeline.driver.verify import Verified
+from pipeline.run.estimate import Plan
+from pipeline.run.result import RunResult, exit_code
+from pipeline.run.verify import Verified
 from schemas.evidence import Evidence
 from schemas.records import Manifest, ManifestShard, Quarantined, ShardFailure, ShardRecord
 from schemas.stats import Moments

@@ -20,8 +20,8 @@ from stages.datasets.rooms.nyuv2 import nyuv2_adapter
 from stages.datasets.rooms.nyuv2_classes import CLASSES
 from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.shards.sample import Member, Sample
+from stages.tasks.kinds import kinds_of
 from stages.tasks.labels import labels_of
-from stages.tasks.registry import kinds_of
 from tests.datasets import celeba_tree, chest_tree, imported, nyuv2_export, utkface_tree
 
 DIRECTORY = Path(__file__).parents[4] / "docs" / "configs"

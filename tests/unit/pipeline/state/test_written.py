@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.status import status_lines, status_of
-from pipeline.driver.plan import make_plan
-from pipeline.driver.train import refuse_lost_work
-from pipeline.driver.withdrawn import prune, withdrawn_shards
+from pipeline.run.estimate import make_plan
+from pipeline.run.train import refuse_lost_work
+from pipeline.run.withdrawn import prune, withdrawn_shards
 from pipeline.state.ledger import Ledger
 from pipeline.state.owner import IDENTITY, OWNER, Owner
 from pipeline.state.places import Places

@@ -10,7 +10,7 @@ from schemas.metrics import ADVANTAGE, Metric
 from stages.audit.curves import Measure, strongest
 from stages.audit.intervals import standard_errors
 from stages.audit.verdict import reach_verdict
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 from tests import builders
 from tests.evidence import TASKS, make_victim, victims
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from schemas.evidence import Leak
-from stages.audit.leaks.base import Pairs, pairs_of
 from stages.audit.leaks.delta_alone import delta_alone
 from stages.audit.leaks.detectable import detectable
+from stages.audit.leaks.pairs import Pairs, pairs_of
 from stages.audit.leaks.unlisted import unlisted
 from stages.audit.verdict import reach_verdict
 from stages.learning.sampling import key_hashes

@@ -11,7 +11,7 @@ from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
 from stages.audit.victims import predict, train_victim
 from stages.learning.table import ImageTable
-from stages.models.multitask import MultiTaskModel
+from stages.networks.multitask import MultiTaskModel
 from tests import builders
 
 CPU = torch.device("cpu")

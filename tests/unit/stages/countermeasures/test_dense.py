@@ -13,10 +13,10 @@ from schemas.tasks import AnyTask, DepthTask, NormalsTask, SegmentationTask
 from schemas.training import Train
 from stages.audit.victims import train_victim
 from stages.countermeasures.averaged import protected_again
-from stages.countermeasures.base import Data
+from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.table import ImageTable, TableWriter, open_table
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 from tests import builders
 
 SIDE, CPU = 32, torch.device("cpu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.countermeasures.base import Data
+from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.leaked_originals import CleanSamples, Coverage
 from stages.countermeasures.purifier import Purifier, nearest_rows
 from stages.learning.table import ImageTable

@@ -8,8 +8,8 @@ import torch
 from schemas.tasks import SegmentationTask
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.table import Batch
-from stages.models.multitask import MultiTaskModel, accumulate_gradients, mean_loss
-from stages.tasks.registry import kinds_of
+from stages.networks.multitask import MultiTaskModel, accumulate_gradients, mean_loss
+from stages.tasks.kinds import kinds_of
 from tests import builders
 
 KINDS = builders.kinds()

@@ -17,8 +17,8 @@ from schemas.plans import VictimPlan
 from schemas.training import Audit
 from stages.audit.victims import train_victim
 from stages.countermeasures.pretrained import Pretrained
-from stages.models.backbones.registry import BACKBONES
-from stages.models.multitask import MultiTaskModel, accumulate_gradients
+from stages.networks.backbones.architectures import BACKBONES
+from stages.networks.multitask import MultiTaskModel, accumulate_gradients
 from tests import builders
 
 CPU = torch.device("cpu")

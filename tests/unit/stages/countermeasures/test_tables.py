@@ -9,13 +9,13 @@ import torch
 
 from schemas.plans import VictimPlan
 from stages.audit.victims import train_victim
-from stages.countermeasures.base import Data
 from stages.countermeasures.class_means import without_class_means
+from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.projection import mean_directions, predictive_directions, projected
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.countermeasures.scale import Scaled
 from stages.learning.table import ImageTable
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 from tests import builders
 
 SIDE, CLASSES = 16, (3, 2)

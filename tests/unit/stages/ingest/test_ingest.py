@@ -21,8 +21,8 @@ from stages.io.images.decoding import decode_image
 from stages.io.images.pixels import canonical_view
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, open_table
-from stages.tasks.registry import kinds_of
-from stages.transforms.noise import UniformNoise
+from stages.tasks.kinds import kinds_of
+from stages.transforms.pixels import UniformNoise
 from tests import builders
 from tests.builders import BuiltSample
 

@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 from schemas.tasks import MISSING, Task
 from schemas.training import WeightingName
 from stages.learning.optimise import Optimisation
-from stages.learning.weightings.aligned import AlignedWeighting
-from stages.learning.weightings.base import Weighting
-from stages.learning.weightings.fair import FairWeighting, fair_weights
-from stages.learning.weightings.random import RandomWeighting
+from stages.learning.weightings.gradient_based import AlignedWeighting, FairWeighting, fair_weights
+from stages.learning.weightings.loss_based import RandomWeighting, UncertaintyWeighting
 from stages.learning.weightings.registry import WEIGHTINGS
-from stages.learning.weightings.uncertainty import UncertaintyWeighting
-from stages.models.multitask import MultiTaskModel, accumulate_gradients, mean_loss, task_losses
-from stages.tasks.registry import kinds_of
+from stages.learning.weightings.weighting import Weighting
+from stages.networks.multitask import MultiTaskModel, accumulate_gradients, mean_loss, task_losses
+from stages.tasks.kinds import kinds_of
 from tests.builders import labelled_picture
 
 CLASSES = (3, 2, 4)

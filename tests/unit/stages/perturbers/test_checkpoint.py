@@ -12,8 +12,8 @@ from schemas.errors import StoreError, ValidationError
 from schemas.plans import GeneratorSpec
 from schemas.records import GeneratorRecord
 from stages.io.store.store import Store
-from stages.models.generator import Generator
 from stages.perturbers.checkpoint import cached_perturber, load_generator, serialise, weights_name
+from stages.perturbers.generator.network import Generator
 from tests import builders
 
 CPU = torch.device("cpu")

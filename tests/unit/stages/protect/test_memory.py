@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from pipeline.steps.worker import return_memory
+from pipeline.run.tables import return_memory
 from schemas.config import Layout
 from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
 from stages.ingest import reading
@@ -24,13 +24,13 @@ from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import encode_image
 from stages.io.images.pixels import bound_of, canonical_view, has_alpha, peak_of
 from stages.io.shards.names import key_hash
-from stages.models.codes import ClassCodes
-from stages.perturbers.generator import GeneratorPerturber
+from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.perturber import GeneratorPerturber
 from stages.protect import protect
 from stages.protect.perturb import add_perturbation
 from stages.protect.protect import write_protected
 from stages.protect.validate import measure_change, validate_shard
-from stages.transforms.noise import UniformNoise
+from stages.transforms.pixels import UniformNoise
 from tests import builders
 
 EPSILON = 8 / 255

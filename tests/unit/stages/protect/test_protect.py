@@ -33,11 +33,11 @@ from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
 from stages.io.store.store import Store
 from stages.learning.table import open_table
-from stages.perturbers.base import Perturber
+from stages.perturbers.perturber import Perturber
 from stages.protect import protect
 from stages.protect.perturb import add_perturbation
 from stages.protect.protect import protect_shard
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 from tests import builders
 from tests.builders import BuiltSample, encoded, picture, png
 

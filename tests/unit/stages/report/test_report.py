@@ -20,7 +20,7 @@ from stages.audit.verdict import NOT_MEASURED, held_against, reach_verdict
 from stages.report.before_after import Pair
 from stages.report.pictures import difference
 from stages.report.report import build_report
-from stages.report.sections.base import ReportInput
+from stages.report.report_input import ReportInput
 from tests.evidence import TASKS, Curves, victims
 
 VOID = {"meta", "br", "img", "link", "hr", "input", "path", "use", "rect"}

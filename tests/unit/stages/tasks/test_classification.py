@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.tasks import MISSING
-from stages.tasks.base import TaskKind
+from stages.tasks.task_kind import TaskKind
 from tests import builders
 
 

@@ -10,7 +10,7 @@ from schemas.records import ShardProfile
 from schemas.stats import MOST_BINS, Histogram, Moments
 from schemas.tasks import Task
 from stages.tasks.counts import LabelCounts, label_doubts, label_lines, label_table, only_label, set_table
-from stages.tasks.registry import kinds_of
+from stages.tasks.kinds import kinds_of
 
 AGE = Task(field="json.age", kind="regression", unit="years")
 SHAPE = Task(field="json.shape", classes=["disc", "square", "star"])

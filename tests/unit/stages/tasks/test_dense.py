@@ -15,13 +15,13 @@ from schemas.errors import SampleError
 from schemas.plans import GeneratorSpec
 from schemas.tasks import DepthTask, NormalsTask, SegmentationTask
 from stages.io.shards.sample import Member, Sample
-from stages.models.codes import ClassCodes
-from stages.models.pool import POOL, PoolNetwork
-from stages.tasks.base import TaskKind
+from stages.networks.pool import POOL, PoolNetwork
+from stages.perturbers.codes.network import ClassCodes
 from stages.tasks.depth import Depth
 from stages.tasks.labels import labels_of
 from stages.tasks.normals import Normals, angles_between
 from stages.tasks.segmentation import Segmentation
+from stages.tasks.task_kind import TaskKind
 from stages.transforms.movement import Shift, Window
 
 SIDE = 16

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from schemas.tasks import MISSING, BinaryTask, RegressionTask, Task
 from schemas.tasks.regression import Values
 from stages.learning.table import TableWriter, open_table
-from stages.tasks.base import TaskKind
 from stages.tasks.binary import Binary, auc
-from stages.tasks.registry import fitted_tasks, kinds_of
+from stages.tasks.kinds import fitted_tasks, kinds_of
 from stages.tasks.regression import Regression
+from stages.tasks.task_kind import TaskKind
 
 AGES = np.array([1, 2, 3, 4, 5, 6, 7, 80, math.nan], dtype=np.float32)
 

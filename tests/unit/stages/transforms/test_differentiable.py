@@ -15,9 +15,8 @@ from pydantic import ValidationError
 from schemas.plans import TrainPlan
 from schemas.training import Distorting, Train
 from stages.learning.table import ImageTable
-from stages.train.registry import TRAINERS
-from stages.transforms.differentiable.jpeg import compressed
-from stages.transforms.differentiable.registry import DISTORTIONS, distorted
+from stages.perturbers.registry import PERTURBERS
+from stages.transforms.differentiable import DISTORTIONS, compressed, distorted
 from tests import builders
 
 CPU = torch.device("cpu")
@@ -89,7 +88,7 @@ def trained_delta(table: ImageTable, **settings: Any) -> torch.Tensor:
     short = {"rounds": 2, "generator": "tiny", "width": 4, "epochs": 2, "surrogate_epochs": 1, "resolution": 16}
     train = builders.training({**short, "batch_size": 16, "augment": ["crop"]}, **settings)
     plan = TrainPlan(train=train, tasks=builders.tasks(), protected=[True, True], epsilon=8 / 255)
-    network = TRAINERS[train.perturber].train(table, plan, CPU).generator
+    network = PERTURBERS[train.perturber].train(table, plan, CPU).generator
     seen = next(table.in_order(len(table), CPU))
     with torch.no_grad():
         delta_BCHW: torch.Tensor = network(seen.x_BCHW, seen.labels, seen.gray_B)

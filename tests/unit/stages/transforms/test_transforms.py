@@ -3,13 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.transforms.bands import Band
-from stages.transforms.base import Transform
-from stages.transforms.bits import Bits
-from stages.transforms.filters import Blur, Median
-from stages.transforms.gray import Gray
-from stages.transforms.lossy import Lossy
-from stages.transforms.resize import DownUp
+from stages.transforms.pixels import Band, Bits, Blur, DownUp, Gray, Lossy, Median, Transform
 
 TRANSFORMS: list[Transform] = [
     Gray(), Lossy("JPEG", 75), Lossy("WEBP", 75), Bits(3), Blur(), Median(), DownUp(), Band(0.5, 2),

@@ -24,8 +24,8 @@ from schemas.tasks import MISSING, Task
 from stages.io.shards.layout import image_member, published_members
 from stages.io.shards.parquet import read_parquet
 from stages.io.shards.sample import Member, Sample
+from stages.tasks.kinds import kinds_of
 from stages.tasks.labels import labels_of
-from stages.tasks.registry import kinds_of
 
 
 def picture(kind: str = "PNG") -> bytes:

@@ -18,8 +18,8 @@ from stages.io.shards.names import unsafe_name
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
 from stages.io.shards.tar import TarWriter
+from stages.tasks.kinds import kinds_of
 from stages.tasks.labels import known_fields, labels_of
-from stages.tasks.registry import kinds_of
 
 DATASET = Dataset(shards="x")
 

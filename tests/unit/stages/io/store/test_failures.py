@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError, ProfileNotFound
 
-from pipeline.driver.ingest import check_profiles
+from pipeline.run.ingest import check_profiles
 from pipeline.state.left_out import failure_of as record_of
 from schemas.errors import AccessError, MtlueError, StoreError
 from stages.io.store.failures import failure_of

@@ -1,1 +1,0 @@
-"""What the driver does in each step of a run: which shards, which jobs, what is written and when."""

@@ -1,0 +1,193 @@
+"""Ingest over all shards, and what must hold before any training starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import Job
+from pipeline.cluster.progress import Reporter
+from pipeline.state.left_out import failure_of, kind_of
+from pipeline.state.places import shard_object
+from pipeline.state.record_index import Folded
+from schemas.config import Config
+from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
+from schemas.plans import IngestPlan
+from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, once_each
+from stages.formatting import strays_text
+from stages.ingest.ingest import ingest_shard
+from stages.io.store.store import Store
+from stages.perturbers.registry import PERTURBERS
+from stages.tasks.counts import only_label
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What ingest knows of all shards."""
+
+    profiles: list[ShardProfile]
+    """Of those that could be read, in their order."""
+    failures: list[ShardFailure]
+    later: list[ShardProfile]
+    """Of those that no run had read before."""
+
+    @property
+    def before(self) -> list[ShardProfile]:
+        """Of those that an earlier run had read."""
+        names = {profile.name for profile in self.later}
+        return [profile for profile in self.profiles if profile.name not in names]
+
+
+def ingest_all(
+    executor: Executor,
+    reporter: Reporter,
+    source: Store,
+    shards: Sequence[ShardRef],
+    work: Store,
+    plan: IngestPlan,
+    what: str = "ingest",
+    *,
+    limit: int,
+    enough: int,
+) -> Ingested:
+    """Profiles of all shards; only shards without a stored profile are read.
+
+    Args:
+        limit: samples of a shard that are kept for training.
+        enough: a stored profile counts when so many were kept. Less than the limit, since that grows with every shard
+            that goes: the others must not be read again for it.
+
+    Raises:
+        RefusedInputError: one shard says that configuration or data must be fixed; the others are not waited for.
+    """
+    objects, stored = _objects(shards, plan), _stored(work)
+    found = _found(shards, objects, stored)
+    profiles = {name: profile for name, profile in found.items() if profile.keeps(enough)}
+    later: list[ShardProfile] = []
+    failures: list[ShardFailure] = []
+    jobs = [
+        Job(ref.name, (source, ref, work, shard_object("tables", ref, plan.fingerprint, "arrow"), plan, limit))
+        for ref in shards
+        if ref.name not in profiles
+    ]
+    with reporter.step(what, len(jobs), "shards") as step:
+        for outcome in executor.map(ingest_shard, jobs):
+            if isinstance(outcome.error, RefusedInputError):
+                raise outcome.error
+            if outcome.error is not None:
+                failures.append(failure_of(outcome.name, what, outcome.error))
+                reporter.say(f"{what}: {failures[-1].message}")
+            elif outcome.result is not None:
+                stored.add(objects[outcome.name], outcome.result)
+                profiles[outcome.name] = outcome.result
+                later.append(outcome.result)
+            step.advance()
+    stored.save()
+    failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
+    return Ingested([profiles[ref.name] for ref in shards if ref.name in profiles], failures, later)
+
+
+def stored_profiles(shards: Sequence[ShardRef], work: Store, plan: IngestPlan) -> dict[str, ShardProfile]:
+    """Shard's name → its profile, of those that an earlier ingest has read."""
+    return _found(shards, _objects(shards, plan), _stored(work))
+
+
+def _stored(work: Store) -> Folded[ShardProfile]:
+    return Folded(work, "profiles/", ShardProfile, "remove it, and its shard is read again")
+
+
+def _found(
+    shards: Sequence[ShardRef], objects: Mapping[str, str], stored: Folded[ShardProfile]
+) -> dict[str, ShardProfile]:
+    known = [ref.name for ref in shards if objects[ref.name] in stored.entries]
+    return dict(zip(known, stored.read([objects[name] for name in known]), strict=True))
+
+
+def _objects(shards: Sequence[ShardRef], plan: IngestPlan) -> dict[str, str]:
+    return {ref.name: shard_object("profiles", ref, plan.fingerprint, "json") for ref in shards}
+
+
+def check_profiles(
+    config: Config, profiles: Sequence[ShardProfile], failures: Sequence[ShardFailure], shards: int
+) -> None:
+    """What must hold before training starts; `shards` are planned.
+
+    Raises:
+        InputError: no shard could be read, or none has a sample.
+        AccessError: no shard could be read, each for want of credentials or rights.
+        ConfigError: a task's field is in no sample, or every label of a task is missing.
+        QuarantineError: too many shards or samples are left out.
+    """
+    if not profiles:
+        raise kind_of(failures, InputError)(
+            f"none of the {len(failures)} shards could be read; the first: {failures[0].message}"
+        )
+    check_failed(config, failures, shards)
+    check_quarantined(config, [left_out for profile in profiles for left_out in profile.quarantined], profiles)
+    if not any(profile.samples for profile in profiles):
+        found = "".join(f"; {sentence}" for sentence in strays_text(profiles))
+        raise InputError(f"the {len(profiles)} shards hold no sample; check dataset.shards and dataset.image{found}")
+    fields = sorted({field for profile in profiles for field in profile.fields})
+    for task in config.tasks:
+        if any(profile.labelled(task.name) for profile in profiles):
+            continue
+        missing = sum(profile.missing[task.name] for profile in profiles)
+        if not any(_leads_to(field, task.field) for field in fields):
+            near = difflib.get_close_matches(task.field, fields, n=1)
+            guess = f"; did you mean {near[0]!r}?" if near else "."
+            known = ", ".join(fields[:20]) or "none"
+            raise ConfigError(
+                f"task {task.name!r}: no sample has a field {task.field!r}{guess} The fields found are: {known}; "
+                "correct the task's `field`"
+            )
+        raise ConfigError(
+            f"task {task.name!r}: all {missing} labels of field {task.field!r} are missing; remove the task, or add "
+            "its labels"
+        )
+
+
+def refuse_one_label(config: Config, profiles: Sequence[ShardProfile]) -> None:
+    """Raise ConfigError when δ would be the same for every image, by the labels that occur in all of the data."""
+    if PERTURBERS[config.train.perturber].sees_images:
+        return
+    protected = [task for task, wanted in zip(config.tasks, config.protected_tasks, strict=True) if wanted]
+    found = [(task, only) for task in protected if (only := only_label(task, profiles)) is not None]
+    if len(found) < len(protected):
+        return
+    named = ", ".join(f"{task.name}: {only}" for task, only in found[:5]) + (", …" if len(found) > 5 else "")
+    doubts = "".join(dict.fromkeys(task.doubt(only) for task, only in found))
+    raise ConfigError(
+        f"every label of the protected tasks is the same ({named}){doubts}; perturber {config.train.perturber!r} has "
+        "one δ for each label, so every image would get the same δ: nothing would be protected. Add images of other "
+        "classes, or a task whose labels differ; another perturber does not help, as no model learns anything from one "
+        "label"
+    )
+
+
+def _leads_to(field: str, wanted: str) -> bool:
+    """Whether a field that was seen is the one of a task, or lies inside it."""
+    return any(field == name or field.startswith(f"{name}.") for name in (wanted, f"json.{wanted}"))
+
+
+def check_failed(config: Config, failures: Sequence[ShardFailure], shards: int) -> None:
+    """Raise QuarantineError when more of the planned shards failed than `protect.max_failed` allows."""
+    if len(failures) > config.protect.max_failed * shards:
+        raise QuarantineError(
+            f"{len(failures)} of {shards} shards failed, more than protect.max_failed ({config.protect.max_failed:g}) "
+            f"allows; the first: {failures[0].message}. Nothing is trained on part of the data, and no manifest "
+            "lists part of it; fix them, or raise the limit"
+        )
+
+
+def check_quarantined(config: Config, quarantined: Sequence[Quarantined], profiles: Sequence[ShardProfile]) -> None:
+    """Raise QuarantineError when more samples are left out than `protect.max_quarantined` allows."""
+    left_out = once_each(quarantined)
+    total = sum(profile.samples + len(profile.quarantined) for profile in profiles)
+    if len(left_out) > config.protect.max_quarantined * total:
+        raise QuarantineError(
+            f"{len(left_out)} of {total} samples would be left out, more than protect.max_quarantined "
+            f"({config.protect.max_quarantined:g}) allows; the first: {left_out[0].message}. "
+            "All are listed in left-out.json in `work`; fix them, or raise the limit"
+        )

@@ -1,0 +1,115 @@
+"""Protect over all shards, only what is not published yet under this plan; and what a worker does with one shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import Job
+from pipeline.cluster.progress import Reporter
+from pipeline.run.tables import device, return_memory
+from pipeline.state.lease import Lease
+from pipeline.state.ledger import Ledger, identity_of
+from pipeline.state.left_out import failure_of
+from pipeline.state.places import Places
+from pipeline.state.written import begin_shards, end_shards, refuse_strangers
+from schemas.errors import GeneratorError, InputError, LeaseError, RefusedInputError
+from schemas.plans import ProtectPlan
+from schemas.records import GeneratorRecord, ShardFailure, ShardRecord, ShardRef
+from stages.io.store.objects import Entry
+from stages.io.store.store import Store
+from stages.perturbers.checkpoint import cached_perturber
+from stages.protect.protect import protect_shard
+from stages.publish.manifest import MANIFEST
+from stages.publish.updating import begin_update
+
+
+@dataclass(frozen=True)
+class Protected:
+    """What protecting all shards came to."""
+
+    records: list[ShardRecord]
+    """Of every shard that is published as this plan wants it, sorted by name."""
+    before: int
+    """How many of them an earlier run had published."""
+    failures: list[ShardFailure]
+    found: list[Entry]
+    """What lay in `output` before."""
+
+
+def protect_all(
+    executor: Executor,
+    reporter: Reporter,
+    places: Places,
+    lease: Lease,
+    ledger: Ledger,
+    shards: Sequence[ShardRef],
+    plan: ProtectPlan,
+    generator: GeneratorRecord,
+) -> Protected:
+    """Protect every shard that is not published under this plan yet.
+
+    Raises:
+        ConfigError: something came into `output` that this `work` did not write.
+        RefusedInputError, GeneratorError, LeaseError: no shard can be protected; the others are not waited for.
+        InputError: none was protected.
+    """
+    found = places.output.list()
+    refuse_strangers(places, ledger, found)
+    done = ledger.done(list(shards), plan, found)
+    before, finished = len(done), {record.identity for record in done}
+    todo = [ref for ref in shards if identity_of(ref, plan) not in finished]
+    stale = ledger.of_shards({ref.output_name for ref in todo})
+    begin_shards(places.work, stale)
+    public = {entry.name for entry in found}
+    replaced = sum(ref.output_name in public for ref in todo)
+    if replaced and MANIFEST in public:
+        begin_update(places.output, replaced)
+    common = (places.output, places.work, plan, generator)
+    jobs = [
+        Job(ref.name, (places.source, ref, *common, identity_of(ref, plan), stale[ref.output_name])) for ref in todo
+    ]
+    failures: list[ShardFailure] = []
+    with reporter.step("protect", len(jobs), "shards") as step:
+        for outcome in executor.map(protect_step, jobs, gpu=True):
+            lease.check()
+            if isinstance(outcome.error, RefusedInputError | GeneratorError | LeaseError):
+                raise outcome.error
+            if outcome.error is not None:
+                failures.append(failure_of(outcome.name, "protect", outcome.error))
+                reporter.say(f"protect: {failures[-1].message}")
+            elif outcome.result is not None:
+                ledger.add(outcome.result, stale[outcome.result.name])
+                done.append(outcome.result)
+            step.advance()
+    end_shards(places.work, {record.name for record in done})
+    failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
+    if not done:
+        raise InputError(f"no shard could be protected; the first: {failures[0].message}")
+    return Protected(sorted(done, key=lambda record: record.name), before, failures, found)
+
+
+def protect_step(
+    source: Store,
+    ref: ShardRef,
+    output: Store,
+    work: Store,
+    plan: ProtectPlan,
+    record: GeneratorRecord,
+    identity: str,
+    stale: Sequence[str] = (),
+) -> ShardRecord:
+    """Protect one shard and put it into `output`.
+
+    Args:
+        stale: the ledger's records of what is replaced, in `work`. One that outlived its bytes would be believed again
+            as soon as the configuration went back to it; one that went before them would not tell what is public.
+    """
+    return_memory()
+
+    def forget() -> None:
+        for name in stale:
+            work.delete(name)
+
+    return protect_shard(source, ref, output, plan, cached_perturber(work, record, device()), identity, forget)

@@ -1,0 +1,123 @@
+"""Verify a published prefix: every shard against the manifest, and against its input if known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pipeline.cluster.executor import Executor
+from pipeline.cluster.jobs import Job
+from pipeline.cluster.progress import Reporter
+from pipeline.configuration.plans import protect_plan
+from pipeline.state.places import Places
+from schemas.config import Compute, Config, Storage
+from schemas.records import ShardRef
+from stages.io.shards.names import key_hash
+from stages.io.store.store import Store
+from stages.publish.manifest import read_manifest
+from stages.publish.strangers import possible_data
+from stages.publish.updating import UPDATING
+from stages.verify import verify_shard
+
+
+@dataclass
+class Verified:
+    """What `verify` found."""
+
+    shards: int = 0
+    samples: int = 0
+    max_delta: int | None = None
+    """Largest |Δ| in levels of 255; None when the input is not known."""
+    psnr_mean: float | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def verify_url(
+    url: str,
+    reporter: Reporter,
+    config: Config | None = None,
+    *,
+    fraction: float = 1.0,
+    endpoint_url: str | None = None,
+) -> Verified:
+    """Check the published prefix at a URL, with its configuration against the input as well.
+
+    Args:
+        url: the prefix.
+        reporter: where progress goes.
+        config: names the input; None: shards are held against the manifest alone.
+        fraction: share of the shards to read.
+        endpoint_url: of an S3-compatible store; None: the configuration's.
+    """
+    if config is None:
+        return verify_prefix(Store(url, Storage(endpoint_url=endpoint_url)), reporter, Compute(), fraction=fraction)
+    places = Places(config)
+    return verify_prefix(
+        Store(url, Storage(endpoint_url=endpoint_url or config.dataset.storage.endpoint_url)),
+        reporter,
+        config.compute,
+        fraction=fraction,
+        config=config,
+        source=places.source,
+        shards=places.shards,
+    )
+
+
+def verify_prefix(
+    output: Store,
+    reporter: Reporter,
+    compute: Compute,
+    *,
+    fraction: float = 1.0,
+    config: Config | None = None,
+    source: Store | None = None,
+    shards: Sequence[ShardRef] = (),
+) -> Verified:
+    """Check a published prefix.
+
+    Args:
+        output: the prefix.
+        fraction: share of the shards to read, chosen by the hash of their names; 1 reads all.
+        config: with `source` and `shards`, the input that every pixel is compared with.
+
+    Every problem is listed; nothing stops at the first.
+    """
+    manifest = read_manifest(output)
+    result = Verified()
+    found = output.list()
+    there = {entry.name for entry in found}
+    listed = {shard.name for shard in manifest.shards}
+    if UPDATING in there:
+        result.problems.append(
+            f"{UPDATING}: shards are being replaced, or that was broken off; some may not be those of the manifest: "
+            "wait until it is gone, or let `mtlue run` end it"
+        )
+    result.problems += [f"shard {name}: in the manifest, but not there" for name in sorted(listed - there)]
+    result.problems += [
+        f"{name}: a shard that the manifest does not list; nobody checked it, or it was withdrawn: remove it"
+        if name.endswith((".tar", ".parquet"))
+        else f"{name}: mtlue did not write it, and it may be data that nobody protected: remove it"
+        for name in possible_data(output, found, listed)
+    ]
+    inputs = {ref.output_name: ref for ref in shards}
+    if config is not None:
+        result.problems += [f"shard {name}: no such input shard" for name in sorted(listed - inputs.keys())]
+    present = sorted((s for s in manifest.shards if s.name in there), key=lambda shard: key_hash(shard.name))
+    chosen = present[: max(1, round(fraction * len(present)))]
+    plan = protect_plan(config) if config is not None else None
+    jobs = [Job(shard.name, (output, shard, source, inputs.get(shard.name), plan)) for shard in chosen]
+    moments = None
+    with Executor(compute) as executor, reporter.step("verify", len(jobs), "shards") as step:
+        for outcome in executor.map(verify_shard, jobs):
+            step.advance()
+            if outcome.result is None:
+                result.problems.append(str(outcome.error))
+                continue
+            samples, measured = outcome.result
+            result.shards += 1
+            result.samples += samples
+            if measured is not None:
+                result.max_delta = max(result.max_delta or 0, measured.max_delta)
+                moments = measured.psnr if moments is None else moments.merge(measured.psnr)
+    result.psnr_mean = moments.mean if moments is not None else None
+    return result

@@ -1,1 +1,0 @@
-"""What a worker is given: a stage with its places opened, small records in and out."""

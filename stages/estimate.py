@@ -1,0 +1,238 @@
+"""Estimate: a few images and a few steps are measured, so that a plan can say time and bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from schemas.errors import InputError
+from schemas.plans import IngestPlan, ProtectPlan, TrainPlan, VictimPlan
+from schemas.records import ShardProfile, ShardRef
+from stages.audit.victims import train_victim
+from stages.countermeasures.registry import COUNTERMEASURES
+from stages.ingest.ingest import profile_shard
+from stages.io.store.store import Store
+from stages.learning.optimise import to_device
+from stages.learning.table import ImageTable, open_table
+from stages.networks.pool import POOL, PoolNetwork
+from stages.perturbers.codes.training import CODE_STEPS, CodeTraining, threads, threads_for
+from stages.perturbers.generator.methods.fresh import NETWORK_STEPS, steps_of
+from stages.perturbers.perturber import GeneratorPerturber
+from stages.perturbers.registry import PERTURBERS, network_of
+from stages.protect.protect import write_protected
+from stages.protect.validate import validate_shard
+from stages.tasks.kinds import fitted_tasks, kinds_of
+
+MEASURED_SAMPLES = 64
+"""Samples of the shard that are really protected and checked."""
+
+TRIAL_SAMPLES = 256
+"""Images of the shard on which steps of trainings are timed."""
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """What is still to be trained, and on how many images."""
+
+    train: TrainPlan
+    train_samples: int
+    """Images of the training; 0: the generator is there."""
+    victims: list[VictimPlan]
+    """Of an audit; empty: there is none, or its evidence is there."""
+    audit: IngestPlan
+    """Of the tables of victims."""
+    victim_samples: int
+    """Images that a victim learns from."""
+    tested_samples: int
+    """Images that a victim is tested on after each epoch."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one shard showed."""
+
+    samples: int
+    """Samples of the shard that can be protected."""
+    ingest_seconds: float
+    """Per sample: decoding, profile and table, on one core."""
+    core_seconds: float
+    """Per sample, of protection: everything but the download, on one core."""
+    bytes: float
+    """Per sample, in the protected shard."""
+    download_seconds: float
+    """Of the whole shard."""
+    train_seconds: float
+    """Of a whole training; 0 where there is none."""
+    victim_seconds: float
+    """Of all victims, one after the other."""
+    profile: ShardProfile
+    """Of the shard."""
+
+
+def estimate_shard(
+    source: Store, ref: ShardRef, ingest: IngestPlan, protect: ProtectPlan, trainings: Trainings
+) -> Estimate:
+    """Protect a few samples of a shard with an untrained generator, and time a few steps of each training.
+
+    Raises:
+        InputError: the shard has no sample that can be protected.
+    """
+    train = trainings.train
+    with TemporaryDirectory(prefix="mtlue-estimate-") as directory:
+        local, table, seen, protected = (Path(directory, name) for name in ("shard", "table", "seen", "protected.tar"))
+        started = time.monotonic()
+        source.get(ref.name, local, etag=ref.etag)
+        download, started = time.monotonic() - started, time.process_time()
+        profile = profile_shard(local, ref.name, table, ingest, TRIAL_SAMPLES)
+        if not profile.samples:
+            raise InputError(f"shard {ref.name}: no sample can be protected; run `mtlue run` for the reasons")
+        reading = (time.process_time() - started) / profile.samples
+        images = open_table([table], kinds_of(train.tasks))
+        train = train.model_copy(update={"tasks": fitted_tasks(train.tasks, images.labels)})
+        perturber = GeneratorPerturber(network_of(train.spec).eval(), "untrained")
+        write_protected(local, ref.name, protected, protect, perturber, limit=1)  # prepares kernels; not counted
+        started = time.process_time()
+        written = write_protected(local, ref.name, protected, protect, perturber, limit=MEASURED_SAMPLES)
+        validate_shard(
+            local,
+            ref.name,
+            protected,
+            protect.layout,
+            epsilon=protect.epsilon,
+            encoding=protect.encoding,
+            tasks=protect.tasks,
+        )
+        work = time.process_time() - started
+        victims = 0.0
+        if trainings.victims:
+            profile_shard(local, ref.name, seen, trainings.audit, TRIAL_SAMPLES)
+            audited = open_table([seen], kinds_of(train.tasks))
+            victims = victim_seconds(audited, trainings.victims, trainings.victim_samples, trainings.tested_samples)
+        return Estimate(
+            samples=profile.samples,
+            ingest_seconds=reading,
+            core_seconds=work / max(1, written.samples),
+            bytes=protected.stat().st_size / max(1, written.samples),
+            download_seconds=download,
+            train_seconds=train_seconds(images, train, trainings.train_samples) if trainings.train_samples else 0.0,
+            victim_seconds=victims,
+            profile=profile,
+        )
+
+
+TIMED_STEPS = 2
+"""Steps that are timed, after one that prepares kernels."""
+
+TESTED = 1 / 3
+"""Cost of an image that a network only looks at, to one that it learns from."""
+
+
+def train_seconds(table: ImageTable, plan: TrainPlan, samples: int) -> float:
+    """Seconds of a whole training.
+
+    Args:
+        table: a few real images.
+        plan: of the training.
+        samples: images of the training itself; class codes take as long for any number.
+    """
+    device = _device()
+    if plan.train.perturber == "codes":
+        return _codes_seconds(table, plan, device)
+    return _passes_seconds(table, plan, device) * samples / max(1, len(table))
+
+
+def victim_seconds(table: ImageTable, plans: Sequence[VictimPlan], samples: int, tested: int) -> float:
+    """Seconds of all victims one after the other, each on one thread.
+
+    Args:
+        table: a few real images.
+        plans: of the victims.
+        samples: images that each learns from.
+        tested: images that it is tested on after each epoch.
+    """
+    rates: dict[tuple[str, int, int], float] = {}
+    total = 0.0
+    for plan in plans:
+        key = (plan.backbone, plan.width, plan.batch_size)
+        if key not in rates:
+            rates[key] = _image_seconds(table, plan)
+        cost = COUNTERMEASURES[plan.countermeasure].cost
+        total += cost * plan.epochs * (samples + TESTED * tested) * rates[key]
+    return total
+
+
+def _image_seconds(table: ImageTable, plan: VictimPlan) -> float:
+    """Of one image that a victim learns from, by the marginal cost of an epoch on the table."""
+    plain = plan.model_copy(update={"countermeasure": "none", "second": None, "weights": "", "only": None})
+
+    def seconds(epochs: int) -> float:
+        started = _clock()
+        train_victim(table, table, plain.model_copy(update={"epochs": epochs}), _device())
+        return _clock() - started
+
+    with threads(1):
+        once = seconds(1)
+        return max(0.0, seconds(2) - once) / ((1 + TESTED) * max(1, len(table)))
+
+
+def _codes_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -> float:
+    """All rounds, by a few steps of each kind of network and of the codes through it."""
+    learned = steps_of(sum(NETWORK_STEPS) / 2, sum(plan.protected))
+    with torch.random.fork_rng(devices=[]), threads(threads_for(plan, device)):
+        training = CodeTraining(table, plan, device)
+        names = list(POOL)[: plan.train.rounds]
+        rounds = [_round_seconds(training, name, learned) for name in names]
+    return sum(rounds) / len(rounds) * plan.train.rounds
+
+
+def _round_seconds(training: CodeTraining, name: str, learned: int) -> float:
+    network = to_device(PoolNetwork(name, training.kinds), training.device).train()
+    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
+
+    def learn() -> None:
+        adam.zero_grad(set_to_none=True)
+        training.network_loss(network).backward()
+        adam.step()
+
+    each = _step_seconds(learn)
+    network.eval().requires_grad_(False)
+    return learned * each + CODE_STEPS * _step_seconds(lambda: training.step(network))
+
+
+def _step_seconds(step: Callable[[], object]) -> float:
+    step()
+    started = _clock()
+    for _ in range(TIMED_STEPS):
+        step()
+    return (_clock() - started) / TIMED_STEPS
+
+
+def _passes_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -> float:
+    """Of a whole training on this table, from the marginal cost of one more pass of each of its phases."""
+    making = PERTURBERS[plan.train.perturber]
+    phases = making.phases(plan.train)
+
+    def trial(longer: str = "") -> float:
+        passes = {phase.setting: 2 if phase.setting == longer else 1 for phase in phases}
+        shorter = plan.model_copy(update={"train": plan.train.model_copy(update=passes)})
+        started = _clock()
+        making.train(table, shorter, device)
+        return _clock() - started
+
+    trial()  # the first one prepares kernels; it is not counted
+    base = trial()
+    return sum(max(0.0, trial(phase.setting) - base) * float(getattr(plan.train, phase.setting)) for phase in phases)
+
+
+def _clock() -> float:
+    """Seconds: of a GPU on the wall; of a CPU those it worked, by thread, so that another load changes no estimate."""
+    return time.monotonic() if torch.cuda.is_available() else time.process_time() / torch.get_num_threads()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,1 +1,0 @@
-"""Base methods: what the generator minimises. One file a method, behind the contract of `base.py`."""

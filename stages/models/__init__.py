@@ -1,1 +1,0 @@
-"""Networks: backbones, surrogates and victims, and the generator."""

@@ -1,0 +1,1 @@
+"""Networks that learn tasks: backbones, the multi-task model of surrogates and victims, small fresh networks."""

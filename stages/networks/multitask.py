@@ -1,0 +1,155 @@
+"""The multi-task model of surrogates and victims: shared backbone, one shared layer, one head a task.
+
+Shapes: B images, C channels, H×W pixels, F features, h×w feature maps, U shared units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from stages.learning.weightings.loss_based import Equal
+from stages.learning.weightings.weighting import Weighting
+from stages.networks.backbones.architectures import BACKBONES
+from stages.tasks.task_kind import TaskKind
+
+SHARED_UNITS = 256
+
+
+class Features(NamedTuple):
+    """What the heads of a model see of a batch."""
+
+    maps_BFhw: torch.Tensor
+    """For heads of dense tasks."""
+    shared_BU: torch.Tensor
+    """For all others."""
+    size: tuple[int, int]
+    """H×W, to which dense outputs are brought."""
+
+
+class MultiTaskModel(nn.Module):
+    """Hard parameter sharing: backbone → mean over places → 256 ELU units → one head a task.
+
+    Heads of dense tasks see the backbone's maps; their outputs are brought to the images' size (bilinear).
+
+    Args:
+        backbone: a name in `BACKBONES`.
+        width: channels of the backbone's first stage.
+        kinds: K tasks.
+        resolution: side of the images in pixels.
+        weighting: how the tasks' losses become one step's gradients; None: equal weights.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        *,
+        width: int,
+        kinds: Sequence[TaskKind],
+        resolution: int,
+        weighting: Weighting | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = BACKBONES[backbone](width=width, resolution=resolution)
+        self.dense = [kind.dense for kind in kinds]
+        self.shared = (
+            nn.Identity()  # nothing that learns would look at it
+            if all(self.dense)
+            else nn.Sequential(nn.Linear(self.backbone.features, SHARED_UNITS), nn.ELU())
+        )
+        self.heads = nn.ModuleList(kind.head(self.backbone.features if kind.dense else SHARED_UNITS) for kind in kinds)
+        self.weighting = weighting or Equal(len(kinds), torch.Generator())
+
+    def forward(self, x_BCHW: torch.Tensor) -> list[torch.Tensor]:
+        """Images in [0, 1], B×3×H×W, to one output a task."""
+        return self.heads_of(self.features_of(x_BCHW))
+
+    def features_of(self, x_BCHW: torch.Tensor) -> Features:
+        """Images in [0, 1], B×3×H×W, to what the heads see."""
+        maps_BFhw = self.backbone((x_BCHW - 0.5) / 0.25)
+        height, width = x_BCHW.shape[-2:]
+        return Features(maps_BFhw, self.shared(maps_BFhw.mean(dim=(2, 3))), (height, width))
+
+    def heads_of(self, features: Features) -> list[torch.Tensor]:
+        """What the heads see to one output a task."""
+        return [
+            resized(head(features.maps_BFhw), features.size) if dense else head(features.shared_BU)
+            for head, dense in zip(self.heads, self.dense, strict=True)
+        ]
+
+    def common(self, features: Features) -> torch.Tensor:
+        """Of what the heads see, the part from which all outputs are computed."""
+        return features.maps_BFhw if any(self.dense) else features.shared_BU
+
+
+def resized(output_BChw: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A dense output at the images' size."""
+    if output_BChw.shape[-2:] == size:
+        return output_BChw
+    return functional.interpolate(output_BChw, size=size, mode="bilinear", align_corners=False)
+
+
+def task_losses(
+    outputs: Sequence[torch.Tensor],
+    labels: Sequence[torch.Tensor],
+    kinds: Sequence[TaskKind],
+    active: Sequence[bool] | None = None,
+) -> dict[int, torch.Tensor]:
+    """Task, 0..K-1 → its loss over its labelled samples; tasks without one in the batch are left out.
+
+    Args:
+        outputs: of each task's head.
+        labels: of each task, first axis B.
+        kinds: K tasks.
+        active: which tasks count; all by default.
+    """
+    losses = {}
+    for number, (output, label, kind) in enumerate(zip(outputs, labels, kinds, strict=True)):
+        loss = kind.loss(output, label) if active is None or active[number] else None
+        if loss is not None:
+            losses[number] = loss
+    return losses
+
+
+def mean_loss(
+    outputs: Sequence[torch.Tensor],
+    labels: Sequence[torch.Tensor],
+    kinds: Sequence[TaskKind],
+    active: Sequence[bool] | None = None,
+) -> torch.Tensor:
+    """The mean of `task_losses`; where there are none, a zero that can be stepped."""
+    losses = task_losses(outputs, labels, kinds, active)
+    return torch.stack(list(losses.values())).mean() if losses else outputs[0].sum() * 0
+
+
+def accumulate_gradients(
+    model: MultiTaskModel,
+    x_BCHW: torch.Tensor,
+    labels: Sequence[torch.Tensor],
+    kinds: Sequence[TaskKind],
+    mixed: tuple[float, Sequence[torch.Tensor]] | None = None,
+) -> None:
+    """Add the gradients of one step on a batch to the model's parameters, as its weighting has them.
+
+    Args:
+        model: in train mode.
+        x_BCHW: images in [0, 1], B×3×H×W.
+        labels: of each task, first axis B.
+        kinds: K tasks.
+        mixed: share in 0..1 and labels of images that were mixed into these; their losses count by that share.
+    """
+    features = model.features_of(x_BCHW)
+    outputs = model.heads_of(features)
+    losses = task_losses(outputs, labels, kinds)
+    if mixed is not None:
+        share, others = mixed[0], task_losses(outputs, mixed[1], kinds)
+        losses = {number: (1 - share) * loss for number, loss in losses.items()}
+        losses |= {number: losses.get(number, 0) + share * loss for number, loss in others.items()}
+    if losses:
+        model.weighting.backward(losses, model.common(features))
+    else:
+        (outputs[0].sum() * 0).backward()

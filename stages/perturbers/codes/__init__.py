@@ -1,0 +1,1 @@
+"""Class codes: one learnable δ per task and class, learned against fresh small networks."""

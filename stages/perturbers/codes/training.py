@@ -1,0 +1,177 @@
+"""Training of class codes against fresh small networks: error minimisation that no early stop escapes.
+
+    δ(y) = ε·clamp(Σ_k U^k[y^k], -1, 1)
+    in rounds: a FRESH network F learns for a few steps on aug(x' + δ(y)) with labels y; then U steps down the same loss
+    through the frozen F, with x' another sample's image, whose own evidence speaks against y
+
+A network that is trained longer, or kept from round to round, forgets the shortcut for the image; one that is fresh
+asks what every victim asks in its first steps. Swapped hosts make a code win against the image instead of helping it.
+
+Shapes: B images, C channels, H×W pixels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from schemas.errors import GeneratorError
+from schemas.plans import TrainPlan
+from stages.learning.augment import augment_with_labels
+from stages.learning.optimise import to_device
+from stages.learning.table import Batch, ImageTable
+from stages.networks.multitask import mean_loss
+from stages.networks.pool import POOL, PoolNetwork
+from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.generator.methods.fresh import SWAPPED_IN_LEARNING, fresh_network
+from stages.perturbers.resuming import TrainingState
+from stages.perturbers.training import Trained
+from stages.tasks.kinds import kinds_of
+from stages.tasks.task_kind import TaskKind
+from stages.transforms.differentiable import distorted
+
+LEARNING_RATE = 0.05
+"""Of Adam, for codes in units of ε."""
+
+CODE_STEPS = 48
+"""Steps of the codes through each network."""
+
+SMALL_SIDE = 64
+"""Side in pixels up to which one thread trains on a CPU: with networks this small several threads wait for each other,
+on a busy machine ten times as long as one needs."""
+
+
+def train_codes(
+    table: ImageTable,
+    plan: TrainPlan,
+    device: torch.device,
+    report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    kept: TrainingState | None = None,
+) -> Trained:
+    """Train class codes on a table of images at the canonical resolution; the arguments are those of `train_generator`.
+
+    The state is kept from round to round.
+
+    Raises:
+        GeneratorError: a loss is not finite.
+    """
+    started, kept = time.monotonic(), kept or TrainingState()
+    with torch.random.fork_rng(devices=[]), threads(threads_for(plan, device)):
+        training = CodeTraining(table, plan, device)
+        if (state := kept.load()) is not None:
+            training.load_state_dict(state)
+        for number in range(len(training.losses), plan.train.rounds):
+            training.run_round(number)
+            kept.save(training.state_dict)
+            report("codes", number + 1, plan.train.rounds)
+    return Trained(training.codes.cpu().eval(), training.steps, time.monotonic() - started, training.losses)
+
+
+def threads_for(plan: TrainPlan, device: torch.device) -> int:
+    """Threads with which codes are trained."""
+    small = device.type == "cpu" and plan.train.resolution <= SMALL_SIDE
+    return 1 if small else torch.get_num_threads()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with `count` threads; afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class CodeTraining:
+    """One training of class codes, round by round."""
+
+    def __init__(self, table: ImageTable, plan: TrainPlan, device: torch.device) -> None:
+        self.table, self.plan, self.device = table, plan, device
+        self.kinds: list[TaskKind] = kinds_of(plan.tasks)
+        self.rng = torch.Generator().manual_seed(plan.train.seed)
+        torch.manual_seed(plan.train.seed)
+        self.codes = to_device(ClassCodes(plan.spec), device)
+        self.adam = torch.optim.Adam(self.codes.parameters(), lr=LEARNING_RATE)
+        self.steps = 0
+        self.losses: list[dict[str, float]] = []
+
+    def run_round(self, number: int) -> None:
+        """A fresh network of the next kind, then the codes' steps through it."""
+        network = self.learned_network(list(POOL)[number % len(POOL)])
+        total = 0.0
+        for _ in range(CODE_STEPS):
+            total += self.step(network)
+        self.steps += CODE_STEPS
+        self.losses.append({"base": total / CODE_STEPS})
+        if not torch.isfinite(torch.tensor(total)):
+            raise GeneratorError(
+                f"train: the loss is not finite in round {number + 1}: nothing was published; look for images or "
+                "labels that are no numbers"
+            )
+
+    def step(self, network: PoolNetwork) -> float:
+        """One step of the codes through a frozen network. Returns the loss."""
+        batch = self.batch()
+        hosts_B = torch.randperm(len(batch.x_BCHW), generator=self.rng).to(self.device)
+        perturbed_BCHW = self.perturbed(batch.x_BCHW[hosts_B], batch.gray_B[hosts_B], batch.labels)
+        loss = self.loss_of(network, perturbed_BCHW, batch.labels)
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        self.adam.step()
+        return float(loss.detach())
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that another training of the same table and plan needs to go on after this round."""
+        return {
+            "steps": self.steps,
+            "losses": self.losses,
+            "codes": self.codes.state_dict(),
+            "adam": self.adam.state_dict(),
+            "rng": self.rng.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.steps, self.losses = state["steps"], list(state["losses"])
+        self.codes.load_state_dict(state["codes"])
+        self.adam.load_state_dict(state["adam"])
+        self.rng.set_state(state["rng"])
+
+    def learned_network(self, name: str) -> PoolNetwork:
+        """A fresh network after a few steps on perturbed images."""
+        tasks = sum(self.plan.protected)
+        return fresh_network(name, self.kinds, self.device, self.rng, self.network_loss, tasks)
+
+    def network_loss(self, network: PoolNetwork) -> torch.Tensor:
+        """Of one step of a fresh network."""
+        batch = self.batch()
+        swapped = float(torch.rand(1, generator=self.rng)) < SWAPPED_IN_LEARNING
+        hosts = self.batch() if swapped else batch
+        with torch.no_grad():
+            perturbed_BCHW = self.perturbed(hosts.x_BCHW, hosts.gray_B, batch.labels)
+        return self.loss_of(network, perturbed_BCHW, batch.labels)
+
+    def loss_of(self, network: PoolNetwork, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Mean loss of the protected tasks on distorted and augmented images."""
+        x_BCHW = distorted(x_BCHW, self.plan.train.robust, self.rng)
+        seen_BCHW, labels = augment_with_labels(x_BCHW, labels, self.kinds, self.plan.train.augment, self.rng)
+        seen_BCHW = seen_BCHW.contiguous(memory_format=torch.channels_last)
+        return mean_loss(network(seen_BCHW), labels, self.kinds, self.plan.protected)
+
+    def perturbed(self, x_BCHW: torch.Tensor, gray_B: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """x + δ cut to [0, 1] as published pixels are; gradients pass the cut, or dark pixels would never learn."""
+        moved_BCHW = x_BCHW + self.codes(x_BCHW, labels, gray_B)
+        cut_BCHW = (moved_BCHW.clamp(0, 1) - moved_BCHW).detach()
+        shown_BCHW: torch.Tensor = moved_BCHW + cut_BCHW
+        return shown_BCHW
+
+    def batch(self) -> Batch:
+        """Random samples, with replacement."""
+        rows = torch.randint(len(self.table), (self.plan.train.batch_size,), generator=self.rng)
+        return self.table.batch(rows.numpy(), self.device)

@@ -1,0 +1,1 @@
+"""Base methods: what the generator minimises. One file a method, behind the contract of `method.py`."""

@@ -1,0 +1,36 @@
+"""Every kind of task by its name in the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from schemas.tasks import Task
+from stages.tasks.binary import Binary
+from stages.tasks.classification import Classification
+from stages.tasks.depth import Depth
+from stages.tasks.normals import Normals
+from stages.tasks.regression import Regression
+from stages.tasks.segmentation import Segmentation
+from stages.tasks.task_kind import TaskKind
+
+KINDS: dict[str, type[TaskKind]] = {
+    "binary": Binary,
+    "classification": Classification,
+    "depth": Depth,
+    "normals": Normals,
+    "regression": Regression,
+    "segmentation": Segmentation,
+}
+"""Those that a plan may hold: a `multilabel` set has become binary tasks there."""
+
+
+def kinds_of(tasks: Sequence[Task]) -> list[TaskKind]:
+    """Each task with what its kind can do, in order."""
+    return [KINDS[task.kind](task) for task in tasks]
+
+
+def fitted_tasks(tasks: Sequence[Task], labels: Sequence[np.ndarray]) -> list[Task]:
+    """Each task with what its kind must know of the labels that are learned from (of each task, first axis N)."""
+    return [kind.fitted(found) for kind, found in zip(kinds_of(tasks), labels, strict=True)]

@@ -1,1 +1,0 @@
-"""Train: the generator, by one loop for every base method."""

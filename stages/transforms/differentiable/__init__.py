@@ -1,1 +1,0 @@
-"""Differentiable twins of transformations, for δ that is to survive them: one file each."""

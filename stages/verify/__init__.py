@@ -1,1 +1,0 @@
-"""Verify: a published shard is read again, as a stranger would."""
