@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from pipeline.commands.init import Configuration, Output, name_of, write_configuration
 from pipeline.commands.options import AsJson, print_result
 from pipeline.configuration.addresses import address
+from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -77,6 +80,7 @@ def _import_of(adapter: type[Adapter]) -> Callable[..., None]:
     """A function with an option for each field of the adapter, and those that every import has."""
     fields = list(_option_fields(adapter))
     own = [_parameter(name, info, doc, name in adapter.positional) for _, name, info, doc in fields]
+    own += [_option("config", Configuration, None), _option("output", Output, None)] if adapter.configured else []
     common = [
         _option("out", Out),
         _option("shard_samples", PerShard, adapter.shard_samples),
@@ -95,7 +99,8 @@ def _import_of(adapter: type[Adapter]) -> Callable[..., None]:
                 options[name] = given[name]
             else:
                 options.setdefault(group, adapter.model_fields[group].default.model_dump())[name] = given[name]
-        run_adapter(adapter.of(**options), target)
+        config, output = given.get("config"), given.get("output")
+        run_adapter(adapter.of(**options), target, lambda made: configured(made, target, config, output))
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -150,16 +155,18 @@ def _option(name: str, annotation: Any, default: Any = inspect.Parameter.empty) 
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def run_adapter(adapter: Adapter, target: Target) -> ImportSummary:
-    """Import a dataset, and print what became of its rows."""
+def run_adapter(adapter: Adapter, target: Target, configure: Callable[[Adapter], list[str]] = lambda made: []) -> None:
+    """Import a dataset, and print what became of its rows and the lines that `configure` adds."""
     from pipeline.cluster.progress import Reporter
     from pipeline.run.import_data import SUMMARY, import_dataset
     from schemas.config import Compute, Storage
     from stages.datasets.planning import ShardLimit
-    from stages.io.store.store import Store
+    from stages.io.store.store import Store, places_overlap
 
     by_bytes = target.shard_bytes is not None
     store = Store(address(target.out, "--out"), Storage(endpoint_url=target.endpoint_url))
+    if adapter.configured and places_overlap(store.url, adapter.origin):
+        raise ConfigError(f"--out {target.out} and the folder {adapter.origin} overlap; choose a place outside of it")
     summary = import_dataset(
         adapter,
         store,
@@ -167,8 +174,30 @@ def run_adapter(adapter: Adapter, target: Target) -> ImportSummary:
         limit=ShardLimit(samples=None if by_bytes else target.shard_samples, bytes=target.shard_bytes),
         compute=Compute(cpus=target.workers or "auto"),
     )
-    print_result(summary_lines(summary, store.join(SUMMARY)), summary_figures(summary), as_json=target.as_json)
-    return summary
+    lines = [*summary_lines(summary, store.join(SUMMARY)), *configure(adapter)]
+    print_result(lines, summary_figures(summary), as_json=target.as_json)
+
+
+def configured(adapter: Adapter, target: Target, config: str | None, output: str | None) -> list[str]:
+    """Write the configuration of what was imported, where the dataset has none of its own; what to do next."""
+    if not adapter.configured:
+        return []
+    url = address(target.out, "--out")
+    path = Path(f"{name_of(url)}.yaml" if config is None else config)
+    if config != "-" and path.exists():
+        return [
+            f"kept        {path} is there already and stays as it is; `mtlue init {url} --config -` prints a new one"
+        ]
+    written = write_configuration(
+        url,
+        config,
+        output=output,
+        endpoint_url=target.endpoint_url,
+        labels=adapter.known_labels(),
+        names=adapter.known_names(),
+        origin=f"mtlue import {adapter.name}",
+    )
+    return [] if written is None else [f"written     {written}; read it, then: mtlue run {written}"]
 
 
 def summary_figures(summary: ImportSummary) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def write_configuration(
     samples: int = SAMPLES,
     endpoint_url: str | None = None,
     labels: Iterable[Mapping[str, Any]] | None = None,
+    names: Mapping[str, list[str]] | None = None,
     origin: str = "mtlue init",
 ) -> Path | None:
     """Write the configuration of a dataset; None where it was printed.
@@ -65,6 +66,7 @@ def write_configuration(
         samples: how many are looked at.
         endpoint_url: endpoint of an S3-compatible store.
         labels: those of every sample, where they are known.
+        names: field → names of its classes, where they are known.
         origin: the command, for the first line.
 
     Raises:
@@ -85,7 +87,9 @@ def write_configuration(
             address(place, key)
     store, shards = list_shards(url, Storage(endpoint_url=endpoint_url), "URL")
     placed = _placed(url, name, [ref.name for ref in shards], store.url, output, work, endpoint_url, origin)
-    text = configuration_text(survey(store, shards, samples=samples, labels=labels), placed)
+    seen = survey(store, shards, samples=samples, labels=labels)
+    seen.class_names |= names or {}
+    text = configuration_text(seen, placed)
     _check(text, str(path))
     if config == "-":
         print(text, end="")

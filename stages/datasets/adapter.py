@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -57,6 +57,12 @@ class Adapter(Model, ABC):
     positional: ClassVar[frozenset[str]] = frozenset()
     """Fields that the command takes by their place, without a name."""
 
+    places: ClassVar[frozenset[str]] = frozenset({"source"})
+    """Fields that say where something lies; they decide nothing about the bytes."""
+
+    configured: ClassVar[bool] = False
+    """Whether its import also writes a configuration."""
+
     shard_samples: ClassVar[int] = 1000
     """Samples in a shard, unless the command says otherwise."""
 
@@ -107,11 +113,19 @@ class Adapter(Model, ABC):
             OSError: a file that `rows` saw cannot be read.
         """
 
+    def known_labels(self) -> Iterator[Mapping[str, Any]] | None:
+        """What the `json` member of every sample holds, where that is known before any is read."""
+        return None
+
+    def known_names(self) -> Mapping[str, list[str]]:
+        """Field → names of its classes, where the dataset says them."""
+        return {}
+
     @property
     def parameters(self) -> Parameters:
         """Name and options: with the digests of `check`, all that decides the bytes."""
         options: dict[str, Any] = {}
-        for name, value in self.model_dump(mode="json", exclude={"source"}).items():
+        for name, value in self.model_dump(mode="json", exclude=set(self.places)).items():
             options |= value if isinstance(value, dict) else {name: value}
         return {"dataset": self.name, **{name: _plain(value) for name, value in options.items()}}
 

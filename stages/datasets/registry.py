@@ -12,6 +12,7 @@ GROUP = "mtlue.datasets"
 """Entry points of other packages: name = "module:AdapterClass"."""
 
 DATASETS = {
+    "folder": "stages.datasets.folder.folder:Folder",
     "outlines": "stages.datasets.drawn.drawn:Outlines",
     "scenes": "stages.datasets.drawn.drawn:Scenes",
     "rooms": "stages.datasets.drawn.drawn:Rooms",

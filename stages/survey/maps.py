@@ -62,14 +62,17 @@ class Maps:
             self.wide |= bool(found[-1] > NONE)
             self.values |= {int(value) for value in found if 0 <= value <= NONE}
 
-    def suggestion(self) -> Suggestion:
-        """The task that fits, or why there is none."""
+    def suggestion(self, names: list[str] | None = None) -> Suggestion:
+        """The task that fits, or why there is none; `names` are those of the classes, where they are known."""
         if not self.own_size:
             return Suggestion(self.name, None, "maps that are not as large as their images")
         if self.forms == {"directions"}:
             return Suggestion(self.name, {"kind": "normals", "field": self.name}, "unit vectors: surface normals")
         if self.forms == {"real"} and self.low >= 0 and self.high > 0:
             return self._depth(1.0, "real numbers")
+        if self.forms == {"whole"} and names is not None:
+            task = {"kind": "segmentation", "field": self.name, "classes": names}
+            return Suggestion(self.name, task, f"masks of {len(names)} classes")
         if self.forms == {"whole"}:
             classes = sorted(self.values - {NONE})
             # Depths in millimetres and masks are both whole numbers; no mask has classes beyond 254.

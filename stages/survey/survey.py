@@ -53,6 +53,8 @@ class Survey:
     """Member or key that holds or leads back to an original → what was found."""
     columns: Columns = field(default_factory=Columns)
     """What a Parquet file says of its columns."""
+    class_names: dict[str, list[str]] = field(default_factory=dict)
+    """Field → names of its classes, where the dataset says them."""
     whole: bool = False
     """Whether the labels of every sample were seen."""
 
@@ -147,6 +149,7 @@ def _look_into(path: Path, name: str, made: Survey, limit: int) -> None:
     layout, read = Layout(), 0
     if name.lower().endswith(".parquet"):
         made.columns = columns_of(path, name)
+        made.class_names = made.columns.class_names
         layout = Layout(image=made.columns.image, members=dict.fromkeys(made.columns.nested, "drop"))
     try:
         for found in read_samples(path, name, layout):

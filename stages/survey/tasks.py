@@ -142,7 +142,9 @@ def _of_texts(values: Values, whole: bool) -> Suggestion:
     if (2 * found > values.count and found > FEW_CLASSES) or (found == values.count and found > 2):
         return Suggestion(values.name, None, f"{found} different texts in {values.count} samples: no class names")
     if any(map(is_number, values.distinct)):
-        return Suggestion(values.name, None, "numbers and texts mixed: a class name must not be a number")
+        text = min((each for each in values.distinct if not is_number(each)), key=lambda each: values.distinct[each])
+        found_text = f"{text!r} in {values.distinct[text]} of {values.count} samples"
+        return Suggestion(values.name, None, f"numbers and texts mixed ({found_text}): correct one or the other")
     return _classes(values, sorted(values.distinct), f"{found} different texts", whole=whole)
 
 

@@ -65,7 +65,8 @@ def configuration_text(seen: Survey, placed: Placed) -> str:
             "example with `mtlue import folder PICTURES --labels labels.csv`"
         )
     lines = [
-        f"# Written by `{placed.origin}` from {seen.samples} samples. Lines with CHECK are guesses: look at them.",
+        f"# Written by `{placed.origin}` from {seen.samples} samples{' and the labels of all' if seen.whole else ''}.",
+        "# Lines with CHECK are guesses: look at them.",
         "# `mtlue plan` says what a run would do and how long it takes; `mtlue run` does it.",
         "",
         f"name: {scalar(placed.name)}",
@@ -97,8 +98,8 @@ def suggestions(seen: Survey) -> list[Suggestion]:
         elif name in seen.leads:
             made.append(Suggestion(name, None, seen.leads[name]))
         else:
-            made.append(suggestion(values, seen.columns.class_names.get(name), whole=seen.whole))
-    return [*made, *(maps.suggestion() for maps in seen.maps.values())]
+            made.append(suggestion(values, seen.class_names.get(name), whole=seen.whole))
+    return [*made, *(maps.suggestion(seen.class_names.get(name)) for name, maps in seen.maps.items())]
 
 
 def _dataset_lines(seen: Survey, placed: Placed, found: Sequence[Suggestion]) -> Iterator[str]:

@@ -96,14 +96,14 @@ def _wide_rows(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
         raise InputError(f"{path}: row {number + 1} is not {encoding} ({error}); save the file as UTF-8") from None
 
 
-def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Number and fields of every row of a CSV file that is not empty, its header among them; fields are stripped.
 
     Raises:
         InputError: as `text_rows`; or a row is no CSV (a quote that is never closed).
     """
     lines = (f"{text}\n" for _, text in text_rows(path))
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, strict=True, delimiter=delimiter)
     try:
         for fields in reader:
             if any(field.strip() for field in fields):
