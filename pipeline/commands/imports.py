@@ -99,8 +99,7 @@ def _import_of(adapter: type[Adapter]) -> Callable[..., None]:
                 options[name] = given[name]
             else:
                 options.setdefault(group, adapter.model_fields[group].default.model_dump())[name] = given[name]
-        config, output = given.get("config"), given.get("output")
-        run_adapter(adapter.of(**options), target, lambda made: configured(made, target, config, output))
+        run_adapter(adapter.of(**options), target, given.get("config"), given.get("output"))
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -155,8 +154,15 @@ def _option(name: str, annotation: Any, default: Any = inspect.Parameter.empty) 
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def run_adapter(adapter: Adapter, target: Target, configure: Callable[[Adapter], list[str]] = lambda made: []) -> None:
-    """Import a dataset, and print what became of its rows and the lines that `configure` adds."""
+def run_adapter(adapter: Adapter, target: Target, config: str | None = None, output: str | None = None) -> None:
+    """Import a dataset, and print what became of its rows; an adapter that is `configured` gets a configuration.
+
+    Args:
+        adapter: the dataset.
+        target: where its shards go.
+        config: file of the configuration, as `mtlue init` takes it.
+        output: public place in it.
+    """
     from pipeline.cluster.progress import Reporter
     from pipeline.run.import_data import SUMMARY, import_dataset
     from schemas.config import Compute, Storage
@@ -174,20 +180,20 @@ def run_adapter(adapter: Adapter, target: Target, configure: Callable[[Adapter],
         limit=ShardLimit(samples=None if by_bytes else target.shard_samples, bytes=target.shard_bytes),
         compute=Compute(cpus=target.workers or "auto"),
     )
-    lines = [*summary_lines(summary, store.join(SUMMARY)), *configure(adapter)]
-    print_result(lines, summary_figures(summary), as_json=target.as_json)
+    lines, figures = summary_lines(summary, store.join(SUMMARY)), summary_figures(summary)
+    if adapter.configured:
+        path, line = _configured(adapter, target, config, output)
+        lines, figures = [*lines, line], {**figures, "configuration": path}
+    print_result(lines, figures, as_json=target.as_json)
 
 
-def configured(adapter: Adapter, target: Target, config: str | None, output: str | None) -> list[str]:
-    """Write the configuration of what was imported, where the dataset has none of its own; what to do next."""
-    if not adapter.configured:
-        return []
+def _configured(adapter: Adapter, target: Target, config: str | None, output: str | None) -> tuple[str | None, str]:
+    """Write the configuration of what was imported; its file (None: it was printed), and a line about it."""
     url = address(target.out, "--out")
     path = Path(f"{name_of(url)}.yaml" if config is None else config)
     if config != "-" and path.exists():
-        return [
-            f"kept        {path} is there already and stays as it is; `mtlue init {url} --config -` prints a new one"
-        ]
+        kept = f"kept        {path} is there already and stays as it is"
+        return str(path), f"{kept}; `mtlue init {url} --config -` prints a new one"
     written = write_configuration(
         url,
         config,
@@ -197,7 +203,9 @@ def configured(adapter: Adapter, target: Target, config: str | None, output: str
         names=adapter.known_names(),
         origin=f"mtlue import {adapter.name}",
     )
-    return [] if written is None else [f"written     {written}; read it, then: mtlue run {written}"]
+    if written is None:
+        return None, "printed     the configuration, above"
+    return str(written), f"written     {written}; read it, then: mtlue run {written}"
 
 
 def summary_figures(summary: ImportSummary) -> dict[str, Any]:

@@ -1,13 +1,18 @@
-"""`mtlue import`: its commands and options are those of the adapters."""
+"""`mtlue import`: its commands and options are those of the adapters; `folder` also writes a configuration."""
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
 from pipeline.commands.imports import Datasets, dataset_command
+from pipeline.configuration.loading import load_config
 from stages.datasets.registry import DATASETS, adapter_class
+from tests.running import mtlue
+from tests.unit.stages.datasets.test_folder import pictures
 
 OPTIONS = {
     "outlines": "out train=4000 test=600 size=32 seed=0 tasks=2 shard-samples=400",
@@ -56,3 +61,38 @@ def test_the_group_lists_every_dataset_and_knows_no_other() -> None:
     group = Datasets(name="import")
     assert group.list_commands(None)[: len(DATASETS)] == [*DATASETS]  # type: ignore[arg-type]
     assert group.get_command(None, "imagenet") is None  # type: ignore[arg-type]
+
+
+def test_a_folder_of_pictures_becomes_shards_and_a_configuration_by_one_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [
+        f"{split}/{kind}/{n}.jpg" for split in ("train", "test") for kind in ("cat", "no", "eel") for n in range(3)
+    ]
+    pictures(tmp_path / "my pictures", *names)
+    ended = mtlue(capsys, "import", "folder", "my pictures", "--out", "data/mine", "--workers", "1")
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[-1] == "written     mine.yaml; read it, then: mtlue run mine.yaml"
+    config = load_config(Path("mine.yaml"), [])
+    assert config.tasks[0].class_names == ["cat", "eel", "no"]
+    assert config.dataset.shards == "data/mine/train-*.tar"
+    assert config.dataset.test_shards == "data/mine/test-*.tar"
+    before = Path("mine.yaml").read_bytes()
+    ended = mtlue(capsys, "import", "folder", "my pictures", "--out", "data/mine", "--workers", "1")
+    assert ended.out.splitlines()[-1].startswith("kept        mine.yaml is there already and stays as it is")
+    assert Path("mine.yaml").read_bytes() == before
+    places = ("--out", "data/other", "--workers", "1", "--config", "x.yaml", "--output", "public", "--json")
+    ended = mtlue(capsys, "import", "folder", "my pictures", *places)
+    assert json.loads(ended.out)["configuration"] == "x.yaml"
+    assert load_config(Path("x.yaml"), []).output == "public"
+
+
+def test_shards_are_never_written_into_the_folder_that_they_are_made_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = pictures(tmp_path / "in", "a/1.jpg", "b/1.jpg")
+    ended = mtlue(capsys, "import", "folder", source, "--out", source / "shards", "--workers", "1")
+    assert (ended.code, ended.out) == (2, "")
+    assert "overlap; choose a place outside of it" in ended.err
+    assert not (source / "shards").exists()
