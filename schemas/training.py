@@ -28,7 +28,7 @@ Distorting = Literal["jpeg", "blur", "resize", "gray", "band"]
 CountermeasureName = Literal[
     "none", "gray", "jpeg95", "jpeg75", "jpeg50", "jpeg10", "webp75", "bits2", "bits3", "bits4", "bits5", "blur",
     "median", "down_up", "low_pass", "high_pass", "half_size", "larger", "jitter", "cutout", "ueraser", "mixup",
-    "cutmix", "adversarial4", "adversarial8", "projection", "mean_projection", "class_means", "class_means_8",
+    "cutmix", "adversarial4", "adversarial8", "staged", "projection", "mean_projection", "class_means", "class_means_8",
     "clean_samples", "pretrained", "pretrained_frozen", "purifier",
     "averaged_pair", "coverage80", "coverage60", "coverage40", "coverage20",
 ]  # fmt: skip

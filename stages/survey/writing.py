@@ -184,7 +184,7 @@ def _train_lines(seen: Survey, found: Sequence[Suggestion]) -> Iterator[str]:
     dense = _is_dense(found)
     sided = any(SIDES & set(re.findall(r"[a-z]+", json.dumps([each.field, each.task]).lower())) for each in found)
     yield "train:"
-    yield "  perturber: codes  # class codes, learned against fresh small networks"
+    yield "  # perturber: left out, so it follows from the tasks; `mtlue plan` says which one it is"
     note = f"; the pictures have about {seen.side}" if seen.side != side else ""
     yield f"  resolution: {side}  # side in pixels at which the perturber works{note}"
     yield f"  batch_size: {16 if dense else 128}"

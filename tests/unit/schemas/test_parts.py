@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from schemas.config import ROUNDS_OF_MANY
 from schemas.parts import METHODS, has_part
 from schemas.plans import TrainPlan
+from schemas.protection import ROUNDS_OF_MANY
 from schemas.training import Train
 from tests import builders
 
