@@ -33,10 +33,14 @@ def parse_epsilon(value: Any) -> float:
     return epsilon
 
 
+Fractional = Annotated[str, Field(pattern=r"^ *[0-9]+([.][0-9]+)? *(/ *[0-9]+ *)?$")]
+"""A number or fraction in text, for the schema of editors."""
+
+
 class Protection(Model):
     """What is protected, and how strongly."""
 
-    epsilon: Annotated[float, BeforeValidator(parse_epsilon)] = 8 / 255
+    epsilon: Annotated[float, BeforeValidator(parse_epsilon, json_schema_input_type=float | Fractional)] = 8 / 255
     """ε, the bound on |δ| in [0, 1] units of the pixel range; also a fraction in text (`8/255`)."""
 
     tasks: Literal["all"] | list[str] = "all"
