@@ -65,7 +65,7 @@ class GeneratorSpec(Plan):
     """2: textures of dense tasks have no mean, and those of several have pixels of their own."""
 
     network: str = "generator"
-    """`generator` (encoder, embeddings, decoder), `codes` or `pil`."""
+    """A perturber (`PerturberName` in schemas/perturbers.py)."""
     preset: str = ""
     """Widths of encoder, embeddings and decoder; empty where there are none."""
     resolution: int
@@ -115,7 +115,7 @@ class TrainPlan(Plan):
 
     @property
     def _parts(self) -> list[Any]:
-        generator = [self.generator_version] if self.train.perturber == "generator" else []
+        generator = [self.generator_version] if self.train.preset else []
         return [*super()._parts, *generator]
 
     def reseeded(self, nonce: str) -> TrainPlan:
@@ -130,14 +130,14 @@ class TrainPlan(Plan):
         """The network that is trained."""
         return GeneratorSpec(
             network=self.train.perturber,
-            preset=self.train.generator if self.train.perturber == "generator" else "",
+            preset=self.train.preset,
             resolution=self.train.resolution,
             epsilon=self.epsilon,
             tasks=self.tasks,
             protected=self.protected,
             achromatic=self.train.achromatic,
             cell=self.train.cell,
-            balanced=self.train.perturber == "generator",
+            balanced=bool(self.train.preset),
             **self.train.kept_surrogates,
         )
 
@@ -187,6 +187,15 @@ class VictimPlan(Plan):
     """How the generator of the copies is trained that the attacker has besides; None: there are none."""
     weights: str = ""
     """SHA-256 of the file that the backbone starts from; empty: random weights."""
+
+    countermeasure_versions: ClassVar[dict[str, int]] = {"adversarial4": 2, "adversarial8": 2}
+    """Of countermeasures that give another result than they did; part of the fingerprints of their victims alone. 2:
+    the radius grows over the first third, the attack sees the victim in evaluation mode, 3 steps."""
+
+    @property
+    def _parts(self) -> list[Any]:
+        version = self.countermeasure_versions.get(self.countermeasure)
+        return [*super()._parts, *([version] if version else [])]
 
 
 class PublishPlan(Plan):

@@ -45,6 +45,9 @@ FOLDER = "evidence/"
 RULES = "2"
 """Of the verdict, for the fingerprint of evidence. 2: victims that learn little from clean images judge nothing."""
 
+BINARY_RULES = "3"
+"""The same where a task is yes or no. 3: AUC decides such a task, not balanced accuracy."""
+
 FEWEST_TO_SPLIT = 50
 """Samples of which a fifth can be held out: none is so less than once in 50,000 times."""
 
@@ -88,7 +91,8 @@ class Auditor:
         held_out = [[ref.name, ref.size, ref.etag] for ref in self.places.test_shards]
         victims = [plan.fingerprint for data in VERSIONS for plan in victim_plans(self.config, self.audit, data)]
         limits = [self.audit.max_samples, audit_plan(self.config, self.audit).fingerprint]
-        parts = [RULES, subject, held_out, victims, limits, self.config.protected_tasks, self.audit.leaks]
+        rules = BINARY_RULES if any(task.kind == "binary" for task in self.config.tasks) else RULES
+        parts = [rules, subject, held_out, victims, limits, self.config.protected_tasks, self.audit.leaks]
         # Only where there are some: the evidence of audits without them stays found.
         more = [[*self.audit.tried]] if self.audit.tried else []
         return fingerprint([*parts, *more, self.weights] if self.weights else [*parts, *more])

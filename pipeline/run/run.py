@@ -48,7 +48,7 @@ from stages.learning.sampling import share
 from stages.publish.strangers import CARD
 from stages.report.before_after import sample_pairs
 from stages.report.report_input import ReportInput
-from stages.tasks.counts import label_doubts
+from stages.tasks.counts import label_doubts, rare_classes
 
 T = TypeVar("T")
 
@@ -176,7 +176,8 @@ class Run:
         check_data(self.config, places, self.ledger, profiles, found.failures, shards=len(places.shards))
         for sentence in self._passed_by(profiles):
             self.reporter.say(f"ingest: {sentence}")
-        for doubt in label_doubts(self.config.tasks, profiles):
+        tasks, batch_size = self.config.tasks, self.config.train.batch_size
+        for doubt in (*label_doubts(tasks, profiles), *rare_classes(tasks, profiles, batch_size)):
             self.reporter.say(f"ingest: {doubt}")
         for difference in drift(self.config.tasks, found.before, found.later):
             self.reporter.say(
@@ -196,6 +197,8 @@ class Run:
         if self.config.audit is not None and (self.retrain or fitting_generator(work, plan) is None):
             # Held-out data that could prove nothing ends the run before the training, not after it.
             Auditor(self.executor, self.reporter, self.places, self.config, self.config.audit).held_out(profiles)
+        for sentence in self.config.choice:
+            self.reporter.say(f"train: {sentence}")
         return train_or_find(self.executor, self.reporter, work, plan, profiles, retrain=self.retrain)
 
     def _prove(self, profiles: list[ShardProfile], generator: GeneratorRecord) -> Evidence:
