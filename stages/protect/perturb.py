@@ -101,27 +101,29 @@ def shift_of(pixels_HWC: Pixels, delta_CRR: torch.Tensor, epsilon: float) -> Shi
     """δ in whole levels, cut to the bound, for an image of this size and type."""
     height, width, channels = pixels_HWC.shape
     colours, bound = channels - has_alpha(pixels_HWC), bound_of(pixels_HWC, epsilon)
-    moves_CHW = _resized(delta_CRR, height, width)[:colours].clamp(-epsilon, epsilon) * peak_of(pixels_HWC)
+    moves_CHW = _resized(delta_CRR, height, width)[:colours].clamp(-epsilon, epsilon).mul_(peak_of(pixels_HWC))
     even_CHW = moves_CHW.round()
-    ties_CHW = (moves_CHW - even_CHW).abs() == 0.5
-
-    def split(whole_CHW: torch.Tensor) -> tuple[Pixels, Pixels]:
-        cut_CHW = whole_CHW.clamp(-bound, bound)
-        return _stored(cut_CHW.clamp(min=0), pixels_HWC), _stored((-cut_CHW).clamp(min=0), pixels_HWC)
-
-    up_HWC, down_HWC = split(even_CHW)
-    if not bool(ties_CHW.any()):
+    rest_CHW = moves_CHW.sub_(even_CHW)
+    up_HWC, down_HWC = _up_and_down(even_CHW, bound, pixels_HWC)
+    if float(rest_CHW.abs().max()) < 0.5:
         return Shift(up_HWC, down_HWC, None)
-    odd_up_HWC, odd_down_HWC = split(torch.where(ties_CHW, 2 * moves_CHW - even_CHW, even_CHW))
+    even_CHW += torch.where(rest_CHW.abs() == 0.5, 2 * rest_CHW, 0)
+    odd_up_HWC, odd_down_HWC = _up_and_down(even_CHW, bound, pixels_HWC)
     return Shift(up_HWC, down_HWC, (odd_up_HWC - up_HWC, odd_down_HWC - down_HWC))
+
+
+def _up_and_down(whole_CHW: torch.Tensor, bound: int, like_HWC: Pixels) -> tuple[Pixels, Pixels]:
+    """Whole levels, cut to the bound, as what is added and what is taken."""
+    cut_CHW = whole_CHW.to(torch.int16).clamp_(-bound, bound)
+    return _stored(cut_CHW.clamp(min=0), like_HWC), _stored(cut_CHW.neg_().clamp_(min=0), like_HWC)
 
 
 def _stored(levels_CHW: torch.Tensor, like_HWC: Pixels) -> Pixels:
     """Whole levels of the colours as values of the image's type and layout; 0 for alpha."""
-    planes = [*levels_CHW.to(torch.int32 if like_HWC.dtype == np.uint16 else torch.uint8).numpy()]
+    planes = [*levels_CHW.numpy().astype(like_HWC.dtype)]
     planes += [np.zeros_like(planes[0])] * (like_HWC.shape[2] - len(planes))
     merged: Any = cv2.merge(planes) if len(planes) > 1 else planes[0]
-    values_HWC: Pixels = merged.reshape(like_HWC.shape).astype(like_HWC.dtype)
+    values_HWC: Pixels = merged.reshape(like_HWC.shape)
     return values_HWC
 
 
