@@ -36,7 +36,10 @@ also that of the victims, `max_samples` bounds the training cache."""
 
 def has_part(key: str, perturber: str, method: str) -> bool:
     """Whether a setting decides anything; `method` is that of a generator."""
-    return key in SETTINGS[_trained(key, perturber, method)] or not _with(key)
+    made = _trained(key, perturber, method)
+    if made not in SETTINGS:  # another package's: it decides itself what it reads
+        return True
+    return key in SETTINGS[made] or not _with(key)
 
 
 def no_part(key: str, perturber: str, method: str) -> str:

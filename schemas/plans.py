@@ -13,6 +13,7 @@ from pydantic import Field
 from schemas.config import Layout
 from schemas.fingerprints import fingerprint
 from schemas.model import Model
+from schemas.plugins import COUNTERMEASURES, PERTURBERS, WEIGHTINGS, version_of
 from schemas.tasks import AnyTask
 from schemas.training import CountermeasureName, Train, WeightingName
 
@@ -116,7 +117,8 @@ class TrainPlan(Plan):
     @property
     def _parts(self) -> list[Any]:
         generator = [self.generator_version] if self.train.perturber == "generator" else []
-        return [*super()._parts, *generator]
+        plugins = [*version_of(PERTURBERS, self.train.perturber), *version_of(WEIGHTINGS, self.train.weighting)]
+        return [*super()._parts, *generator, *plugins]
 
     def reseeded(self, nonce: str) -> TrainPlan:
         """The same training from another seed, which follows from this one and a nonce; without a nonce this plan."""
@@ -195,7 +197,8 @@ class VictimPlan(Plan):
     @property
     def _parts(self) -> list[Any]:
         version = self.countermeasure_versions.get(self.countermeasure)
-        return [*super()._parts, *([version] if version else [])]
+        plugins = [*version_of(COUNTERMEASURES, self.countermeasure), *version_of(WEIGHTINGS, self.weighting)]
+        return [*super()._parts, *([version] if version else []), *plugins]
 
 
 class PublishPlan(Plan):

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from schemas.model import Model
 from schemas.parts import has_part, no_part
+from schemas.plugins import COUNTERMEASURES, PERTURBERS, WEIGHTINGS, Offered, or_installed
 
 Backbone = Literal[
     "resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain", "dilated_resnet50", "unet"
@@ -16,16 +17,19 @@ Backbone = Literal[
 `dilated_resnet50` and `unet` have the fine maps that dense tasks want."""
 
 
-WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
+OwnWeighting = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
 """How the losses of several tasks become one step: equal weights (ls), random ones (rlw), learned variances (uw),
 aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
+
+WeightingName = Annotated[OwnWeighting, or_installed(WEIGHTINGS), Offered(WEIGHTINGS)]
+"""Our own, or one of an installed package."""
 
 
 Distorting = Literal["jpeg", "blur", "resize", "gray", "band"]
 """What δ is trained to survive (`stages/transforms/differentiable.py`)."""
 
 
-CountermeasureName = Literal[
+OwnCountermeasure = Literal[
     "none", "gray", "jpeg95", "jpeg75", "jpeg50", "jpeg10", "webp75", "bits2", "bits3", "bits4", "bits5", "blur",
     "median", "down_up", "low_pass", "high_pass", "half_size", "larger", "jitter", "cutout", "ueraser", "mixup",
     "cutmix", "adversarial4", "adversarial8", "staged", "projection", "mean_projection", "class_means", "class_means_8",
@@ -34,6 +38,9 @@ CountermeasureName = Literal[
 ]  # fmt: skip
 """What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
 
+CountermeasureName = Annotated[OwnCountermeasure, or_installed(COUNTERMEASURES), Offered(COUNTERMEASURES)]
+"""Our own, or one of an installed package."""
+
 LeakName = Literal["detectable", "delta_alone", "unlisted"]
 """What a protection may give away (`stages/audit/leaks/`)."""
 
@@ -41,12 +48,16 @@ SNAPSHOTS = 15
 """Of one training that SEP looks at; saved evenly along it, all of them when it has fewer passes."""
 
 
+OwnPerturber = Literal["codes", "generator", "pil", "em-sample", "tap-sample", "sep-sample", "floor", "lsp", "ar"]
+
+PerturberName = Annotated[OwnPerturber, or_installed(PERTURBERS), Offered(PERTURBERS)]
+"""Our own, or one of an installed package."""
+
+
 class Train(Model):
     """How the perturber is trained. A setting that has no part in it is refused (`schemas/parts.py`)."""
 
-    perturber: Literal["codes", "generator", "pil", "em-sample", "tap-sample", "sep-sample", "floor", "lsp", "ar"] = (
-        "codes"
-    )
+    perturber: PerturberName = "codes"
     """What makes δ: class codes, learned against fresh small networks (strongest against architectures that training
     never saw, and quick; docs/results.md), the paper's generator, which also sees the image, or sign steps per image
     against linear heads (pil). To compare with: sign steps per image against surrogates (em-, tap-, sep-sample), and
@@ -263,7 +274,7 @@ class Audit(Model):
     @property
     def tried(self) -> list[CountermeasureName]:
         """Countermeasures that are tried, each once."""
-        names = get_args(CountermeasureName) if self.countermeasures == "all" else self.countermeasures
+        names = get_args(OwnCountermeasure) if self.countermeasures == "all" else self.countermeasures
         others = [name for name in dict.fromkeys(names) if name not in ("none", *WITH_WEIGHTS)]
         if self.countermeasures == "all":
             others = [name for name in others if name not in ON_REQUEST]

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from schemas.parts import METHODS, has_part
 from schemas.plans import TrainPlan
 from schemas.protection import ROUNDS_OF_MANY
-from schemas.training import Train
+from schemas.training import OwnPerturber, Train
 from tests import builders
 
-PERTURBERS = [name for name in get_args(Train.model_fields["perturber"].annotation) if name != "generator"]
+PERTURBERS = [name for name in get_args(OwnPerturber) if name != "generator"]
 TRAININGS: list[dict[str, Any]] = [
     *({"perturber": name} for name in PERTURBERS),
     *({"perturber": "generator", "method": name} for name in METHODS),
