@@ -39,8 +39,15 @@ ROOM = (
 """NYUv2's 13 classes, in the order of their indices."""
 
 
-def faces(folder: Path, side: int, attributes: tuple[str, ...] = ()) -> Dataset:
-    """CelebA's training and test split, a yes/no task an attribute; without `attributes` all 40."""
+def faces(folder: Path, side: int, attributes: tuple[str, ...] = (), most: tuple[int, int] | None = None) -> Dataset:
+    """CelebA's training and test split, a yes/no task an attribute; without `attributes` all 40.
+
+    Args:
+        folder: with celeba.tar.
+        side: of a picture, in pixels.
+        attributes: in the order of the tasks.
+        most: the first so many pictures of each split; None: all of them.
+    """
     path = _only(folder, "celeba.tar")
     values: dict[str, list[str]] = {}
     splits: dict[str, str] = {}
@@ -72,12 +79,12 @@ def faces(folder: Path, side: int, attributes: tuple[str, ...] = ()) -> Dataset:
     tasks = [Task(kind="binary", field=f"json.{name}") for name in wanted]
     columns = [names.index(name) for name in wanted]
     tables = []
-    for split in ("0", "2"):
-        chosen = [name for name in sorted(pictures) if splits[name] == split]
+    for split, count in zip(("0", "2"), most or (None, None), strict=True):
+        chosen = [name for name in sorted(pictures) if splits[name] == split][:count]
         labels = [[int(values[name][column] == "1") for name in chosen] for column in columns]
         images = [_centre(_picture(path, name, pictures[name])) for name in chosen]
         tables.append(table_of(images, labels, kinds_of(tasks), side))
-    return Dataset(tasks, side, *tables, f"faces-{side}", ("crop", "flip"))
+    return Dataset(tasks, side, *tables, f"faces-{side}" + (f"-{most[0]}" if most else ""), ("crop", "flip"))
 
 
 def turned_objects(folder: Path, train: int = 8000, test: int = 2000) -> Dataset:

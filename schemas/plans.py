@@ -66,7 +66,7 @@ class GeneratorSpec(Plan):
     """2: textures of dense tasks have no mean, and those of several have pixels of their own."""
 
     network: str = "generator"
-    """`generator` (encoder, embeddings, decoder), `codes` or `pil`."""
+    """A perturber (`PerturberName` in schemas/perturbers.py)."""
     preset: str = ""
     """Widths of encoder, embeddings and decoder; empty where there are none."""
     resolution: int
@@ -116,7 +116,7 @@ class TrainPlan(Plan):
 
     @property
     def _parts(self) -> list[Any]:
-        generator = [self.generator_version] if self.train.perturber == "generator" else []
+        generator = [self.generator_version] if self.train.preset else []
         plugins = [*version_of(PERTURBERS, self.train.perturber), *version_of(WEIGHTINGS, self.train.weighting)]
         return [*super()._parts, *generator, *plugins]
 
@@ -132,14 +132,14 @@ class TrainPlan(Plan):
         """The network that is trained."""
         return GeneratorSpec(
             network=self.train.perturber,
-            preset=self.train.generator if self.train.perturber == "generator" else "",
+            preset=self.train.preset,
             resolution=self.train.resolution,
             epsilon=self.epsilon,
             tasks=self.tasks,
             protected=self.protected,
             achromatic=self.train.achromatic,
             cell=self.train.cell,
-            balanced=self.train.perturber == "generator",
+            balanced=bool(self.train.preset),
             **self.train.kept_surrogates,
         )
 

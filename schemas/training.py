@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from schemas.model import Model
-from schemas.parts import has_part, no_part
-from schemas.plugins import COUNTERMEASURES, PERTURBERS, WEIGHTINGS, Offered, or_installed
+from schemas.perturbers import SETTINGS, MethodName, PerturberName, Settings, has_part, no_part
+from schemas.plugins import COUNTERMEASURES, WEIGHTINGS, Offered, or_installed
 
 Backbone = Literal[
     "resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain", "dilated_resnet50", "unet"
@@ -48,14 +48,8 @@ SNAPSHOTS = 15
 """Of one training that SEP looks at; saved evenly along it, all of them when it has fewer passes."""
 
 
-OwnPerturber = Literal["codes", "generator", "pil", "em-sample", "tap-sample", "sep-sample", "floor", "lsp", "ar"]
-
-PerturberName = Annotated[OwnPerturber, or_installed(PERTURBERS), Offered(PERTURBERS)]
-"""Our own, or one of an installed package."""
-
-
 class Train(Model):
-    """How the perturber is trained. A setting that has no part in it is refused (`schemas/parts.py`)."""
+    """How the perturber is trained. A setting that has no part in it is refused (`schemas/perturbers.py`)."""
 
     perturber: PerturberName = "codes"
     """What makes δ: class codes, learned against fresh small networks (strongest against architectures that training
@@ -67,7 +61,7 @@ class Train(Model):
     """Fresh networks that codes are learned against, one after the other. Left out where more than four tasks are
     protected: 24, for of eight tasks they hold a victim that 12 do not (docs/results.md)."""
 
-    method: Literal["em", "fresh", "pil", "sep", "tap"] = "em"
+    method: MethodName = "em"
     """Base method of a generator: error-minimising against surrogates that keep learning (em) or against fresh small
     networks as class codes are (fresh), adversarial poisoning (tap), the same against the snapshots of one training
     (sep), minus what linear heads take for the class (pil)."""
@@ -114,6 +108,10 @@ class Train(Model):
     """One δ for all channels: it is still there when an attacker has made the images gray. Classes differ in a third of
     the values then (docs/results.md)."""
 
+    surrogate_sizes: list[Annotated[float, Field(ge=0.25, le=1)]] = Field(default=[1.0], min_length=1)
+    """Shares of the side at which the surrogates see the images; `[1, 0.5]`: δ is still there at half the size, for a
+    fifth more time (docs/results.md)."""
+
     cell: int = Field(default=1, ge=1, le=16)
     """Side in pixels, at `resolution`, of the squares in which δ has one value: larger ones survive smaller images."""
 
@@ -132,15 +130,20 @@ class Train(Model):
     @property
     def surrogates(self) -> list[Backbone]:
         """Architectures that the training learns against, besides its own small networks."""
-        generated = self.perturber == "generator" and self.method in ("em", "sep", "tap")
-        return self.backbones if generated or self.perturber.endswith("-sample") else []
+        return self.backbones if has_part("backbones", self.perturber, self.method) else []
+
+    @property
+    def preset(self) -> str:
+        """Widths of the generator's network; empty where the perturber has none."""
+        return self.generator if has_part("generator", self.perturber, self.method) else ""
 
     @property
     def kept_surrogates(self) -> dict[str, Any]:
         """What a specification says of surrogates that δ needs even when it is made."""
-        if not self.perturber.endswith("-sample"):
+        row = SETTINGS.get(self.perturber, Settings())
+        if not row.keeps_surrogates:
             return {}
-        copies = min(SNAPSHOTS, self.surrogate_epochs) if self.perturber == "sep-sample" else 1
+        copies = min(SNAPSHOTS, self.surrogate_epochs) if row.snapshots else 1
         return {"backbones": self.backbones, "width": self.width, "copies": copies, "targeted": self.targeted}
 
     @field_validator("*")
@@ -151,7 +154,7 @@ class Train(Model):
         needed = ("perturber",) if key in ("rounds", "method") else ("perturber", "method")
         if key != "perturber" and all(name in info.data for name in needed):
             perturber, method = info.data["perturber"], info.data.get("method", "")
-            if not has_part(key, perturber, method):
+            if perturber in SETTINGS and not has_part(key, perturber, method):  # another package's takes what it likes
                 raise ValueError(no_part(key, perturber, method))
         return value
 

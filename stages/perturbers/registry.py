@@ -1,4 +1,4 @@
-"""Every perturber by the name of `train.perturber`: one row each. Its settings are its row in `schemas/parts.py`.
+"""Every perturber by the name of `train.perturber`: one row each. Its settings are its row in `schemas/perturbers.py`.
 
 A row names network and trainer as text, so that only the chosen one is imported: torchvision, whose blocks some of them
 use, takes 170 MB of a worker and some seconds.
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
 
+import torch
 from torch import nn
 
-from schemas.plans import GeneratorSpec
+from schemas.plans import GeneratorSpec, TrainPlan
 from schemas.plugins import PERTURBERS as GROUP
 from schemas.training import Train
+from stages.learning.table import ImageTable
 from stages.perturbers.training import Phase, Trainer
 from stages.plugins import Registry
 
@@ -36,6 +38,8 @@ class PerturberKind:
     """How the report names it."""
     phases: Callable[[Train], tuple[Phase, ...]] = _no_phases
     """The parts of its training, in their order; their lengths are settings of `Train`."""
+    timing: str = ""
+    """`module:function` that estimates a whole training; empty: passes of its phases are timed."""
     sees_images: bool = True
     """Whether δ depends on the image as well; otherwise images of the same labels get the same δ."""
 
@@ -47,6 +51,13 @@ class PerturberKind:
     def train(self) -> Trainer:
         """The function that trains it."""
         return cast(Trainer, _named(self.trainer))
+
+    @property
+    def whole_training(self) -> Callable[[ImageTable, TrainPlan, torch.device], float] | None:
+        """Seconds of a training on a device, from a few real images; None where its phases say it."""
+        return (
+            cast(Callable[[ImageTable, TrainPlan, torch.device], float], _named(self.timing)) if self.timing else None
+        )
 
 
 def _named(found: Any) -> Any:
@@ -95,6 +106,7 @@ _ROWS: dict[str, PerturberKind] = {
         network="codes.network:ClassCodes",
         trainer="codes.training:train_codes",
         phases=lambda settings: (Phase("codes", "rounds"),),
+        timing="codes.timing:training_seconds",
         sees_images=False,
         wording=lambda settings: f"class codes against {settings.rounds} fresh networks",
     ),

@@ -65,7 +65,9 @@ def test_faces_of_which_some_are_not_there_are_named(tmp_path: Path, instead: di
 
 def test_an_attribute_that_the_list_lacks_is_named(tmp_path: Path):
     packed(tmp_path / "celeba.tar", {**LISTS, **FACES})
-    assert len(faces(tmp_path, 32).train) == 1
+    whole, fewer = faces(tmp_path, 32), faces(tmp_path, 32, most=(1, 1))
+    assert len(whole.train) == len(fewer.train) == 1
+    assert whole.name != fewer.name, "cells of one must not be taken for the other's"
     with pytest.raises(ConfigError, match="no column Bald"):
         faces(tmp_path, 32, ("Bald",))
 

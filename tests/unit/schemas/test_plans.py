@@ -105,6 +105,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "augment": ["crop", "flip"],
         "robust": [],
         "achromatic": False,
+        "surrogate_sizes": [1.0],
         "cell": 1,
         "lambda_intra": 10.0,
         "lambda_inter": 200.0,

@@ -38,6 +38,11 @@ def test_what_withstands_gray_is_seen_by_surrogates_in_gray_and_equal_in_all_cha
     assert price.startswith("withstand gray")
 
 
+def test_what_withstands_half_the_size_is_seen_by_surrogates_at_that_size_too() -> None:
+    train = configuration(withstand=("gray", "half_size")).train
+    assert (train.achromatic, train.robust, train.surrogate_sizes) == (True, ["gray"], [1.0, 0.5])
+
+
 @pytest.mark.parametrize(
     ("train", "key"),
     [

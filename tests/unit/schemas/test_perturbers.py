@@ -8,16 +8,16 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from schemas.parts import METHODS, has_part
+from schemas.perturbers import SETTINGS, MethodName, OwnPerturber, has_part
 from schemas.plans import TrainPlan
 from schemas.protection import ROUNDS_OF_MANY
-from schemas.training import OwnPerturber, Train
+from schemas.training import Train
 from tests import builders
 
-PERTURBERS = [name for name in get_args(OwnPerturber) if name != "generator"]
+PERTURBERS = [name for name in SETTINGS if name != "generator"]
 TRAININGS: list[dict[str, Any]] = [
     *({"perturber": name} for name in PERTURBERS),
-    *({"perturber": "generator", "method": name} for name in METHODS),
+    *({"perturber": "generator", "method": name} for name in SETTINGS["generator"].methods),
 ]
 OTHER: dict[str, Any] = {
     "rounds": 5,
@@ -34,6 +34,7 @@ OTHER: dict[str, Any] = {
     "augment": ["crop"],
     "robust": ["gray"],
     "achromatic": True,
+    "surrogate_sizes": [1.0, 0.5],
     "cell": 2,
     "lambda_intra": 1.0,
     "lambda_inter": 1.0,
@@ -49,6 +50,11 @@ def fingerprint(train: Train) -> str:
 
 def names(training: dict[str, Any]) -> str:
     return "-".join(training.values())
+
+
+def test_every_name_has_a_row() -> None:
+    assert sorted(SETTINGS) == sorted(get_args(OwnPerturber))
+    assert sorted(SETTINGS["generator"].methods) == sorted(get_args(MethodName))
 
 
 def test_every_key_has_another_value_here() -> None:
