@@ -296,6 +296,14 @@ def test_labels_of_pixels_come_from_a_column_of_files_or_a_folder_beside(tmp_pat
     assert first(summary, "missing-file").startswith("c.jpg: there is no depth c.png or .npy in ")
 
 
+def test_pictures_in_one_folder_need_no_class_where_their_pixels_have_labels(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", "a.jpg", "masks/a.png")
+    imported(Folder(source=source, beside=[f"mask={source}/masks"]), tmp_path / "out")
+    assert {key: list(fields) for key, fields in samples_in(tmp_path / "out").items()} == {
+        "a": ["jpg", "json", "mask.png"]
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
