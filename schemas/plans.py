@@ -13,7 +13,7 @@ from pydantic import Field
 from schemas.config import Layout
 from schemas.fingerprints import fingerprint
 from schemas.model import Model
-from schemas.plugins import COUNTERMEASURES, PERTURBERS, WEIGHTINGS, version_of
+from schemas.plugins import COUNTERMEASURES, PERTURBERS, TASKS, WEIGHTINGS, version_of
 from schemas.tasks import AnyTask
 from schemas.training import CountermeasureName, Train, WeightingName
 
@@ -31,7 +31,8 @@ class Plan(Model):
 
     @property
     def _parts(self) -> list[Any]:
-        return [type(self).__name__, self.version, self.model_dump(mode="json", exclude_defaults=True)]
+        plugins = [found for task in getattr(self, "tasks", []) for found in version_of(TASKS, task.kind)]
+        return [type(self).__name__, self.version, self.model_dump(mode="json", exclude_defaults=True), *plugins]
 
 
 class Noise(Model):

@@ -20,8 +20,8 @@ from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidato
 
 from schemas.errors import ConfigError
 
-COUNTERMEASURES, PERTURBERS, WEIGHTINGS, DATASETS = (
-    f"mtlue.{kind}" for kind in ("countermeasures", "perturbers", "weightings", "datasets")
+COUNTERMEASURES, PERTURBERS, WEIGHTINGS, TASKS, DATASETS = (
+    f"mtlue.{kind}" for kind in ("countermeasures", "perturbers", "weightings", "tasks", "datasets")
 )
 """Groups of entry points."""
 
