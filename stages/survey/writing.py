@@ -61,8 +61,8 @@ def configuration_text(seen: Survey, placed: Placed) -> str:
     if not any(each.task for each in found):
         reasons = "; ".join(f"{each.field}: {each.seen}" for each in found) or "there is nothing beside the image"
         raise InputError(
-            f"no label was found in {seen.samples} samples, and protection needs one ({reasons}): add labels, for "
-            "example with `mtlue import folder PICTURES --labels labels.csv`"
+            f"no label was found in {seen.samples} samples, and protection needs one that differs between them "
+            f"({reasons}): add labels, for example with `mtlue import folder PICTURES --labels labels.csv`"
         )
     lines = [
         f"# Written by `{placed.origin}` from {seen.samples} samples{' and the labels of all' if seen.whole else ''}.",
@@ -95,10 +95,9 @@ def suggestions(seen: Survey) -> list[Suggestion]:
     for name, values in seen.fields.items():
         if not FIELD.fullmatch(name):
             made.append(Suggestion(name, None, "a name that no task can read (dots or spaces at its ends)"))
-        elif name in seen.leads:
-            made.append(Suggestion(name, None, seen.leads[name]))
-        else:
-            made.append(suggestion(values, seen.class_names.get(name), whole=seen.whole))
+        elif name not in seen.leads:  # what leads back to an original is dropped, and stands there
+            whole = seen.whole or seen.complete
+            made.append(suggestion(values, seen.class_names.get(name), whole=whole))
     return [*made, *(maps.suggestion(seen.class_names.get(name)) for name, maps in seen.maps.items())]
 
 
