@@ -15,6 +15,7 @@ import torch
 from benchmarks.pictures import Dataset
 from schemas.fingerprints import fingerprint
 from schemas.plans import Noise, TrainPlan, VictimPlan
+from schemas.protection import POISONING, WITHSTANDING
 from schemas.training import Train
 from stages.audit.victims import train_victim
 from stages.countermeasures.averaged import protected_again
@@ -38,6 +39,8 @@ MADE: dict[str, dict[str, object]] = {
     "tap": {**GENERATOR, **CLEAN, "method": "tap"},
     "tap, untargeted": {**GENERATOR, **CLEAN, "method": "tap", "targeted": False},
     "tap, achromatic": {**GENERATOR, **CLEAN, "method": "tap", "achromatic": True},
+    "many tasks": POISONING,
+    "withstand gray": {**POISONING, **WITHSTANDING["gray"]},
     "sep": {**GENERATOR, **CLEAN, "method": "sep", "epochs": 3},
     "pil in the generator": {**GENERATOR, "method": "pil", "surrogate_epochs": 30},
     "em, no regularisers": {**GENERATOR, "method": "em", "lambda_intra": 0, "lambda_inter": 0},
@@ -51,7 +54,8 @@ MADE: dict[str, dict[str, object]] = {
     "lsp": {"perturber": "lsp"},
     "ar": {"perturber": "ar"},
 }
-"""Row → settings of the training; `clean` and `noise` need none. A generator and its per-sample original have
+"""Row → settings of the training; `clean` and `noise` need none. `many tasks` and `withstand gray` are what a run gets
+that names no training (`schemas/protection.py`). A generator and its per-sample original have
 surrogates of one width, and passes with which they take about as long as each other."""
 FIRST_ONLY, AT_HALF = " (first task only)", " (at half the side)"
 """What may stand behind a row: the other tasks are left alone; δ is made for smaller images and enlarged."""

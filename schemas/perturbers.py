@@ -45,7 +45,7 @@ SETTINGS: dict[str, Settings] = {
             "fresh": ("robust",),
             "pil": ("surrogate_epochs",),
             "sep": (*SURROGATES, *CLEAN, "robust"),
-            "tap": (*SURROGATES, *CLEAN, "robust"),
+            "tap": (*SURROGATES, *CLEAN, "robust", "surrogate_sizes"),
         },
     ),
     "pil": Settings(("surrogate_epochs", "batch_size")),

@@ -188,6 +188,15 @@ class VictimPlan(Plan):
     weights: str = ""
     """SHA-256 of the file that the backbone starts from; empty: random weights."""
 
+    countermeasure_versions: ClassVar[dict[str, int]] = {"adversarial4": 2, "adversarial8": 2}
+    """Of countermeasures that give another result than they did; part of the fingerprints of their victims alone. 2:
+    the radius grows over the first third, the attack sees the victim in evaluation mode, 3 steps."""
+
+    @property
+    def _parts(self) -> list[Any]:
+        version = self.countermeasure_versions.get(self.countermeasure)
+        return [*super()._parts, *([version] if version else [])]
+
 
 class PublishPlan(Plan):
     """What the public artefacts say of a dataset, besides what was published; nothing private is in it."""

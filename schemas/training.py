@@ -28,7 +28,7 @@ Distorting = Literal["jpeg", "blur", "resize", "gray", "band"]
 CountermeasureName = Literal[
     "none", "gray", "jpeg95", "jpeg75", "jpeg50", "jpeg10", "webp75", "bits2", "bits3", "bits4", "bits5", "blur",
     "median", "down_up", "low_pass", "high_pass", "half_size", "larger", "jitter", "cutout", "ueraser", "mixup",
-    "cutmix", "adversarial4", "adversarial8", "projection", "mean_projection", "class_means", "class_means_8",
+    "cutmix", "adversarial4", "adversarial8", "staged", "projection", "mean_projection", "class_means", "class_means_8",
     "clean_samples", "pretrained", "pretrained_frozen", "purifier",
     "averaged_pair", "coverage80", "coverage60", "coverage40", "coverage20",
 ]  # fmt: skip
@@ -100,6 +100,10 @@ class Train(Model):
     achromatic: bool = False
     """One δ for all channels: it is still there when an attacker has made the images gray. Classes differ in a third of
     the values then (docs/results.md)."""
+
+    surrogate_sizes: list[Annotated[float, Field(ge=0.25, le=1)]] = Field(default=[1.0], min_length=1)
+    """Shares of the side at which the surrogates see the images; `[1, 0.5]`: δ is still there at half the size, for a
+    fifth more time (docs/results.md)."""
 
     cell: int = Field(default=1, ge=1, le=16)
     """Side in pixels, at `resolution`, of the squares in which δ has one value: larger ones survive smaller images."""

@@ -32,6 +32,7 @@ def plan_lines(plan: RunEstimate) -> list[str]:
         f"output      about {size_text(plan.output_bytes)} ({plan.growth:.1f} times the input: lossless images)",
     ]
     lines += [f"ingest      about {duration(plan.ingest_seconds)}", f"train       {_training(plan)}"]
+    lines += [f"            {sentence}" for sentence in plan.choice]
     lines += [
         f"prove       {_proof(plan)}",
         f"protect     about {hours:.2f} core hours, {wall} on {plan.workers} cores",

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.commands.options import AsJson, ConfigPath, Overrides, checked_config, print_result
+from pipeline.configuration.remembered import last_run
 
 if TYPE_CHECKING:
     from schemas.config import Config
 
 
 def status(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Say what is done, what is left, what was left out and who works on it. Writes nothing."""
+    """Say what is done, what is left, what was left out and who works on it. Writes nothing.
+
+    Without a configuration it is that of the last `mtlue run` in this directory, with its `--set`.
+    """
+    last = last_run() if config is None and not overrides else None
+    if last is not None:
+        config, overrides = None if last.config is None else Path(last.config), last.overrides
     found = status_of(checked_config(config, overrides))
-    print_result(status_lines(found), asdict(found), as_json=as_json)
+    of = [] if last is None else [f"of          {last.words} (the last run in this directory)"]
+    figures = {**asdict(found), "of": None if last is None else last.words}
+    print_result([*of, *status_lines(found)], figures, as_json=as_json)
 
 
 @dataclass(frozen=True)

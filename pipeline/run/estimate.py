@@ -79,6 +79,8 @@ class RunEstimate:
     """Of the first shard: each task or set, with its missing labels."""
     warnings: list[str]
     """What is odd about the first shard's labels."""
+    choice: list[str] = field(default_factory=list)
+    """Why the training is not the usual one and what it costs, a sentence each."""
     passed_by: list[str] = field(default_factory=list)
     """What lies among the data and will not be read, a sentence for each kind; inside shards, of the first one."""
 
@@ -131,6 +133,7 @@ def make_plan(config: Config) -> RunEstimate:
         audited=config.audit is not None,
         labels=label_lines(config.tasks, [measured.profile]),
         warnings=list(label_doubts(config.tasks, [measured.profile])),
+        choice=config.choice,
         passed_by=[*places.passed_by, *strays_text([measured.profile])],
     )
 

@@ -17,13 +17,17 @@ FOLDER = "evidence/"
 RULES = "2"
 """Of the verdict, for the fingerprint of evidence. 2: victims that learn little from clean images judge nothing."""
 
+BINARY_RULES = "3"
+"""The same where a task is yes or no. 3: AUC decides such a task, not balanced accuracy."""
+
 
 def evidence_state(config: Config, audit: Audit, places: Places, subject: str) -> str:
     """Fingerprint of all that decides the evidence about `subject`, whatever sample of the raw shards is looked at."""
     held_out = [[ref.name, ref.size, ref.etag] for ref in places.test_shards]
     victims = [plan.fingerprint for data in VERSIONS for plan in victim_plans(config, audit, data)]
     limits = [audit.max_samples, audit_plan(config, audit).fingerprint]
-    parts = [RULES, subject, held_out, victims, limits, config.protected_tasks, audit.leaks]
+    rules = BINARY_RULES if any(task.kind == "binary" for task in config.tasks) else RULES
+    parts = [rules, subject, held_out, victims, limits, config.protected_tasks, audit.leaks]
     # Only where there are some: the evidence of audits without them stays found.
     more = [[*audit.tried]] if audit.tried else []
     weights = pretrained_sha256(audit)

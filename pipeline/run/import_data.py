@@ -54,7 +54,7 @@ def import_dataset(
     summary = run.summary()
     if not summary.samples:
         first = next((count.examples[0] for count in summary.skipped.reasons.values()), "there is no row at all")
-        raise InputError(f"none of the {summary.rows} rows of {adapter.source} became a sample; the first: {first}")
+        raise InputError(f"none of the {summary.rows} rows of {adapter.origin} became a sample; the first: {first}")
     for name in run.stale(summary):
         store.delete(name)
     if run.opened or summary != before:

@@ -44,7 +44,7 @@ from stages.learning.sampling import share
 from stages.publish.strangers import CARD
 from stages.report.before_after import sample_pairs
 from stages.report.report_input import ReportInput
-from stages.tasks.counts import label_doubts
+from stages.tasks.counts import label_doubts, rare_classes
 
 T = TypeVar("T")
 
@@ -81,8 +81,8 @@ def run(
     places.check_writable()
     if exposed := places.work.public():
         reporter.say(
-            f"work ({places.work.url}) is open to others: {exposed}; close it: whoever has the generator "
-            "can undo the protection"
+            f"work ({places.work.url}) is open to others: {exposed}; close it, or choose another place: "
+            "whoever has the generator can undo the protection"
         )
     with open_session(config, reporter, places) as session:
         return Run(session, Options(retrain, take_over, prune)).result()
@@ -173,7 +173,8 @@ class Run:
         check_data(self.config, places, self.session.ledger, profiles, found.failures, shards=len(places.shards))
         for sentence in self._passed_by(profiles):
             self.reporter.say(f"ingest: {sentence}")
-        for doubt in label_doubts(self.config.tasks, profiles):
+        tasks, batch_size = self.config.tasks, self.config.train.batch_size
+        for doubt in (*label_doubts(tasks, profiles), *rare_classes(tasks, profiles, batch_size)):
             self.reporter.say(f"ingest: {doubt}")
         for difference in drift(self.config.tasks, found.before, found.later):
             self.reporter.say(
@@ -193,6 +194,8 @@ class Run:
         if audit is not None and (self.options.retrain or fitting_generator(work, self.plans.train) is None):
             # Held-out data that could prove nothing ends the run before the training, not after it.
             Auditor(self.session, audit).held_out(profiles)
+        for sentence in self.config.choice:
+            self.reporter.say(f"train: {sentence}")
         return train_or_find(self.session, profiles, retrain=self.options.retrain)
 
     def _prove(self, profiles: list[ShardProfile], generator: GeneratorRecord) -> Evidence:

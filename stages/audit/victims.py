@@ -5,6 +5,7 @@ It learns all tasks at once (MTL) or one of them, without the labels of the othe
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,11 +74,12 @@ def train_victim(
         load_pretrained(model.backbone, weights)
     to_device(model, device)
     optimisation = Optimisation(model.parameters(), epochs=plan.epochs, learning_rate=plan.learning_rate)
-    figures, errors = [], []
-    for _ in range(plan.epochs):
-        attack.begin_epoch(model)
-        for batch in train.batches(plan.batch_size, rng, device):
-            lesson = attack.lesson(model, batch, kinds, plan.augment, rng)
+    figures, errors, steps = [], [], math.ceil(len(train) / plan.batch_size)
+    for epoch in range(plan.epochs):
+        attack.begin_epoch(model, epoch / plan.epochs)
+        for step, batch in enumerate(train.batches(plan.batch_size, rng, device)):
+            progress = (epoch + step / steps) / plan.epochs
+            lesson = attack.lesson(model, batch, kinds, plan.augment, rng, progress)
             optimisation.clear()
             accumulate_gradients(model, lesson.x_BCHW, lesson.labels, kinds, lesson.mixed)
             optimisation.step()

@@ -2,7 +2,10 @@
 
 Madry et al., ICLR 2018: projected gradient descent on the loss within ‖·‖∞ ≤ r from a random start, then a step of the
 model on what was found. A shortcut that fits into r is drowned: the classic defence of the literature on unlearnable
-examples (Huang et al., 2021; Fu et al., 2022). Here 5 steps of r/2, every batch; gradients of all tasks' mean loss.
+examples (Huang et al., 2021; Fu et al., 2022). Here 3 steps of r/2, every batch; gradients of all tasks' mean loss.
+
+The radius grows from 0 to r over the first third of the training, and the attack sees the victim in evaluation mode.
+Without either a thin victim learns nothing from clean images, so its failing on protected ones would prove nothing.
 
 Shapes: B images, C channels, H×W pixels.
 """
@@ -27,7 +30,9 @@ class Adversarial(Countermeasure):
 
     radius: float
     """r in [0, 1] units."""
-    steps: int = 5
+    steps: int = 3
+    ramp: float = 1 / 3
+    """Share of the training over which the radius grows to r."""
 
     @property
     def cost(self) -> float:
@@ -41,15 +46,20 @@ class Adversarial(Countermeasure):
         kinds: Sequence[TaskKind],
         augments: Sequence[str],
         rng: torch.Generator,
+        progress: float = 1.0,
     ) -> Lesson:
-        """The worst images that the steps find, inside [0, 1]."""
+        """The worst images that the steps find, inside [0, 1]; the victim learns from them in train mode."""
         x_BCHW, labels = augment_with_labels(batch.x_BCHW, batch.labels, kinds, augments, rng)
+        radius = self.radius * min(1.0, progress / self.ramp)
         start_BCHW = torch.rand(x_BCHW.shape, generator=rng).to(x_BCHW)
-        moved_BCHW = (x_BCHW + self.radius * (2 * start_BCHW - 1)).clamp(0, 1)
+        moved_BCHW = (x_BCHW + radius * (2 * start_BCHW - 1)).clamp(0, 1)
+        training = model.training
+        model.eval()
         for _ in range(self.steps):
             moved_BCHW.requires_grad_()
             loss = mean_loss(model(moved_BCHW), labels, kinds)
             (gradient_BCHW,) = torch.autograd.grad(loss, moved_BCHW)
-            away_BCHW = moved_BCHW.detach() + self.radius / 2 * gradient_BCHW.sign()
-            moved_BCHW = torch.clamp(away_BCHW, x_BCHW - self.radius, x_BCHW + self.radius).clamp(0, 1)
+            away_BCHW = moved_BCHW.detach() + radius / 2 * gradient_BCHW.sign()
+            moved_BCHW = torch.clamp(away_BCHW, x_BCHW - radius, x_BCHW + radius).clamp(0, 1)
+        model.train(training)
         return Lesson(moved_BCHW.detach(), labels)

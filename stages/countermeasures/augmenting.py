@@ -50,6 +50,7 @@ class Augmenting(Countermeasure):
         kinds: Sequence[TaskKind],
         augments: Sequence[str],
         rng: torch.Generator,
+        progress: float = 1.0,
     ) -> Lesson:
         """The batch after both augmentations; labels with places move as their image does."""
         x_BCHW, labels = augment_with_labels(batch.x_BCHW, batch.labels, kinds, augments, rng)

@@ -92,8 +92,13 @@ class Countermeasure:
         """The data that the victim sees, before its training begins; the same data and seed give the same result."""
         return data
 
-    def begin_epoch(self, model: MultiTaskModel) -> None:
-        """Before each pass over the data: which parts of the victim learn."""
+    def begin_epoch(self, model: MultiTaskModel, progress: float = 0.0) -> None:
+        """Before each pass over the data: which parts of the victim learn.
+
+        Args:
+            model: the victim.
+            progress: share of the training that is done, 0 before the first pass.
+        """
         model.train()
 
     def lesson(
@@ -103,6 +108,7 @@ class Countermeasure:
         kinds: Sequence[TaskKind],
         augments: Sequence[str],
         rng: torch.Generator,
+        progress: float = 1.0,
     ) -> Lesson:
         """What the victim learns from a batch at one step.
 
@@ -112,5 +118,6 @@ class Countermeasure:
             kinds: K tasks.
             augments: the usual augmentation, of `crop` and `flip`.
             rng: CPU generator of the training; the only source of randomness.
+            progress: share of the training that is done, in 0..1.
         """
         return Lesson(*augment_with_labels(batch.x_BCHW, batch.labels, kinds, augments, rng))

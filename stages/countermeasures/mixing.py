@@ -35,6 +35,7 @@ class Mixing(Countermeasure):
         kinds: Sequence[TaskKind],
         augments: Sequence[str],
         rng: torch.Generator,
+        progress: float = 1.0,
     ) -> Lesson:
         """The mixed batch, with both labels."""
         x_BCHW, labels = augment_with_labels(batch.x_BCHW, batch.labels, kinds, augments, rng)

@@ -15,6 +15,7 @@ from stages.countermeasures.pretrained import Pretrained
 from stages.countermeasures.projection import Projection
 from stages.countermeasures.purifier import Purifier
 from stages.countermeasures.scale import Scaled
+from stages.countermeasures.staged import Staged
 from stages.transforms.pixels import Band, Bits, Blur, DownUp, Gray, Lossy, Median
 
 COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
@@ -26,6 +27,7 @@ COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
     "class_means_8": ClassMeans(bound=8),
     "jpeg75": Squeezed(Lossy("JPEG", 75)),
     "half_size": Scaled(0.5),
+    "staged": Staged(),
     "low_pass": Squeezed(Band(0.5, 2)),
     "cutmix": Mixing(cut=True),
     "ueraser": Augmenting(plasma),

@@ -14,8 +14,9 @@ import pytest
 
 from pipeline.cluster.progress import Reporter, Step
 from pipeline.run.run import run as run_config
-from schemas.config import Config, Protection, Storage
+from schemas.config import Config, Storage
 from schemas.errors import ConfigError, LeaseError
+from schemas.protection import Protection
 from stages.io.store.store import Store
 from tests.builders import config, labelled_samples, write_shard
 from tests.running import contents, end, mtlue, run, start, wait_for, write_config

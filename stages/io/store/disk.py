@@ -130,7 +130,10 @@ class Disk:
         return ""
 
     def public(self) -> str:
-        """Empty: the modes of a local `work` are set, not asked for."""
+        """The mode that lets others in. A run sets 0700 first; FAT and some network shares keep their own."""
+        with suppress(FileNotFoundError):
+            if (mode := stat.S_IMODE(self.root.stat().st_mode)) & 0o077:
+                return f"its mode is {mode:04o}, and its file system keeps no other"
         return ""
 
     def _scan(self, directory: str) -> Sequence[os.DirEntry[str]]:

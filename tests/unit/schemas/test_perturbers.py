@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from schemas.config import ROUNDS_OF_MANY
 from schemas.perturbers import SETTINGS, MethodName, PerturberName, has_part
 from schemas.plans import TrainPlan
+from schemas.protection import ROUNDS_OF_MANY
 from schemas.training import Train
 from tests import builders
 
@@ -34,6 +34,7 @@ OTHER: dict[str, Any] = {
     "augment": ["crop"],
     "robust": ["gray"],
     "achromatic": True,
+    "surrogate_sizes": [1.0, 0.5],
     "cell": 2,
     "lambda_intra": 1.0,
     "lambda_inter": 1.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,6 +169,9 @@ def test_a_plan_says_what_is_left_and_that_lossless_images_are_larger() -> None:
     assert "2.00 core hours, 30 min 0 s on 4 cores" in steps["protect"]
     assert "37 min 38 s" in steps["all"]
     assert lines[10].startswith("check       first shard: task 'shape': 1 of its 4 classes never occur")
+    explained = plan_lines(replace(plan, choice=["withstand gray: it costs this"]))
+    assert explained[6] == "            withstand gray: it costs this"
+    assert explained[5].startswith("train")
 
 
 def test_a_verification_lists_every_problem_and_says_when_there_is_none() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.errors import ConfigError, StoreError
 from stages.datasets import importing
-from stages.datasets.celeba import CelebA
+from stages.datasets.faces.celeba import CelebA
 from stages.datasets.pictures import Stored
 from stages.io.store.store import Store
 from tests.builders import jpeg, picture

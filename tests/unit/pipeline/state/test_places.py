@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,13 @@ def test_nobody_else_may_look_into_a_local_work(root: Path, there: bool) -> None
     Places(made).check_writable()
     assert Path(made.work).stat().st_mode & 0o777 == 0o700
     assert Path(made.output).stat().st_mode & 0o055, "what is public is open"
+    assert Places(made).work.public() == ""
+
+
+def test_a_work_whose_file_system_keeps_no_modes_is_open_to_others(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = config(root)
+    Path(made.work).mkdir(mode=0o755)
+    monkeypatch.setattr(os, "chmod", lambda path, mode: None)  # as exFAT does
+    places = Places(made)
+    places.check_writable()
+    assert places.work.public() == "its mode is 0755, and its file system keeps no other"
