@@ -161,7 +161,7 @@ def test_nothing_private_reaches_a_public_file():
     profiles = [make_profile("00000.tar", [1, 1, 1])]
     public = {
         "manifest.json": manifest.model_dump_json(),
-        "wids.json": wids_index(manifest, {"00000.tar": "0" * 32}),
+        "wids.json": wids_index(manifest),
         "README.md": dataset_card(config, manifest, profiles),
         "croissant.json": json.dumps(croissant(config, manifest, profiles)),
     }
