@@ -10,11 +10,10 @@ import torch
 from schemas.plans import VictimPlan
 from schemas.training import CountermeasureName
 from stages.audit.victims import train_victim
-from stages.countermeasures.class_means import without_class_means
 from stages.countermeasures.countermeasure import Data
-from stages.countermeasures.projection import mean_directions, predictive_directions, projected
+from stages.countermeasures.pixels import Scaled
 from stages.countermeasures.registry import COUNTERMEASURES
-from stages.countermeasures.scale import Scaled
+from stages.countermeasures.removal import mean_directions, predictive_directions, projected, without_class_means
 from stages.countermeasures.words import WORDS
 from stages.learning.table import ImageTable
 from stages.tasks.kinds import kinds_of
