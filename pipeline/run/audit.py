@@ -36,7 +36,7 @@ from stages.learning.table import open_table
 from stages.tasks.kinds import kinds_of
 
 FEWEST_TO_SPLIT = 50
-"""Samples of which a fifth can be held out: none is so less than once in 50,000 times."""
+"""Minimum number of samples for a held-out split: the split is random, and a fifth of fewer samples may be empty."""
 
 
 class Auditor:
