@@ -338,7 +338,7 @@ JOIN = """
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
 from schemas.config import Compute
-list(Executor(Compute(address="ray://127.0.0.1:1")).map(len, [Job("a", ("a",))]))
+list(Executor(Compute(address="ray://127.0.0.1:1")).map([Job("a", int)]))
 """
 
 

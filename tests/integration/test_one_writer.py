@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster.progress import Reporter, Step
-from pipeline.run.run import Run
+from pipeline.run.run import run as run_config
 from schemas.config import Config, Storage
 from schemas.errors import ConfigError, LeaseError
 from schemas.protection import Protection
@@ -79,7 +79,7 @@ def test_a_run_whose_lease_is_taken_over_in_any_step_stops_and_writes_nothing_mo
         at_theft.extend((contents(made.output, storage), contents(made.work, storage)))
 
     with pytest.raises(LeaseError, match="this one stops|it stops"):
-        Run(made, Thief(steal, step, at_its_end=at_its_end))()
+        run_config(made, Thief(steal, step, at_its_end=at_its_end))
     assert [contents(made.output, storage), contents(made.work, storage)] == at_theft
     assert "manifest.json" not in at_theft[0]
 
@@ -155,5 +155,5 @@ def test_a_run_whose_output_is_taken_over_under_way_stops_and_writes_nothing_mor
         at_theft.append(contents(made.output))
 
     with pytest.raises(LeaseError, match="another `work` took this output over"):
-        Run(made, Thief(steal, "protect", at_its_end=False))()
+        run_config(made, Thief(steal, "protect", at_its_end=False))
     assert [contents(made.output)] == at_theft
