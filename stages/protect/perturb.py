@@ -18,8 +18,8 @@ from stages.io.images.pixels import bound_of, has_alpha, peak_of
 from stages.io.images.spill import Pixels
 from stages.io.images.strips import strips
 
-KEPT_BYTES = 48 * 2**20
-"""Largest sum of the shifts that are kept: 32 of RGB at 512×512."""
+KEPT_BYTES = 96 * 2**20
+"""Largest sum of the shifts that are kept: 64 of RGB at 512×512."""
 
 SHIFTED_PIXELS = 2**20
 """From this H·W on an image is perturbed by strips, and its shift is not kept."""
