@@ -8,6 +8,7 @@ Shapes: H×W×C pixels as stored (C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA); 
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 from typing import cast
@@ -37,16 +38,17 @@ _Bytes = npt.NDArray[np.uint8]
 
 def encode_png(pixels_HWC: Pixels) -> bytes:
     """PNG of uint8 or uint16 pixels, C = 1..4; the same pixels give the same bytes."""
-    parts = [_head(pixels_HWC)]
+    target = io.BytesIO()  # gives its bytes away without a copy: those of a large image are there once
+    target.write(_head(pixels_HWC))
     deflate = isal_zlib.compressobj(LEVEL)
     for rows_hb, above_b in _strips(pixels_HWC):
         filtered = np.empty((len(rows_hb), 1 + rows_hb.shape[1]), np.uint8)
         filtered[:, 0] = UP
         np.subtract(rows_hb[0], above_b, out=filtered[0, 1:])
         np.subtract(rows_hb[1:], rows_hb[:-1], out=filtered[1:, 1:])
-        parts += _chunk(b"IDAT", deflate.compress(filtered))
-    parts += _chunk(b"IDAT", deflate.flush())
-    return b"".join((*parts, _END))
+        target.writelines(_chunk(b"IDAT", deflate.compress(filtered)))
+    target.writelines((*_chunk(b"IDAT", deflate.flush()), _END))
+    return target.getvalue()
 
 
 def shows(data: bytes, pixels_HWC: Pixels) -> bool:
