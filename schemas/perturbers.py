@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-PerturberName = Literal["codes", "generator", "pil", "em-sample", "tap-sample", "sep-sample", "floor", "lsp", "ar"]
-"""Every perturber; its network and its training are a row in `stages/perturbers/registry.py`."""
+from schemas.plugins import PERTURBERS, Offered, or_installed
+
+OwnPerturber = Literal["codes", "generator", "pil", "em-sample", "tap-sample", "sep-sample", "floor", "lsp", "ar"]
+"""Every perturber of our own; its network and its training are a row in `stages/perturbers/registry.py`."""
+
+PerturberName = Annotated[OwnPerturber, or_installed(PERTURBERS), Offered(PERTURBERS)]
+"""Our own, or one of an installed package."""
 
 MethodName = Literal["em", "fresh", "pil", "sep", "tap"]
 """Every base method of a generator."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from schemas.config import Layout
 from schemas.fingerprints import fingerprint
 from schemas.model import Model
+from schemas.plugins import COUNTERMEASURES, PERTURBERS, TASKS, WEIGHTINGS, version_of
 from schemas.tasks import AnyTask
 from schemas.training import CountermeasureName, Train, WeightingName
 
@@ -30,7 +31,8 @@ class Plan(Model):
 
     @property
     def _parts(self) -> list[Any]:
-        return [type(self).__name__, self.version, self.model_dump(mode="json", exclude_defaults=True)]
+        plugins = [found for task in getattr(self, "tasks", []) for found in version_of(TASKS, task.kind)]
+        return [type(self).__name__, self.version, self.model_dump(mode="json", exclude_defaults=True), *plugins]
 
 
 class Noise(Model):
@@ -116,7 +118,8 @@ class TrainPlan(Plan):
     @property
     def _parts(self) -> list[Any]:
         generator = [self.generator_version] if self.train.preset else []
-        return [*super()._parts, *generator]
+        plugins = [*version_of(PERTURBERS, self.train.perturber), *version_of(WEIGHTINGS, self.train.weighting)]
+        return [*super()._parts, *generator, *plugins]
 
     def reseeded(self, nonce: str) -> TrainPlan:
         """The same training from another seed, which follows from this one and a nonce; without a nonce this plan."""
@@ -195,7 +198,8 @@ class VictimPlan(Plan):
     @property
     def _parts(self) -> list[Any]:
         version = self.countermeasure_versions.get(self.countermeasure)
-        return [*super()._parts, *([version] if version else [])]
+        plugins = [*version_of(COUNTERMEASURES, self.countermeasure), *version_of(WEIGHTINGS, self.weighting)]
+        return [*super()._parts, *([version] if version else []), *plugins]
 
 
 class PublishPlan(Plan):

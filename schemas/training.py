@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from schemas.model import Model
-from schemas.perturbers import SETTINGS, MethodName, PerturberName, has_part, no_part
+from schemas.perturbers import SETTINGS, MethodName, PerturberName, Settings, has_part, no_part
+from schemas.plugins import COUNTERMEASURES, WEIGHTINGS, Offered, or_installed
 
 Backbone = Literal[
     "resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain", "dilated_resnet50", "unet"
@@ -16,16 +17,19 @@ Backbone = Literal[
 `dilated_resnet50` and `unet` have the fine maps that dense tasks want."""
 
 
-WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
+OwnWeighting = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
 """How the losses of several tasks become one step: equal weights (ls), random ones (rlw), learned variances (uw),
 aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
+
+WeightingName = Annotated[OwnWeighting, or_installed(WEIGHTINGS), Offered(WEIGHTINGS)]
+"""Our own, or one of an installed package."""
 
 
 Distorting = Literal["jpeg", "blur", "resize", "gray", "band"]
 """What δ is trained to survive (`stages/transforms/differentiable.py`)."""
 
 
-CountermeasureName = Literal[
+OwnCountermeasure = Literal[
     "none", "gray", "jpeg95", "jpeg75", "jpeg50", "jpeg10", "webp75", "bits2", "bits3", "bits4", "bits5", "blur",
     "median", "down_up", "low_pass", "high_pass", "half_size", "larger", "jitter", "cutout", "ueraser", "mixup",
     "cutmix", "adversarial4", "adversarial8", "staged", "projection", "mean_projection", "class_means", "class_means_8",
@@ -33,6 +37,9 @@ CountermeasureName = Literal[
     "averaged_pair", "coverage80", "coverage60", "coverage40", "coverage20",
 ]  # fmt: skip
 """What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
+
+CountermeasureName = Annotated[OwnCountermeasure, or_installed(COUNTERMEASURES), Offered(COUNTERMEASURES)]
+"""Our own, or one of an installed package."""
 
 LeakName = Literal["detectable", "delta_alone", "unlisted"]
 """What a protection may give away (`stages/audit/leaks/`)."""
@@ -133,7 +140,7 @@ class Train(Model):
     @property
     def kept_surrogates(self) -> dict[str, Any]:
         """What a specification says of surrogates that δ needs even when it is made."""
-        row = SETTINGS[self.perturber]
+        row = SETTINGS.get(self.perturber, Settings())
         if not row.keeps_surrogates:
             return {}
         copies = min(SNAPSHOTS, self.surrogate_epochs) if row.snapshots else 1
@@ -147,7 +154,7 @@ class Train(Model):
         needed = ("perturber",) if key in ("rounds", "method") else ("perturber", "method")
         if key != "perturber" and all(name in info.data for name in needed):
             perturber, method = info.data["perturber"], info.data.get("method", "")
-            if not has_part(key, perturber, method):
+            if perturber in SETTINGS and not has_part(key, perturber, method):  # another package's takes what it likes
                 raise ValueError(no_part(key, perturber, method))
         return value
 
@@ -270,7 +277,7 @@ class Audit(Model):
     @property
     def tried(self) -> list[CountermeasureName]:
         """Countermeasures that are tried, each once."""
-        names = get_args(CountermeasureName) if self.countermeasures == "all" else self.countermeasures
+        names = get_args(OwnCountermeasure) if self.countermeasures == "all" else self.countermeasures
         others = [name for name in dict.fromkeys(names) if name not in ("none", *WITH_WEIGHTS)]
         if self.countermeasures == "all":
             others = [name for name in others if name not in ON_REQUEST]

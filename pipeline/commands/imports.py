@@ -181,10 +181,12 @@ def run_adapter(adapter: Adapter, target: Target, config: str | None = None, out
         compute=Compute(cpus=target.workers or "auto"),
     )
     lines, figures = summary_lines(summary, store.join(SUMMARY)), summary_figures(summary)
-    if adapter.configured:
-        path, line = _configured(adapter, target, config, output)
-        lines, figures = [*lines, line], {**figures, "configuration": path}
-    print_result(lines, figures, as_json=target.as_json)
+    try:
+        if adapter.configured:
+            path, line = _configured(adapter, target, config, output)
+            lines, figures = [*lines, line], {**figures, "configuration": path}
+    finally:  # what was imported is said, whatever becomes of the configuration
+        print_result(lines, figures, as_json=target.as_json)
 
 
 def _configured(adapter: Adapter, target: Target, config: str | None, output: str | None) -> tuple[str | None, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.training import CountermeasureName
+from typing import Any
+
+from schemas.plugins import COUNTERMEASURES as GROUP
 from stages.countermeasures.adversarial import Adversarial
 from stages.countermeasures.augmenting import SMALLEST_WINDOW, Augmenting, cutout, jitter, plasma
 from stages.countermeasures.averaged import Averaged
@@ -16,9 +18,19 @@ from stages.countermeasures.projection import Projection
 from stages.countermeasures.purifier import Purifier
 from stages.countermeasures.scale import Scaled
 from stages.countermeasures.staged import Staged
+from stages.plugins import Registry
 from stages.transforms.pixels import Band, Bits, Blur, DownUp, Gray, Lossy, Median
 
-COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
+
+def _made(found: Any) -> Countermeasure:
+    """What an entry point leads to: a countermeasure, or its class."""
+    made = found() if isinstance(found, type) else found
+    if not isinstance(made, Countermeasure):
+        raise TypeError(f"it is {type(made).__name__}; it must derive from stages.countermeasures.countermeasure")
+    return made
+
+
+_ROWS: dict[str, Countermeasure] = {
     "none": Countermeasure(),
     "gray": Squeezed(Gray()),
     "projection": Projection(),
@@ -59,4 +71,6 @@ COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
     "coverage40": Coverage(0.4),
     "coverage20": Coverage(0.2),
 }
+
+COUNTERMEASURES = Registry(GROUP, _ROWS, _made)
 """In the order in which they are tried: what undid most of other protections for least time comes first."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
 
 from schemas.errors import ConfigError
+from schemas.plugins import DATASETS as GROUP
+from schemas.plugins import installed, loaded
 from stages.datasets.adapter import Adapter
-
-GROUP = "mtlue.datasets"
-"""Entry points of other packages: name = "module:AdapterClass"."""
 
 DATASETS = {
     "folder": "stages.datasets.folder.folder:Folder",
@@ -27,7 +25,7 @@ DATASETS = {
 
 def dataset_names() -> list[str]:
     """Every name, those of other packages last."""
-    return [*DATASETS, *sorted({point.name for point in entry_points(group=GROUP)} - DATASETS.keys())]
+    return [*DATASETS, *(name for name in installed(GROUP) if name not in DATASETS)]
 
 
 def adapter_class(name: str) -> type[Adapter] | None:
@@ -39,11 +37,10 @@ def adapter_class(name: str) -> type[Adapter] | None:
     if name in DATASETS:
         module, _, attribute = DATASETS[name].partition(":")
         found = getattr(import_module(module), attribute)
+    elif name in installed(GROUP):
+        found = loaded(GROUP, name)
     else:
-        point = next((each for each in entry_points(group=GROUP) if each.name == name), None)
-        if point is None:
-            return None
-        found = point.load()
+        return None
     if not (isinstance(found, type) and issubclass(found, Adapter)):
         raise ConfigError(f"entry point {name!r} of {GROUP} is {found!r}; it must be a class that derives from Adapter")
     return found

@@ -15,9 +15,11 @@ import torch
 from torch import nn
 
 from schemas.plans import GeneratorSpec, TrainPlan
+from schemas.plugins import PERTURBERS as GROUP
 from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.perturbers.training import Phase, Trainer
+from stages.plugins import Registry
 
 
 def _no_phases(settings: Train) -> tuple[Phase, ...]:
@@ -28,10 +30,10 @@ def _no_phases(settings: Train) -> tuple[Phase, ...]:
 class PerturberKind:
     """How one kind of perturber is built, trained and described."""
 
-    network: str
-    """`module:class` below this folder: a `GeneratorSpec` → a module that gives δ of (images, labels, gray flags)."""
-    trainer: str
-    """`module:function` below this folder, a `Trainer`."""
+    network: str | Callable[[GeneratorSpec], nn.Module]
+    """A `GeneratorSpec` → a module that gives δ of (images, labels, gray flags); `module:class` below this folder."""
+    trainer: str | Trainer
+    """What trains it; `module:function` below this folder."""
     wording: Callable[[Train], str]
     """How the report names it."""
     phases: Callable[[Train], tuple[Phase, ...]] = _no_phases
@@ -58,8 +60,10 @@ class PerturberKind:
         )
 
 
-def _named(text: str) -> Any:
-    module, _, name = text.partition(":")
+def _named(found: Any) -> Any:
+    if not isinstance(found, str):  # another package's
+        return found
+    module, _, name = found.partition(":")
     return getattr(import_module(f"stages.perturbers.{module}"), name)
 
 
@@ -97,7 +101,7 @@ def _pattern(name: str) -> PerturberKind:
     )
 
 
-PERTURBERS: dict[str, PerturberKind] = {
+_ROWS: dict[str, PerturberKind] = {
     "codes": PerturberKind(
         network="codes.network:ClassCodes",
         trainer="codes.training:train_codes",
@@ -125,6 +129,17 @@ PERTURBERS: dict[str, PerturberKind] = {
     "lsp": _pattern("lsp"),
     "ar": _pattern("ar"),
 }
+
+
+def _made(found: Any) -> PerturberKind:
+    """What an entry point leads to: a row."""
+    if not isinstance(found, PerturberKind):
+        raise TypeError("it must be a stages.perturbers.registry.PerturberKind")
+    return found
+
+
+PERTURBERS = Registry(GROUP, _ROWS, _made)
+"""Our own, and those of installed packages."""
 
 
 def network_of(spec: GeneratorSpec) -> nn.Module:

@@ -55,6 +55,8 @@ class Survey:
     """What a Parquet file says of its columns."""
     class_names: dict[str, list[str]] = field(default_factory=dict)
     """Field → names of its classes, where the dataset says them."""
+    complete: bool = True
+    """Whether every sample was read."""
     whole: bool = False
     """Whether the labels of every sample were seen."""
 
@@ -121,8 +123,8 @@ def survey(
         InputError: a shard is damaged, or no sample was found.
         StoreError, TransientError: the store failed.
     """
-    made = Survey()
     chosen = spread(shards, SHARDS)
+    made = Survey(complete=len(chosen) == len(shards))
     for ref in chosen:
         with TemporaryDirectory(prefix="mtlue-survey-") as folder:
             local = Path(folder, "shard")
@@ -159,6 +161,7 @@ def _look_into(path: Path, name: str, made: Survey, limit: int) -> None:
                 made.add(found)
                 read += 1
             if read >= limit:
+                made.complete = False
                 return
     except RefusedInputError as error:
         raise error.at(shard=name) from None

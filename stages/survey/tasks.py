@@ -24,9 +24,24 @@ CLASS_WORDS = frozenset({"label", "labels", "class", "classes", "cls", "category
 """Words in a field's name that speak for classes."""
 
 NAMING_WORDS = frozenset(
-    {"id", "ids", "key", "index", "idx", "patient", "subject", "file", "filename", "path", "name", "uuid"}
+    {
+        "id",
+        "ids",
+        "key",
+        "index",
+        "idx",
+        "patient",
+        "subject",
+        "file",
+        "filename",
+        "path",
+        "name",
+        "uuid",
+        "width",
+        "height",
+    }
 )
-"""Words in a field's name that speak for an identifier."""
+"""Words in a field's name that speak for an identifier, or for the picture's size."""
 
 SEPARATORS = ("|", ";", ",")
 """Between the names of a text with several."""
@@ -58,6 +73,11 @@ def suggestion(values: Values, names: list[str] | None = None, *, whole: bool = 
     made = _suggested(values, names, whole)
     if made.task is None:
         return made
+    if values.missing:
+        lost = (
+            f"{values.missing} of {values.count + values.missing} samples have no label (empty, NaN, none and the like)"
+        )
+        made = dataclasses.replace(made, doubts=[*made.doubts, lost])
     try:
         _KNOWN.validate_python(made.task)
     except ValidationError as error:
@@ -83,7 +103,7 @@ def _suggested(values: Values, names: list[str] | None, whole: bool) -> Suggesti
     if binary := _binary(values):
         return binary
     if _words(values.name) & NAMING_WORDS and not _words(values.name) & CLASS_WORDS:
-        return none(f"{len(values.distinct)} different values: an identifier, by its name")
+        return none(f"{len(values.distinct)} different values: an identifier or the picture's size, by its name")
     if values.numbers == values.count:
         return _of_numbers(values, whole)
     return _of_texts(values, whole)

@@ -61,8 +61,8 @@ def configuration_text(seen: Survey, placed: Placed) -> str:
     if not any(each.task for each in found):
         reasons = "; ".join(f"{each.field}: {each.seen}" for each in found) or "there is nothing beside the image"
         raise InputError(
-            f"no label was found in {seen.samples} samples, and protection needs one ({reasons}): add labels, for "
-            "example with `mtlue import folder PICTURES --labels labels.csv`"
+            f"no label was found in {seen.samples} samples, and protection needs one that differs between them "
+            f"({reasons}): add labels, for example with `mtlue import folder PICTURES --labels labels.csv`"
         )
     lines = [
         f"# Written by `{placed.origin}` from {seen.samples} samples{' and the labels of all' if seen.whole else ''}.",
@@ -95,10 +95,9 @@ def suggestions(seen: Survey) -> list[Suggestion]:
     for name, values in seen.fields.items():
         if not FIELD.fullmatch(name):
             made.append(Suggestion(name, None, "a name that no task can read (dots or spaces at its ends)"))
-        elif name in seen.leads:
-            made.append(Suggestion(name, None, seen.leads[name]))
-        else:
-            made.append(suggestion(values, seen.class_names.get(name), whole=seen.whole))
+        elif name not in seen.leads:  # what leads back to an original is dropped, and stands there
+            whole = seen.whole or seen.complete
+            made.append(suggestion(values, seen.class_names.get(name), whole=whole))
     return [*made, *(maps.suggestion(seen.class_names.get(name)) for name, maps in seen.maps.items())]
 
 
@@ -181,13 +180,12 @@ def _item(task: dict[str, Any], seen: str) -> Iterator[str]:
 
 def _train_lines(seen: Survey, found: Sequence[Suggestion]) -> Iterator[str]:
     side = min(LARGEST, max(SMALLEST, seen.side // 4 * 4))
-    dense = _is_dense(found)
     sided = any(SIDES & set(re.findall(r"[a-z]+", json.dumps([each.field, each.task]).lower())) for each in found)
     yield "train:"
     yield "  # perturber: left out, so it follows from the tasks; `mtlue plan` says which one it is"
     note = f"; the pictures have about {seen.side}" if seen.side != side else ""
     yield f"  resolution: {side}  # side in pixels at which the perturber works{note}"
-    yield f"  batch_size: {16 if dense else 128}"
+    yield f"  batch_size: {_batch(seen, found)}"
     if sided:
         yield "  augment: [crop]  # no flip: a label speaks of left or right"
     else:
@@ -206,11 +204,21 @@ def _audit_lines(seen: Survey, placed: Placed, found: Sequence[Suggestion]) -> I
     yield f"  learning_rates: {'[3.0e-3]' if dense else '[1.0e-3, 3.0e-3]'}"
     yield f"  width: {8 if dense else 12}  # channels of a victim's first stage; 64 where there is a GPU"
     yield "  epochs: 10"
-    yield f"  batch_size: {16 if dense else 128}"
+    yield f"  batch_size: {_batch(seen, found)}"
     yield f"  max_samples: {MOST_SAMPLES}"
     if not placed.test_shards:
         yield "  # There is no test_shards: a fifth of the samples is held out from the victims."
     yield "  # require: {}  # publish only when no victim learns more than 15 points above chance"
+
+
+def _batch(seen: Survey, found: Sequence[Suggestion]) -> int:
+    """Images in a batch: no more than the rarest class has, where all labels are known."""
+    if _is_dense(found):
+        return 16
+    known = seen.whole or seen.complete
+    fields = [each.field for each in found if each.task and each.task["kind"] in {"classification", "binary"}]
+    counts = [min(seen.fields[name].distinct.values()) for name in fields if name in seen.fields] if known else []
+    return next((size for size in (128, 64, 32) if min(counts, default=128) >= size), 16)
 
 
 def _is_dense(found: Sequence[Suggestion]) -> bool:

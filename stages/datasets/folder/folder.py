@@ -164,14 +164,14 @@ class Folder(OnDisk):
         self._refuse_two_splits(bool(splits))
         steps = {each.path: each.folders[1:] if splits else each.folders for each in tree.pictures}
         levels = min((len(found) for found in steps.values() if found), default=0)
-        if not levels:
+        if not levels and not self.beside:
             raise ConfigError(
                 f"{self.source} has its pictures in one folder, so none has a class: make a folder for each class, or "
                 "name a table of labels with --labels"
             )
         for picture in tree.pictures:
             found = steps[picture.path]
-            if not found:
+            if not found and levels:
                 message = f"{picture.path}: it lies in no folder of a class, as the others do; move it into one"
                 yield Skipped(reason="no-label", message=message)
                 continue

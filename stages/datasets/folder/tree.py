@@ -132,22 +132,26 @@ def _problem(path: Path) -> Problem | None:
 def keys_of(pictures: Sequence[Picture]) -> list[str]:
     """A key for each picture: its path, with `_` for what file names should not have.
 
-    Two pictures whose keys would be one (`a.jpg` beside `a.png`) get a hash of their path behind it.
+    So whoever unpacks the protected shards has the folders again. Two pictures whose keys would be one (`a.jpg` beside
+    `a.png`) get a hash of their path behind it.
 
     >>> keys_of([Picture("cats/my cat.v2.jpg", 1), Picture("dogs/a.jpg", 1), Picture("dogs/A.png", 1)])
-    ['cats_my_cat_v2', 'dogs_a-312ad87c', 'dogs_A-86db26d2']
+    ['cats/my_cat_v2', 'dogs/a-312ad87c', 'dogs/A-86db26d2']
     """
-    plain = [_plain(picture.stem) for picture in pictures]
+    plain = ["/".join(map(_plain, picture.stem.split("/"))) for picture in pictures]
     counts = Counter(key.casefold() for key in plain)
-    return [
-        key if counts[key.casefold()] == 1 and key.strip("_") else f"{key}-{_digest(picture.path)}"
-        for key, picture in zip(plain, pictures, strict=True)
-    ]
+    keys = []
+    for key, picture in zip(plain, pictures, strict=True):
+        alone = counts[key.casefold()] == 1 and key.rpartition("/")[2].strip("_")
+        keys.append(key if alone else f"{key}-{_digest(picture.path)}")
+    return keys
 
 
 def _plain(text: str) -> str:
+    """One step of a path; names such as `__MACOSX__` would be metadata in a shard."""
     composed = unicodedata.normalize("NFC", text)
-    return "".join(sign if sign.isalnum() or sign in "_-" else "_" for sign in composed)
+    safe = "".join(sign if sign.isalnum() or sign in "_-" else "_" for sign in composed)
+    return (safe.strip("_") or "_") if safe.startswith("__") else safe
 
 
 def _digest(path: str) -> str:

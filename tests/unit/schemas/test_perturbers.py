@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from schemas.perturbers import SETTINGS, MethodName, PerturberName, has_part
+from schemas.perturbers import SETTINGS, MethodName, OwnPerturber, has_part
 from schemas.plans import TrainPlan
 from schemas.protection import ROUNDS_OF_MANY
 from schemas.training import Train
@@ -53,7 +53,7 @@ def names(training: dict[str, Any]) -> str:
 
 
 def test_every_name_has_a_row() -> None:
-    assert sorted(SETTINGS) == sorted(get_args(PerturberName))
+    assert sorted(SETTINGS) == sorted(get_args(OwnPerturber))
     assert sorted(SETTINGS["generator"].methods) == sorted(get_args(MethodName))
 
 

@@ -96,3 +96,24 @@ def test_shards_are_never_written_into_the_folder_that_they_are_made_from(
     assert (ended.code, ended.out) == (2, "")
     assert "overlap; choose a place outside of it" in ended.err
     assert not (source / "shards").exists()
+
+
+def test_pictures_of_one_class_are_imported_and_the_missing_label_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "in", "cats/1.jpg", "cats/2.jpg")
+    ended = mtlue(capsys, "import", "folder", "in", "--out", "out", "--workers", "1")
+    assert ended.code == 1
+    assert "train       2 samples in 1 shards" in ended.out
+    assert "one that differs between them (json.class: only one value: 'cats')" in ended.err
+    assert not Path("out.yaml").exists()
+
+
+def test_a_class_whose_name_means_no_label_is_pointed_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path / "in", *(f"{kind}/{n}.jpg" for kind in ("cat", "dog", "none") for n in range(4)))
+    assert mtlue(capsys, "import", "folder", "in", "--out", "out", "--workers", "1").code == 0
+    assert "CHECK: 4 of 12 samples have no label (empty, NaN, none and the like)" in Path("out.yaml").read_text()

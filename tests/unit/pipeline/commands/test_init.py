@@ -206,6 +206,20 @@ def test_a_member_that_may_be_the_original_is_dropped_and_named(tmp_path: Path) 
         assert isinstance(found, ReadSample), found
 
 
+def test_doubts_about_unseen_samples_are_left_out_where_all_were_seen(tmp_path: Path) -> None:
+    shard(
+        tmp_path / "raw" / "a.tar",
+        labelled(what=[("cat", "dog")[n % 2] for n in range(N)], width=[n % 9 for n in range(N)]),
+    )
+    config = written(tmp_path / "raw", tmp_path)
+    assert [task.name for task in config.tasks] == ["what"], "the picture's width is no label"
+    assert "other samples" not in (tmp_path / "made.yaml").read_text()
+    assert config.train.batch_size == 16, "no more than the rarest class has"
+    (tmp_path / "made.yaml").unlink()
+    written(tmp_path / "raw", tmp_path, samples=10)
+    assert "add names that only other samples have" in (tmp_path / "made.yaml").read_text()
+
+
 def table(path: Path, *, hub: bool) -> None:
     """A Parquet file as `datasets` writes it: an image struct, a ClassLabel, a mask and a caption."""
     path.parent.mkdir(parents=True, exist_ok=True)

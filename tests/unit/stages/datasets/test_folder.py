@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,13 @@ def test_each_folder_is_a_class_and_bytes_stay_as_they_are(tmp_path: Path) -> No
     source = pictures(tmp_path / "in", "cat/1.jpg", "cat/2.png", "dog/1.jpg")
     summary = imported(Folder(source=source), tmp_path / "out")
     assert labels_in(tmp_path / "out") == {
-        "cat_1": {"class": "cat"},
-        "cat_2": {"class": "cat"},
-        "dog_1": {"class": "dog"},
+        "cat/1": {"class": "cat"},
+        "cat/2": {"class": "cat"},
+        "dog/1": {"class": "dog"},
     }
     found = samples_in(tmp_path / "out")
-    assert found["cat_2"]["png"] == (source / "cat" / "2.png").read_bytes()
-    assert found["dog_1"]["jpg"] == (source / "dog" / "1.jpg").read_bytes()
+    assert found["cat/2"]["png"] == (source / "cat" / "2.png").read_bytes()
+    assert found["dog/1"]["jpg"] == (source / "dog" / "1.jpg").read_bytes()
     assert (summary.rows, summary.skipped.total) == (3, 0)
 
 
@@ -93,12 +94,23 @@ def test_a_share_is_held_out_by_a_hash_and_stays_there(tmp_path: Path) -> None:
 
 def test_names_with_spaces_dots_and_accents_become_safe_keys_and_none_is_lost(tmp_path: Path) -> None:
     names = ("ü/my cat.v2.jpg", "ü/100%.jpg", "x y/a.jpg", "x y/a.png", "x y/A.jpeg", "x_y/a.jpg", "x y/_.jpg")
+    names = (*names, "__MACOSX__/b.jpg", "____/__index__.jpg")
     summary = imported(Folder(source=pictures(tmp_path / "in", *names)), tmp_path / "out", samples=3)
     keys = list(samples_in(tmp_path / "out"))
     assert len(keys) == len(set(keys)) == len(names)
-    assert {"ü_my_cat_v2", "ü_100_"} < set(keys)
-    assert sum(key.casefold().startswith("x_y_a-") for key in keys) == 4, "a hash tells equal names apart"
+    assert {"ü/my_cat_v2", "ü/100_", "MACOSX/b", "_/index"} < set(keys)
+    assert sum(key.casefold().startswith("x_y/a-") for key in keys) == 4, "a hash tells equal names apart"
     assert summary.skipped.total == 0
+
+
+def test_unpacked_shards_are_the_folders_again(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", "train/cat/1.jpg", "train/dog/2.png", "test/cat/3.jpg")
+    imported(Folder(source=source), tmp_path / "out")
+    for path in (tmp_path / "out").glob("*.tar"):
+        with tarfile.open(path) as tar:
+            tar.extractall(tmp_path / "again", filter="data")
+    found = {path.relative_to(tmp_path / "again").as_posix() for path in (tmp_path / "again").rglob("*.*g")}
+    assert found == {"train/cat/1.jpg", "train/dog/2.png", "test/cat/3.jpg"}
 
 
 def test_what_is_no_picture_is_counted_with_its_name(tmp_path: Path) -> None:
@@ -130,7 +142,7 @@ def test_what_is_no_picture_is_counted_with_its_name(tmp_path: Path) -> None:
     )
     counts = left_out(summary)
     assert sum(counts.values()) == 9
-    assert set(samples_in(tmp_path / "out")) == {"a_1", "b_1"}
+    assert set(samples_in(tmp_path / "out")) == {"a/1", "b/1"}
     assert first(summary, "unsupported-format") == "a/IMG_1.HEIC: HEIC is not read; convert it to JPEG or PNG"
     assert first(summary, "symlink-loop").startswith("b/round: it leads back to a folder that it lies in")
     assert "HEIC" in first(summary, "unsupported-mode")
@@ -141,7 +153,7 @@ def test_links_to_folders_are_followed(tmp_path: Path) -> None:
     pictures(tmp_path / "disk", "1.jpg", "2.jpg")
     source = pictures(tmp_path / "in", "a/1.jpg")
     (source / "b").symlink_to(tmp_path / "disk")
-    assert set(labels_of(Folder(source=source), tmp_path / "out")) == {"a_1", "b_1", "b_2"}
+    assert set(labels_of(Folder(source=source), tmp_path / "out")) == {"a/1", "b/1", "b/2"}
 
 
 @pytest.mark.parametrize(
@@ -203,8 +215,8 @@ def test_a_parquet_table_keeps_lists_and_refuses_bytes(tmp_path: Path) -> None:
 def test_a_column_of_splits_and_a_name_by_path_are_understood(tmp_path: Path) -> None:
     text = "picture,split,kind\nx/1.jpg,train,cat\ny/1.jpg,test,dog\n1.jpg,train,eel\n"
     summary = imported(of_table(tmp_path, text, "x/1.jpg", "y/1.jpg"), tmp_path / "out")
-    assert labels_in(tmp_path / "out", "train-*.tar") == {"x_1": {"kind": "cat"}}
-    assert labels_in(tmp_path / "out", "test-*.tar") == {"y_1": {"kind": "dog"}}
+    assert labels_in(tmp_path / "out", "train-*.tar") == {"x/1": {"kind": "cat"}}
+    assert labels_in(tmp_path / "out", "test-*.tar") == {"y/1": {"kind": "dog"}}
     assert "may be x/1.jpg, y/1.jpg; write the path" in first(summary, "ambiguous-name")
 
 
@@ -296,6 +308,14 @@ def test_labels_of_pixels_come_from_a_column_of_files_or_a_folder_beside(tmp_pat
     assert first(summary, "missing-file").startswith("c.jpg: there is no depth c.png or .npy in ")
 
 
+def test_pictures_in_one_folder_need_no_class_where_their_pixels_have_labels(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", "a.jpg", "masks/a.png")
+    imported(Folder(source=source, beside=[f"mask={source}/masks"]), tmp_path / "out")
+    assert {key: list(fields) for key, fields in samples_in(tmp_path / "out").items()} == {
+        "a": ["jpg", "json", "mask.png"]
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -324,7 +344,7 @@ def test_a_camera_picture_is_turned_upright_because_nobody_can_turn_it_later(tmp
     (source / "a").mkdir()
     image.save(source / "a" / "1.jpg", exif=exif, quality=95)
     imported(Folder(source=source), tmp_path / "out")
-    fields = samples_in(tmp_path / "out")["a_1"]
+    fields = samples_in(tmp_path / "out")["a/1"]
     assert ("jpg" if orientation == 1 else "png") in fields
     found = image_of(fields.get("png") or fields["jpg"])
     with Image.open(source / "a" / "1.jpg") as stored:
