@@ -297,6 +297,13 @@ def test_data_without_a_label_or_an_image_is_refused_with_what_was_found(tmp_pat
     assert not (tmp_path / "made.yaml").exists()
 
 
+def test_a_folder_of_pictures_leads_to_its_import(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.jpg").write_bytes(jpeg(picture(0, 20, 20)))
+    with pytest.raises(ConfigError, match=r"1 other objects: a\.jpg; `mtlue import folder .*raw --out …` makes shards"):
+        written(tmp_path / "raw", tmp_path)
+
+
 def test_places_and_endpoint_are_those_that_were_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shard(tmp_path / "raw" / "a.tar", labelled(label=[n % 3 for n in range(9)]))
     places = {"output": f"{tmp_path}/out", "work": f"{tmp_path}/own"}
