@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -85,8 +86,8 @@ class _Import:
         from pipeline.cluster.jobs import Job
 
         with Executor(compute) as executor:
-            jobs = (Job(shard.name, self._arguments(shard)) for shard in self._open_shards())
-            for outcome in executor.map(import_shard, jobs):
+            jobs = (Job(shard.name, partial(import_shard, *self._arguments(shard))) for shard in self._open_shards())
+            for outcome in executor.map(jobs):
                 if outcome.error is not None:
                     raise outcome.error
                 if outcome.result is not None:
