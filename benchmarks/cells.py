@@ -18,7 +18,7 @@ from schemas.plans import Noise, TrainPlan, VictimPlan
 from schemas.protection import POISONING, WITHSTANDING
 from schemas.training import Train
 from stages.audit.victims import train_victim
-from stages.countermeasures.averaged import protected_again
+from stages.countermeasures.leaked_originals import protected_again
 from stages.learning.table import ImageTable
 from stages.transforms.pixels import transforms_of
 

@@ -37,9 +37,11 @@ def run(
 
     from pipeline.cluster.progress import Reporter
     from pipeline.run.result import exit_code
-    from pipeline.run.run import Run
+    from pipeline.run.run import run as run_config
 
-    result = Run(checked, Reporter("json" if as_json else "auto"), retrain=retrain, take_over=take_over, prune=prune)()
+    result = run_config(
+        checked, Reporter("json" if as_json else "auto"), retrain=retrain, take_over=take_over, prune=prune
+    )
     print_result(run_lines(result), run_figures(result), as_json=as_json)
     raise typer.Exit(exit_code(result))
 

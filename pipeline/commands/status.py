@@ -59,7 +59,7 @@ class Status:
 
 def status_of(config: Config) -> Status:
     """Read where the work on `config` stands, and whether the last run had another one; writes nothing."""
-    from pipeline.configuration.plans import protect_plan, train_plan
+    from pipeline.configuration.plans import Plans
     from pipeline.state.generators import fitting_generator
     from pipeline.state.last import differences
     from pipeline.state.lease_record import holder_of
@@ -70,12 +70,12 @@ def status_of(config: Config) -> Status:
     from stages.io.store.records import read_record
     from stages.publish.manifest import MANIFEST
 
-    places = Places(config)
+    places, plans = Places(config), Plans(config)
     work = places.work
     ledger, published = Ledger(work), places.output.list()
-    generator, committed = fitting_generator(work, train_plan(config)), 0
+    generator, committed = fitting_generator(work, plans.train), 0
     if generator is not None:
-        committed = len(ledger.done(places.shards, protect_plan(config, generator.content), published))
+        committed = len(ledger.done(places.shards, plans.protect(generator.content), published))
     left_out = LeftOut(quarantined=[], failures=[])
     if work.stat(LEFT_OUT) is not None:
         left_out = read_record(work, LEFT_OUT, LeftOut, "remove it; the next run writes it again")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,6 @@ def train_victim(
     test: ImageTable,
     plan: VictimPlan,
     device: torch.device,
-    report: Callable[[int, int], None] = lambda done, total: None,
     clean: ImageTable | None = None,
     weights: Path | None = None,
 ) -> VictimResult:
@@ -44,7 +43,6 @@ def train_victim(
         test: clean held-out images at the same resolution.
         plan: its architecture, its training and the tasks.
         device: where to train.
-        report: called with (epochs done, epochs in all).
         clean: the originals of `train`, for a countermeasure that needs some; None where `train` is clean.
         weights: file that its backbone starts from; None: random weights.
 
@@ -99,7 +97,6 @@ def train_victim(
                 for task, kind, found, labels in zip(tasks, kinds, predicted, test.labels, strict=True)
             }
         )
-        report(epoch + 1, plan.epochs)
     return VictimResult(
         data=plan.data,
         backbone=plan.backbone,

@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.plugins import COUNTERMEASURES as GROUP
-from stages.countermeasures.adversarial import Adversarial
-from stages.countermeasures.augmenting import SMALLEST_WINDOW, Augmenting, cutout, jitter, plasma
-from stages.countermeasures.averaged import Averaged
-from stages.countermeasures.class_means import ClassMeans
 from stages.countermeasures.countermeasure import Countermeasure
-from stages.countermeasures.leaked_originals import CleanSamples, Coverage
-from stages.countermeasures.mixing import Mixing
-from stages.countermeasures.pixels import Squeezed
+from stages.countermeasures.leaked_originals import Averaged, CleanSamples, Coverage, Purifier
+from stages.countermeasures.pixels import Scaled, Squeezed
 from stages.countermeasures.pretrained import Pretrained
-from stages.countermeasures.projection import Projection
-from stages.countermeasures.purifier import Purifier
-from stages.countermeasures.scale import Scaled
-from stages.countermeasures.staged import Staged
+from stages.countermeasures.removal import ClassMeans, Projection
+from stages.countermeasures.training import (
+    SMALLEST_WINDOW,
+    Adversarial,
+    Augmenting,
+    Mixing,
+    Staged,
+    cutout,
+    jitter,
+    plasma,
+)
 from stages.plugins import Registry
 from stages.transforms.pixels import Band, Bits, Blur, DownUp, Gray, Lossy, Median
 

@@ -31,7 +31,7 @@ class Remote:
     """Objects below `bucket/prefix` of one store; see `Objects` for the verbs.
 
     Build it in the process that uses it: fsspec's asynchronous file systems do not survive a fork. Errors are those of
-    fsspec and the store's library, after a single attempt (`stages.io.failures` tells them apart and retries).
+    fsspec and the store's library, after a single attempt (`stages.io.store.failures` tells them apart and retries).
     """
 
     def __init__(

@@ -220,6 +220,31 @@ def test_doubts_about_unseen_samples_are_left_out_where_all_were_seen(tmp_path: 
     assert "add names that only other samples have" in (tmp_path / "made.yaml").read_text()
 
 
+def test_json_of_any_shape_is_surveyed(tmp_path: Path) -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = {"a": deep}
+    samples = labelled(label=[n % 3 for n in range(6)])
+    for number, sample in enumerate(samples):
+        odd = {
+            "": 1,
+            "a.b": 2,
+            " c ": 3,
+            "boxes": [[1, 2]],
+            "big": 10**400,
+            "deep": deep,
+            "yes: no": "#",
+            "x": "ü\n: -",
+        }
+        ids = {f"id{number}-{n}": n for n in range(200)}
+        sample["json"] = json.dumps(json.loads(sample["json"]) | odd | ids).encode()
+    shard(tmp_path / "raw" / "a.tar", samples)
+    assert "label" in [task.name for task in written(tmp_path / "raw", tmp_path).tasks]
+    text = (tmp_path / "made.yaml").read_text()
+    assert "more keys were not looked at, json.id1-" in text
+    assert len(text) < 60_000
+
+
 def table(path: Path, *, hub: bool) -> None:
     """A Parquet file as `datasets` writes it: an image struct, a ClassLabel, a mask and a caption."""
     path.parent.mkdir(parents=True, exist_ok=True)

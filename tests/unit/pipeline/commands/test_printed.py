@@ -12,7 +12,7 @@ from pipeline.commands.audit import evidence_figures, evidence_lines
 from pipeline.commands.plan import plan_lines
 from pipeline.commands.run import run_figures, run_lines
 from pipeline.commands.verify import verify_lines
-from pipeline.run.estimate import Plan
+from pipeline.run.estimate import RunEstimate
 from pipeline.run.result import RunResult, exit_code
 from pipeline.run.verify import Verified
 from schemas.evidence import Evidence
@@ -138,7 +138,7 @@ def test_bytes_are_shown_in_the_largest_fitting_unit(count: float, text: str) ->
 
 
 def test_a_plan_says_what_is_left_and_that_lossless_images_are_larger() -> None:
-    plan = Plan(
+    plan = RunEstimate(
         workers=4,
         shards=10,
         shards_done=4,

@@ -1,22 +1,55 @@
-"""Environment: versions, settings, places without credentials, and times."""
+"""Sections on the run: the training of the generator, the environment, and the known limits."""
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
+from markupsafe import Markup
+
 from schemas.evidence import Evidence
 from schemas.records import GeneratorRecord
 from schemas.secrets import scrub
 from schemas.training import Train
+from stages.formatting import percent
+from stages.perturbers.generator.explained import drowned
 from stages.perturbers.registry import PERTURBERS
+from stages.report.plots import Line, line_plot
 from stages.report.report_input import ReportInput
 
 
-def facts(material: ReportInput) -> dict[str, Any]:
-    """Versions, settings and times."""
+def training_facts(material: ReportInput) -> dict[str, Any]:
+    """Training of the generator: its losses, and how much of δ the labels decide.
+
+    One plot for each term of the loss: their scales differ by orders of magnitude; the share of the labels.
+    """
+    generator = material.generator
+    if generator is None:
+        return {"losses": [], "explained": "", "drowned": ""}
+    terms = sorted({term for epoch in generator.losses for term in epoch}, key=lambda term: (term != "total", term))
+    plots = []
+    for term in terms:
+        values = [epoch.get(term, math.nan) for epoch in generator.losses]
+        title = f"Training loss over epochs: {term}"
+        description = f"From {values[0]:.4g} at the first of {len(values)} epochs to {values[-1]:.4g} at the last."
+        plot = line_plot([Line(term, values)], title=title, description=description, salt=f"loss {term}")
+        plots.append({"term": term, "last": f"{values[-1]:.4g}", "plot": Markup(plot)})  # noqa: S704 - escaped there
+    share = generator.explained
+    return {
+        "losses": plots,
+        "explained": "" if share is None else percent(share),
+        "drowned": drowned(share),
+    }
+
+
+def environment_facts(material: ReportInput) -> dict[str, Any]:
+    """Environment: versions, settings, places without credentials, and times.
+
+    Versions, settings and times.
+    """
     plan, generator, train = material.plan, material.generator, material.plan.train
     rows = [
         ("mtlue", _version("mtlue")),
@@ -71,3 +104,11 @@ def _shape(train: Train) -> Iterator[str]:
         yield "one δ for all channels"
     if train.cell > 1:
         yield f"cells of {train.cell} px"
+
+
+def limits_facts(material: ReportInput) -> dict[str, Any]:
+    """Known limits: what no figure above says.
+
+    Nothing: the limits are the same for every run.
+    """
+    return {}
