@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.cells import AT_HALF, FIRST_ONLY, MADE
 from benchmarks.photographs import faces, photographed_rooms, turned_objects
+from benchmarks.sections import REAL, SECTIONS
+from benchmarks.strength import DATASETS
 from schemas.errors import ConfigError
+from schemas.training import Train
 from tests.builders import jpeg, picture, png
 
 
@@ -80,3 +84,13 @@ def test_a_room_whose_depth_is_missing_or_of_another_size_is_named(tmp_path: Pat
     packed(tmp_path / "nyuv2-train-00000.tar", members)
     with pytest.raises(ConfigError, match=named):
         photographed_rooms(tmp_path)
+
+
+def test_every_row_and_dataset_of_a_section_is_known_and_every_row_can_be_trained():
+    rows = set()
+    for section in (*SECTIONS.values(), *REAL.values()):
+        assert section.dataset in DATASETS
+        rows |= {row.removesuffix(FIRST_ONLY).removesuffix(AT_HALF) for row in section.rows}
+    assert rows - {"clean", "noise"} <= MADE.keys()
+    assert all(Train.model_validate(settings) for settings in MADE.values())
+    assert Train.model_validate(MADE["withstand gray"]).robust == ["gray"]
