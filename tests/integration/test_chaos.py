@@ -23,7 +23,7 @@ POINTS = (
 
 
 def test_after_five_deaths_the_output_is_that_of_an_unbroken_run(
-    s3: S3Server, ray_session: None, tmp_path: Path
+    s3: S3Server, here: None, tmp_path: Path
 ) -> None:
     made, killed = scene(tmp_path, s3.bucket(), s3.storage), Killed()
     live(made, f"{s3.bucket()}/life", random.Random(0), killed, kills=5, points=POINTS)

@@ -25,7 +25,7 @@ from tests.builders import jpeg, png
 from tests.datasets import chest_tree, imported, labels_in, utkface_tree
 from tests.running import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("here")]
 
 DIRECTORY = Path(__file__).parents[2] / "docs" / "configs"
 SIDE = 32

@@ -58,7 +58,7 @@ class Thief(Reporter):
     [("disk", "train", False), ("disk", "victims", False), ("disk", "protect", True), ("s3", "protect", False)],
 )
 def test_a_run_whose_lease_is_taken_over_in_any_step_stops_and_writes_nothing_more(
-    ray_session: None, tmp_path: Path, request: pytest.FixtureRequest, place: str, step: str, at_its_end: bool
+    here: None, tmp_path: Path, request: pytest.FixtureRequest, place: str, step: str, at_its_end: bool
 ) -> None:
     storage, places = Storage(), {}
     if place == "s3":
@@ -85,7 +85,7 @@ def test_a_run_whose_lease_is_taken_over_in_any_step_stops_and_writes_nothing_mo
 
 
 def test_of_two_runs_at_once_one_works_and_a_stopped_one_that_goes_on_later_writes_nothing(
-    ray_session: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = prepared(tmp_path, train={"epochs": 100_000})
     work = Store(made.work)
@@ -110,7 +110,7 @@ def test_of_two_runs_at_once_one_works_and_a_stopped_one_that_goes_on_later_writ
 
 
 def test_another_work_is_refused_an_output_that_has_an_owner_until_it_takes_the_place_over(
-    ray_session: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = prepared(tmp_path)
     run(made)
@@ -145,7 +145,7 @@ def test_another_work_is_refused_an_output_that_has_an_owner_until_it_takes_the_
 
 
 def test_a_run_whose_output_is_taken_over_under_way_stops_and_writes_nothing_more(
-    ray_session: None, tmp_path: Path
+    here: None, tmp_path: Path
 ) -> None:
     made = prepared(tmp_path)
     at_theft: list[dict[str, str]] = []

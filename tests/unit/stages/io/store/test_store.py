@@ -230,7 +230,7 @@ def test_a_name_that_leads_out_of_the_root_is_refused(store: Store, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_a_store_error_with_the_mend(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_a_store_error_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     store = Store(str(tmp_path / "file/root"))
     for attempt in (
