@@ -173,6 +173,8 @@ def claimed(store: Store, parameters: Parameters) -> ImportSummary | None:
             f"{store.join(SUMMARY)} is not the summary of an import ({error.errors()[0]['msg']}): import to an empty "
             "place, or delete it together with the shards"
         ) from None
+    if not known.complete and not any(entry.name.endswith(".tar") for entry in store.list()):
+        return None  # an earlier import that came to nothing
     if known.parameters != parameters:
         names = sorted({*known.parameters, *parameters})
         pairs = [(name, known.parameters.get(name), parameters.get(name)) for name in names]
