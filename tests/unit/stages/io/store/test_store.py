@@ -358,7 +358,7 @@ def test_a_download_of_what_changed_since_it_was_listed_is_refused(store: Store,
     assert not (tmp_path / "back").exists()
 
 
-@pytest.mark.parametrize("protocol", ["warp", "ftp"])  # ftp wants a host as a setting
+@pytest.mark.parametrize("protocol", ["warp", "webhdfs"])  # the second wants a host as a setting
 def test_a_protocol_that_cannot_be_used_is_refused_by_name(protocol: str) -> None:
     with pytest.raises(ConfigError, match=f"{protocol}:// is no store that can be reached"):
         Store(f"{protocol}://host/x").list()
