@@ -23,7 +23,8 @@ from stages.learning.table import ImageTable
 from stages.transforms.pixels import transforms_of
 
 CPU, EPSILON = torch.device("cpu"), 8 / 255
-GENERATOR: dict[str, object] = {"perturber": "generator", "generator": "tiny", "width": 8, "epochs": 5}
+ALONE: dict[str, object] = {"perturber": "generator", "generator": "tiny", "epochs": 5}
+GENERATOR: dict[str, object] = {**ALONE, "width": 8}
 CLEAN: dict[str, object] = {"width": 8, "surrogate_epochs": 4}
 MADE: dict[str, dict[str, object]] = {
     "codes": {"perturber": "codes"},
@@ -33,7 +34,7 @@ MADE: dict[str, dict[str, object]] = {
     "codes, robust to gray": {"perturber": "codes", "robust": ["gray"]},
     "codes, robust to jpeg": {"perturber": "codes", "robust": ["jpeg"]},
     "codes, robust to all": {"perturber": "codes", "robust": ["jpeg", "blur", "resize", "gray", "band"]},
-    "fresh": {**GENERATOR, "method": "fresh"},
+    "fresh": {**ALONE, "method": "fresh"},
     "em": {**GENERATOR, "method": "em"},
     "em, two surrogates": {**GENERATOR, "method": "em", "backbones": ["resnet18", "vgg16"]},
     "tap": {**GENERATOR, **CLEAN, "method": "tap"},
@@ -42,7 +43,7 @@ MADE: dict[str, dict[str, object]] = {
     "many tasks": POISONING,
     "withstand gray": {**POISONING, **WITHSTANDING["gray"]},
     "sep": {**GENERATOR, **CLEAN, "method": "sep", "epochs": 3},
-    "pil in the generator": {**GENERATOR, "method": "pil", "surrogate_epochs": 30},
+    "pil in the generator": {**ALONE, "method": "pil", "surrogate_epochs": 30},
     "em, no regularisers": {**GENERATOR, "method": "em", "lambda_intra": 0, "lambda_inter": 0},
     "em, intra only": {**GENERATOR, "method": "em", "lambda_inter": 0},
     "em, inter only": {**GENERATOR, "method": "em", "lambda_intra": 0},

@@ -47,7 +47,7 @@ class Protection(Model):
     """Names of the tasks that become unlearnable; the name of a multi-label set means all of its findings."""
 
     withstand: list[Withstood] = Field(default_factory=list)
-    """What an attacker may do to all images without undoing δ; it decides the training (`schemas/choice.py`), takes
+    """What an attacker may do to all images without undoing δ; it decides the training (`chosen_training`), takes
     longer, and costs strength where nothing is done. `mtlue plan` says how much."""
 
     @property

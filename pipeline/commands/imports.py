@@ -60,7 +60,8 @@ def _datasets() -> None:
 def dataset_command(name: str, adapter: type[Adapter]) -> Any:
     """The command that imports a dataset."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(name, help=inspect.cleandoc(adapter.__doc__ or ""))(_import_of(adapter))
+    paragraphs = inspect.cleandoc(adapter.__doc__ or "").split("\n\n")
+    app.command(name, help="\n\n".join(" ".join(each.split()) for each in paragraphs))(_import_of(adapter))
     return typer.main.get_command(app)
 
 

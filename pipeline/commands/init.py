@@ -22,7 +22,7 @@ SAMPLES = 2000
 """Samples that are read unless the command says otherwise."""
 
 Configuration = Annotated[
-    str | None, typer.Option("--config", help="File to write; NAME.yaml when left out, - for standard output.")
+    str | None, typer.Option("--config", help="Configuration to write; NAME.yaml when left out, - for standard output.")
 ]
 Output = Annotated[str | None, typer.Option(help="Public place of the protected shards; URL-protected when left out.")]
 Work = Annotated[str | None, typer.Option(help="Private place; URL-private when left out.")]

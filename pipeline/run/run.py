@@ -173,8 +173,7 @@ class Run:
         check_data(self.config, places, self.session.ledger, profiles, found.failures, shards=len(places.shards))
         for sentence in self._passed_by(profiles):
             self.reporter.say(f"ingest: {sentence}")
-        tasks, batch_size = self.config.tasks, self.config.train.batch_size
-        for doubt in (*label_doubts(tasks, profiles), *rare_classes(tasks, profiles, batch_size)):
+        for doubt in label_doubts(self.config.tasks, profiles):
             self.reporter.say(f"ingest: {doubt}")
         for difference in drift(self.config.tasks, found.before, found.later):
             self.reporter.say(
@@ -188,14 +187,15 @@ class Run:
         return [*self.session.places.passed_by, *strays_text(profiles)]
 
     def _train(self, profiles: Sequence[ShardProfile]) -> GeneratorRecord:
-        audit, work = self.config.audit, self.session.work
-        for path in self.config.train.weights.values():
+        config, work = self.config, self.session.work
+        for path in config.train.weights.values():
             upload_weights(work, path)
-        if audit is not None and (self.options.retrain or fitting_generator(work, self.plans.train) is None):
-            # Held-out data that could prove nothing ends the run before the training, not after it.
-            Auditor(self.session, audit).held_out(profiles)
-        for sentence in self.config.choice:
-            self.reporter.say(f"train: {sentence}")
+        if self.options.retrain or fitting_generator(work, self.plans.train) is None:
+            for sentence in (*rare_classes(config.tasks, profiles, config.train.batch_size), *config.choice):
+                self.reporter.say(f"train: {sentence}")
+            if config.audit is not None:
+                # Held-out data that could prove nothing ends the run before the training, not after it.
+                Auditor(self.session, config.audit).held_out(profiles)
         return train_or_find(self.session, profiles, retrain=self.options.retrain)
 
     def _prove(self, profiles: list[ShardProfile], generator: GeneratorRecord) -> Evidence:

@@ -27,6 +27,9 @@ from stages.survey.values import Values, flattened
 SHARDS = 8
 """Shards that are looked into at most: first, last and some between."""
 
+MOST_FIELDS = 400
+"""Fields that are looked at; JSON with more has data as its keys."""
+
 SEARCHED = 200
 """Samples whose text is searched for the original at most."""
 
@@ -46,6 +49,8 @@ class Survey:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     """H and W of each image."""
     fields: dict[str, Values] = field(default_factory=dict)
+    passed_by: Counter[str] = field(default_factory=Counter)
+    """Fields beyond `MOST_FIELDS` → samples that have them."""
     maps: dict[str, Maps] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
     """Member that nobody can publish unseen → what it is."""
@@ -101,7 +106,10 @@ class Survey:
     def add_labels(self, value: Any, prefix: str) -> None:
         """Count the values of a JSON member or text."""
         for name, inner in flattened(prefix, value):
-            self.values(name).add(inner)
+            if name in self.fields or len(self.fields) < MOST_FIELDS:
+                self.values(name).add(inner)
+            else:
+                self.passed_by[name] += 1
 
     def values(self, name: str) -> Values:
         """The values of a field."""

@@ -13,6 +13,9 @@ from schemas.tasks.task import is_missing
 MOST_VALUES = 5000
 """Different values of a field that are remembered; more are no classes."""
 
+DEEPEST = 8
+"""Levels of JSON in which labels are looked for."""
+
 LONGEST = 200
 """Letters of a value that is remembered whole; a longer text is no class name."""
 
@@ -100,8 +103,9 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def flattened(prefix: str, value: Any) -> list[tuple[str, Any]]:
-    """Dotted name and value of each key below a JSON object; a list is one value."""
-    if not isinstance(value, dict) or not value:
+def flattened(prefix: str, value: Any, depth: int = 0) -> list[tuple[str, Any]]:
+    """Dotted name and value of each key below a JSON object; a list is one value, and so is what lies too deep."""
+    if not isinstance(value, dict) or not value or depth >= DEEPEST:
         return [(prefix, value)]
-    return [pair for key, inner in value.items() for pair in flattened(f"{prefix}.{key}" if prefix else key, inner)]
+    names = {key: f"{prefix}.{key}" if prefix else key for key in value}
+    return [pair for key, inner in value.items() for pair in flattened(names[key], inner, depth + 1)]

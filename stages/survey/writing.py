@@ -73,7 +73,7 @@ def configuration_text(seen: Survey, placed: Placed) -> str:
         "",
         *_dataset_lines(seen, placed, found),
         "",
-        *_task_lines(found),
+        *_task_lines(seen, found),
         "",
         "protection:",
         "  epsilon: 8/255  # largest change of a pixel: 8 of 255 levels",
@@ -135,7 +135,7 @@ def _member_lines(seen: Survey, found: Sequence[Suggestion]) -> Iterator[tuple[s
             yield name, f"drop  # CHECK: it holds {what.rstrip(',')}; `keep` publishes it as it is"
 
 
-def _task_lines(found: Sequence[Suggestion]) -> Iterator[str]:
+def _task_lines(seen: Survey, found: Sequence[Suggestion]) -> Iterator[str]:
     yield "tasks:  # each becomes unlearnable; take out what nobody would train on"
     counts = Counter(doubt for each in found if each.task is not None for doubt in each.doubts)
     shared = [doubt for doubt, count in counts.items() if count > 1]
@@ -150,6 +150,9 @@ def _task_lines(found: Sequence[Suggestion]) -> Iterator[str]:
         names.add(named)
         yield from _item(task, each.seen)
         yield from (f"    # CHECK: {doubt}" for doubt in each.doubts if doubt not in shared)
+    if seen.passed_by:
+        first = _one_line(next(iter(seen.passed_by)))
+        yield f"  # CHECK: {len(seen.passed_by)} more keys were not looked at, {first} the first: are they data?"
     others = [each for each in found if each.task is None]
     if others:
         yield "  # No tasks, and published as they are (`drop` them under dataset.members, or make them tasks):"

@@ -343,7 +343,7 @@ list(Executor(Compute(address="ray://127.0.0.1:1")).map([Job("a", int)]))
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_an_error_with_the_mend(tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_there_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", JOIN], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from benchmarks import bench
+from benchmarks.cells import AT_HALF, FIRST_ONLY, MADE
 from benchmarks.photographs import faces, photographed_rooms, turned_objects
+from benchmarks.sections import REAL, SECTIONS
+from benchmarks.strength import DATASETS
 from schemas.errors import ConfigError
+from schemas.training import Train
 from tests.builders import jpeg, picture, png
 
 
@@ -90,3 +94,13 @@ def test_the_benchmark_of_speed_runs_and_writes_its_ratios(tmp_path: Path):
     assert set(found["protect_ratio"]) == {"128", "512"}
     assert all(ratio > 0 for ratio in found["protect_ratio"].values())
     assert len({(row["name"], row["side"]) for row in found["rows"]}) == len(found["rows"])
+
+
+def test_every_row_and_dataset_of_a_section_is_known_and_every_row_can_be_trained():
+    rows = set()
+    for section in (*SECTIONS.values(), *REAL.values()):
+        assert section.dataset in DATASETS
+        rows |= {row.removesuffix(FIRST_ONLY).removesuffix(AT_HALF) for row in section.rows}
+    assert rows - {"clean", "noise"} <= MADE.keys()
+    assert all(Train.model_validate(settings) for settings in MADE.values())
+    assert Train.model_validate(MADE["withstand gray"]).robust == ["gray"]

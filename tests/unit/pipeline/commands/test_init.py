@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from pipeline.commands.init import name_of, write_configuration
 from pipeline.configuration.loading import load_config
@@ -27,6 +28,7 @@ from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.shards.tar import TarWriter
 from tests.builders import jpeg, picture, png
 from tests.datasets import celeba_tree, chest_tree, imported, nyuv2_export, utkface_tree
+from tests.unit.pipeline.commands.test_schema import problems
 from tests.unit.stages.datasets.test_multifashion import idx_bytes, small_products
 
 NAMES = [
@@ -99,6 +101,7 @@ FOUND = {
 def test_every_label_of_a_known_dataset_is_read_by_what_is_written_for_it(name: str, tmp_path: Path) -> None:
     imported(adapter_of(name, tmp_path / "raw"), tmp_path / "shards", samples=40)
     config = written(tmp_path / "shards", tmp_path)
+    assert problems(yaml.safe_load((tmp_path / "made.yaml").read_text())) == [], "the schema of editors takes it"
     assert {task.field: task.kind for task in config.tasks} == FOUND[name]
     assert config.output == f"{tmp_path}/shards-protected"
     assert (config.dataset.test_shards is None) == (not list((tmp_path / "shards").glob("test-*.tar")))
@@ -220,6 +223,31 @@ def test_doubts_about_unseen_samples_are_left_out_where_all_were_seen(tmp_path: 
     assert "add names that only other samples have" in (tmp_path / "made.yaml").read_text()
 
 
+def test_json_of_any_shape_is_surveyed(tmp_path: Path) -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = {"a": deep}
+    samples = labelled(label=[n % 3 for n in range(6)])
+    for number, sample in enumerate(samples):
+        odd = {
+            "": 1,
+            "a.b": 2,
+            " c ": 3,
+            "boxes": [[1, 2]],
+            "big": 10**400,
+            "deep": deep,
+            "yes: no": "#",
+            "x": "ü\n: -",
+        }
+        ids = {f"id{number}-{n}": n for n in range(200)}
+        sample["json"] = json.dumps(json.loads(sample["json"]) | odd | ids).encode()
+    shard(tmp_path / "raw" / "a.tar", samples)
+    assert "label" in [task.name for task in written(tmp_path / "raw", tmp_path).tasks]
+    text = (tmp_path / "made.yaml").read_text()
+    assert "more keys were not looked at, json.id1-" in text
+    assert len(text) < 60_000
+
+
 def table(path: Path, *, hub: bool) -> None:
     """A Parquet file as `datasets` writes it: an image struct, a ClassLabel, a mask and a caption."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -270,6 +298,13 @@ def test_data_without_a_label_or_an_image_is_refused_with_what_was_found(tmp_pat
     with pytest.raises(InputError, match="none of 1 samples has an image; they have txt"):
         written(tmp_path / "text", tmp_path)
     assert not (tmp_path / "made.yaml").exists()
+
+
+def test_a_folder_of_pictures_leads_to_its_import(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.jpg").write_bytes(jpeg(picture(0, 20, 20)))
+    with pytest.raises(ConfigError, match=r"1 other objects: a\.jpg; `mtlue import folder .*raw --out …` makes shards"):
+        written(tmp_path / "raw", tmp_path)
 
 
 def test_places_and_endpoint_are_those_that_were_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

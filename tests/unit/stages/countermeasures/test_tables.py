@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from schemas.plans import VictimPlan
-from schemas.training import CountermeasureName
+from schemas.training import OwnCountermeasure
 from stages.audit.victims import train_victim
 from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.pixels import Scaled
@@ -153,4 +153,4 @@ def test_every_countermeasure_trains_a_victim_of_tasks_with_missing_labels(name:
 
 
 def test_every_countermeasure_has_its_words_and_no_words_are_of_another() -> None:
-    assert WORDS.keys() == COUNTERMEASURES.keys() == set(get_args(CountermeasureName))
+    assert WORDS.keys() == COUNTERMEASURES.keys() == set(get_args(OwnCountermeasure))

@@ -28,7 +28,7 @@ def test_rows_and_their_numbers_are_read_whatever_the_declared_encoding(tmp_path
         (b"a" * LINE_LIMIT + b"a\n", r"row 1 is longer than 1048576 bytes"),
     ],
 )
-def test_another_encoding_is_told_with_its_row_and_the_mend(tmp_path: Path, data: bytes, message: str) -> None:
+def test_another_encoding_is_told_with_its_row_and_the_remedy(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "list.csv").write_bytes(data)
     with pytest.raises(InputError, match=rf"list\.csv: {message}"):
         list(text_rows(tmp_path / "list.csv"))

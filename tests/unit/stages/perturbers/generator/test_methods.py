@@ -131,7 +131,7 @@ def test_the_loss_is_that_of_the_surrogate_on_the_clipped_sum(name: str, table: 
 
 
 def test_the_loss_of_tap_with_two_sizes_is_the_mean_over_surrogates_that_see_each(table: ImageTable) -> None:
-    method, given_context = ready("tap", table, method="tap", augment=[], surrogate_sizes=[1, 0.625])
+    method, given_context = ready("tap", table, augment=[], surrogate_sizes=[1, 0.625])
     batch = first_batch(table)
     whole, small = method.surrogates
     seen: list[torch.Size] = []
