@@ -15,14 +15,16 @@ import torch
 from benchmarks.pictures import Dataset
 from schemas.fingerprints import fingerprint
 from schemas.plans import Noise, TrainPlan, VictimPlan
+from schemas.protection import POISONING, WITHSTANDING
 from schemas.training import Train
 from stages.audit.victims import train_victim
-from stages.countermeasures.averaged import protected_again
+from stages.countermeasures.leaked_originals import protected_again
 from stages.learning.table import ImageTable
 from stages.transforms.pixels import transforms_of
 
 CPU, EPSILON = torch.device("cpu"), 8 / 255
-GENERATOR: dict[str, object] = {"perturber": "generator", "generator": "tiny", "width": 8, "epochs": 5}
+ALONE: dict[str, object] = {"perturber": "generator", "generator": "tiny", "epochs": 5}
+GENERATOR: dict[str, object] = {**ALONE, "width": 8}
 CLEAN: dict[str, object] = {"width": 8, "surrogate_epochs": 4}
 MADE: dict[str, dict[str, object]] = {
     "codes": {"perturber": "codes"},
@@ -32,14 +34,16 @@ MADE: dict[str, dict[str, object]] = {
     "codes, robust to gray": {"perturber": "codes", "robust": ["gray"]},
     "codes, robust to jpeg": {"perturber": "codes", "robust": ["jpeg"]},
     "codes, robust to all": {"perturber": "codes", "robust": ["jpeg", "blur", "resize", "gray", "band"]},
-    "fresh": {**GENERATOR, "method": "fresh"},
+    "fresh": {**ALONE, "method": "fresh"},
     "em": {**GENERATOR, "method": "em"},
     "em, two surrogates": {**GENERATOR, "method": "em", "backbones": ["resnet18", "vgg16"]},
     "tap": {**GENERATOR, **CLEAN, "method": "tap"},
     "tap, untargeted": {**GENERATOR, **CLEAN, "method": "tap", "targeted": False},
     "tap, achromatic": {**GENERATOR, **CLEAN, "method": "tap", "achromatic": True},
+    "many tasks": POISONING,
+    "withstand gray": {**POISONING, **WITHSTANDING["gray"]},
     "sep": {**GENERATOR, **CLEAN, "method": "sep", "epochs": 3},
-    "pil in the generator": {**GENERATOR, "method": "pil", "surrogate_epochs": 30},
+    "pil in the generator": {**ALONE, "method": "pil", "surrogate_epochs": 30},
     "em, no regularisers": {**GENERATOR, "method": "em", "lambda_intra": 0, "lambda_inter": 0},
     "em, intra only": {**GENERATOR, "method": "em", "lambda_inter": 0},
     "em, inter only": {**GENERATOR, "method": "em", "lambda_intra": 0},
@@ -51,7 +55,8 @@ MADE: dict[str, dict[str, object]] = {
     "lsp": {"perturber": "lsp"},
     "ar": {"perturber": "ar"},
 }
-"""Row → settings of the training; `clean` and `noise` need none. A generator and its per-sample original have
+"""Row → settings of the training; `clean` and `noise` need none. `many tasks` and `withstand gray` are what a run gets
+that names no training (`schemas/protection.py`). A generator and its per-sample original have
 surrogates of one width, and passes with which they take about as long as each other."""
 FIRST_ONLY, AT_HALF = " (first task only)", " (at half the side)"
 """What may stand behind a row: the other tasks are left alone; δ is made for smaller images and enlarged."""

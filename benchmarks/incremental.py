@@ -26,7 +26,7 @@ import numpy as np
 
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import ingest_plan, protect_plan
-from pipeline.run.run import Run
+from pipeline.run.run import run
 from pipeline.state.ledger import Ledger, identity_of
 from pipeline.state.places import Places, shard_object
 from schemas.config import Config
@@ -121,7 +121,7 @@ def one_run(root: Path) -> None:
     requests: Counter[str] = Counter()
     counted(requests)
     before, started = peak_megabytes(), time.monotonic()
-    result = Run(configuration(root), Reporter("json"))()
+    result = run(configuration(root), Reporter("json"))
     found = {
         "seconds": round(time.monotonic() - started, 1),
         "requests": sum(requests.values()),

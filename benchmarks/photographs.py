@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.pictures import Dataset
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, SampleError
 from schemas.tasks import Task
-from stages.datasets.celeba import CROP
+from stages.datasets.faces.celeba import CROP
 from stages.learning.table import ImageTable
 from stages.protect.arrays import table_of
 from stages.tasks.kinds import kinds_of
@@ -39,8 +39,15 @@ ROOM = (
 """NYUv2's 13 classes, in the order of their indices."""
 
 
-def faces(folder: Path, side: int, attributes: tuple[str, ...] = ()) -> Dataset:
-    """CelebA's training and test split, a yes/no task an attribute; without `attributes` all 40."""
+def faces(folder: Path, side: int, attributes: tuple[str, ...] = (), most: tuple[int, int] | None = None) -> Dataset:
+    """CelebA's training and test split, a yes/no task an attribute; without `attributes` all 40.
+
+    Args:
+        folder: with celeba.tar.
+        side: of a picture, in pixels.
+        attributes: in the order of the tasks.
+        most: the first so many pictures of each split; None: all of them.
+    """
     path = _only(folder, "celeba.tar")
     values: dict[str, list[str]] = {}
     splits: dict[str, str] = {}
@@ -58,16 +65,26 @@ def faces(folder: Path, side: int, attributes: tuple[str, ...] = ()) -> Dataset:
         raise ConfigError(
             f"{path}: the attributes, the partition or the pictures are missing; give CelebA's own layout"
         )
+    listed = values.keys() & splits.keys()
+    if absent := sorted((values.keys() | splits.keys() | pictures.keys()) - (listed & pictures.keys())):
+        raise ConfigError(
+            f"{path}: {len(absent)} pictures are not there or not in both lists ({absent[0]} first); the tar is only "
+            "half there: pack list_attr_celeba.txt and list_eval_partition.txt with exactly the pictures that they list"
+        )
+    if empty := [words for number, words in (("0", "training"), ("2", "test")) if number not in splits.values()]:
+        raise ConfigError(f"{path}: no picture belongs to the {empty[0]} split; the partition needs splits 0 and 2")
     wanted = attributes or tuple(names)
+    if unknown := [name for name in wanted if name not in names]:
+        raise ConfigError(f"{path}: list_attr_celeba.txt has no column {unknown[0]}; give CelebA's 40 attributes")
     tasks = [Task(kind="binary", field=f"json.{name}") for name in wanted]
     columns = [names.index(name) for name in wanted]
     tables = []
-    for split in ("0", "2"):
-        chosen = [name for name in sorted(pictures) if splits[name] == split]
+    for split, count in zip(("0", "2"), most or (None, None), strict=True):
+        chosen = [name for name in sorted(pictures) if splits[name] == split][:count]
         labels = [[int(values[name][column] == "1") for name in chosen] for column in columns]
-        images = [_centre(np.asarray(Image.open(io.BytesIO(pictures[name])).convert("RGB"))) for name in chosen]
+        images = [_centre(_picture(path, name, pictures[name])) for name in chosen]
         tables.append(table_of(images, labels, kinds_of(tasks), side))
-    return Dataset(tasks, side, *tables, f"faces-{side}", ("crop", "flip"))
+    return Dataset(tasks, side, *tables, f"faces-{side}" + (f"-{most[0]}" if most else ""), ("crop", "flip"))
 
 
 def turned_objects(folder: Path, train: int = 8000, test: int = 2000) -> Dataset:
@@ -75,7 +92,7 @@ def turned_objects(folder: Path, train: int = 8000, test: int = 2000) -> Dataset
     path = _only(folder, "cifar10.tar")
     found: dict[str, list[tuple[str, bytes]]] = {"train": [], "test": []}
     for member, data in _members(path):
-        *_, split, label, name = member.split("/")
+        *_, split, label, name = ("", "", *member.split("/"))
         if split in found and name.endswith((".jpg", ".png")):
             found[split].append((label, data))
     classes = sorted({label for label, _ in found["train"]})
@@ -87,7 +104,7 @@ def turned_objects(folder: Path, train: int = 8000, test: int = 2000) -> Dataset
         rng = np.random.default_rng(number)
         rows = [found[split][row] for row in sorted(rng.permutation(len(found[split]))[:most])]
         turns = rng.integers(0, 4, size=len(rows)).tolist()
-        pictures = [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for _, data in rows]
+        pictures = [_picture(path, f"a picture of {label}", data) for label, data in rows]
         images = [np.ascontiguousarray(np.rot90(image, turn)) for image, turn in zip(pictures, turns, strict=True)]
         labels = [[classes.index(label) for label, _ in rows], turns]
         tables.append(table_of(images, labels, kinds_of(tasks), 32))
@@ -112,11 +129,29 @@ def _rooms(folder: Path, split: str, tasks: list[Task], side: int) -> ImageTable
     for path in paths:
         for member, data in _members(path):
             key, _, field = member.partition(".")
-            samples.setdefault(f"{path.name}/{key}", {})[field] = np.asarray(Image.open(io.BytesIO(data)))
+            pixels = _picture(path, member, data, mode="RGB" if field == "png" else None)
+            samples.setdefault(f"{path.name}/{key}", {})[field] = pixels
     kinds = kinds_of(tasks)
-    images = [fields["png"] for fields in samples.values()]
-    labels = [[kind.label(fields[kind.task.field]) for fields in samples.values()] for kind in kinds]
-    return table_of(images, labels, kinds, side)
+    labels: list[list[np.ndarray]] = [[] for _ in kinds]
+    for key, fields in samples.items():
+        if absent := {"png", *(task.field for task in tasks)} - fields.keys():
+            raise ConfigError(f"{folder / key}: {min(absent)} is missing; each room needs png, mask.png and depth.png")
+        for found, kind in zip(labels, kinds, strict=True):
+            try:
+                found.append(kind.label(fields[kind.task.field]))
+                kind.check(found[-1], *fields["png"].shape[:2])
+            except SampleError as error:
+                raise ConfigError(f"{folder / key}.{kind.task.field}: {error.message}; correct this room") from None
+    return table_of([fields["png"] for fields in samples.values()], labels, kinds, side)
+
+
+def _picture(path: Path, name: str, data: bytes, mode: str | None = "RGB") -> np.ndarray:
+    """The pixels of a member; None as mode leaves them as they are stored."""
+    try:
+        picture = Image.open(io.BytesIO(data))
+        return np.asarray(picture.convert(mode) if mode else picture)
+    except OSError as error:
+        raise ConfigError(f"{path}: {name} cannot be decoded ({error}); fetch the tar again") from None
 
 
 def _only(folder: Path, name: str) -> Path:

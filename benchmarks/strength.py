@@ -65,6 +65,7 @@ DATASETS: dict[str, Callable[[int, Path], Dataset]] = {
     "large": lambda tasks, source: large_outlines(tasks),
     "attributes": lambda tasks, source: attributes(tasks),
     "faces-8": lambda tasks, source: faces(source, 32, BALANCED[:tasks]),
+    "fewer-faces-8": lambda tasks, source: faces(source, 32, BALANCED[:tasks], (3000, 1000)),
     "faces-40": lambda tasks, source: faces(source, 48),
     "turned-objects": lambda tasks, source: turned_objects(source),
     "photographed-rooms": lambda tasks, source: photographed_rooms(source),

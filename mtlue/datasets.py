@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from schemas.config import Config
 
 if TYPE_CHECKING:
-    from pipeline.run.estimate import Plan
+    from pipeline.run.estimate import RunEstimate
     from pipeline.run.result import RunResult
     from pipeline.run.verify import Verified
     from schemas.evidence import Evidence
@@ -46,13 +46,13 @@ def run(
         MtlueError: as `mtlue run`. Shards that fail on their own are in the result's `failures`.
     """
     from pipeline.cluster.progress import Reporter
-    from pipeline.run.run import Run
+    from pipeline.run.run import run as run_config
 
     checked = _checked(config, overrides)
-    return Run(checked, Reporter("auto"), retrain=retrain, take_over=take_over, prune=prune)()
+    return run_config(checked, Reporter("auto"), retrain=retrain, take_over=take_over, prune=prune)
 
 
-def plan(config: Configuration, overrides: Sequence[str] = ()) -> Plan:
+def plan(config: Configuration, overrides: Sequence[str] = ()) -> RunEstimate:
     """What a run would do, its time and its bytes, from a measured sample; writes nothing.
 
     Raises:

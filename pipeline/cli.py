@@ -1,4 +1,4 @@
-"""The command line: `mtlue run | plan | audit | verify | status | preview | import`."""
+"""The command line: `mtlue run | plan | audit | verify | status | preview | init | import | schema`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.commands.audit import audit
-from pipeline.commands.imports.registry import importer
+from pipeline.commands.imports import importer
+from pipeline.commands.init import init
 from pipeline.commands.plan import plan
 from pipeline.commands.preview import preview
 from pipeline.commands.run import run
+from pipeline.commands.schema import schema
 from pipeline.commands.status import status
 from pipeline.commands.verify import verify
 from pipeline.printing import print_anything, reader_left
@@ -31,19 +33,41 @@ TERMINATED = 143
 UNREAD = 141
 """Exit code when nobody reads what is printed any more (`mtlue status | head`): the shell's own after SIGPIPE."""
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"mtlue {version('mtlue')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="mtlue",
     help="Protect an image dataset before it is published, so that nobody trains on it without consent.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Add the traceback to an error; goes anywhere.")] = False,
+) -> None:
+    """Protect an image dataset before it is published, so that nobody trains on it without consent."""
+
+
 app.command()(run)
 app.command()(plan)
 app.command()(audit)
 app.command()(verify)
 app.command()(status)
 app.command()(preview)
+app.command()(init)
+app.command()(schema)
 app.add_typer(importer, name="import")
 
 
@@ -62,7 +86,7 @@ def main() -> None:
         raise KeyboardInterrupt  # what is at work ends as for Ctrl-C
 
     signal.signal(signal.SIGTERM, interrupt)
-    code = _exit_code(lambda: app(args=arguments, standalone_mode=False), debug=debug)
+    code = _exit_code(lambda: app(args=arguments, prog_name="mtlue", standalone_mode=False), debug=debug)
     sys.exit(TERMINATED if terminated and code == INTERRUPTED else code)
 
 
@@ -86,8 +110,8 @@ def _code_of(error: BaseException, *, debug: bool) -> int:
     """Print what ended a command; its exit code."""
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED
-    if isinstance(error, SystemExit):  # while Ray starts, it has its own handler of SIGTERM
-        return TERMINATED
+    if isinstance(error, SystemExit):  # shell completion ends by 0; while Ray starts, its handler of SIGTERM by another
+        return TERMINATED if error.code else 0
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of the parser
         error.show()  # type: ignore[attr-defined]
         return 2

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from schemas.model import Model
+from schemas.protection import Protection, Withstood, chosen_training, reasons, with_rounds
 from schemas.tasks import AnyTask
 from schemas.training import Audit, Train
-
-
-def parse_epsilon(value: Any) -> float:
-    """Read ε as a number or a fraction in text (`8/255`), in [0, 1] units of the pixel range."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"epsilon must be a number or a fraction such as 8/255; found {value!r}")
-    try:
-        epsilon = float(Fraction(value.replace(" ", ""))) if isinstance(value, str) else float(value)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"epsilon must be a number or a fraction such as 8/255; found {value!r}") from None
-    if not 1 / 255 - 1e-9 <= epsilon <= 32 / 255 + 1e-9:
-        raise ValueError(f"epsilon must lie between 1/255 and 32/255 (8/255 is usual); found {value!r}")
-    return epsilon
-
 
 Patterns = (
     Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
@@ -111,21 +97,6 @@ class Dataset(Layout):
         return Layout(image=self.image, members=self.members, max_pixels=self.max_pixels)
 
 
-class Protection(Model):
-    """What is protected, and how strongly."""
-
-    epsilon: Annotated[float, BeforeValidator(parse_epsilon)] = 8 / 255
-    """ε, the bound on |δ| in [0, 1] units of the pixel range; also a fraction in text (`8/255`)."""
-
-    tasks: Literal["all"] | list[str] = "all"
-    """Names of the tasks that become unlearnable; the name of a multi-label set means all of its findings."""
-
-    @property
-    def bound(self) -> int:
-        """B, the integer bound on 8-bit pixels: floor(255·ε + 1e-6) (docs/method.md, "The bound")."""
-        return int(255 * self.epsilon + 1e-6)
-
-
 class Protect(Model):
     """How protected images are written."""
 
@@ -158,10 +129,6 @@ class Compute(Model):
     job_minutes: float = Field(default=240.0, gt=0, allow_inf_nan=False)
     """Longest time for one shard, one epoch of a victim, or between two reports of a training, in minutes; then the
     worker is ended and the job tried again, three times in all."""
-
-
-MANY_TASKS, ROUNDS_OF_MANY = 5, 24
-"""From so many protected tasks on, `train.rounds` is that where it is left out (docs/results.md, number of tasks)."""
 
 
 class Config(Model):
@@ -207,14 +174,11 @@ class Config(Model):
     def _parts_of_sets(cls, tasks: list[Any]) -> list[Any]:
         return [part for task in tasks for part in task.parts]
 
-    @field_validator("train")
+    @field_validator("train", mode="wrap")
     @classmethod
-    def _rounds_of_many_tasks(cls, train: Train, info: ValidationInfo) -> Train:
-        tasks, protection = info.data.get("tasks", []), info.data.get("protection", Protection())
-        if "rounds" in train.model_fields_set or sum(_protected(tasks, protection)) < MANY_TASKS:
-            return train
-        # Not as if it had been given: where it has no part, a configuration that gives it is refused.
-        return Train.model_construct(train.model_fields_set, **{**dict(train), "rounds": ROUNDS_OF_MANY})
+    def _choose_training(cls, train: Any, checked: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Train:
+        choice = _to_protect(info.data)
+        return with_rounds(checked(chosen_training(train, *choice)), *choice)
 
     @model_validator(mode="after")
     def _check_tasks(self) -> Config:
@@ -280,6 +244,11 @@ class Config(Model):
         """For each task, in order, whether it becomes unlearnable."""
         return _protected(self.tasks, self.protection)
 
+    @property
+    def choice(self) -> list[str]:
+        """Why the training is not the usual one and what it costs, a sentence each."""
+        return reasons(self.train, *_to_protect({"tasks": self.tasks, "protection": self.protection}))
+
 
 def _dropped_key(field: str, layout: Layout) -> str | None:
     """The dropped key of JSON, or field of a struct, that a task's field is, lies in or contains."""
@@ -289,6 +258,13 @@ def _dropped_key(field: str, layout: Layout) -> str | None:
             if any(f"{read}.".startswith(f"{key}.") or f"{key}.".startswith(f"{read}.") for read, key in pairs):
                 return name
     return None
+
+
+def _to_protect(data: dict[str, Any]) -> tuple[list[AnyTask], list[Withstood]]:
+    """The tasks to be protected, and what δ must withstand, of the fields that were validated before `train`."""
+    tasks, protection = data.get("tasks", []), data.get("protection", Protection())
+    pairs = zip(tasks, _protected(tasks, protection), strict=True)
+    return [task for task, wanted in pairs if wanted], protection.withstand
 
 
 def _protected(tasks: list[AnyTask], protection: Protection) -> list[bool]:

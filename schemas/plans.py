@@ -13,6 +13,7 @@ from pydantic import Field
 from schemas.config import Layout
 from schemas.fingerprints import fingerprint
 from schemas.model import Model
+from schemas.plugins import COUNTERMEASURES, PERTURBERS, TASKS, WEIGHTINGS, version_of
 from schemas.tasks import AnyTask
 from schemas.training import CountermeasureName, Train, WeightingName
 
@@ -30,7 +31,8 @@ class Plan(Model):
 
     @property
     def _parts(self) -> list[Any]:
-        return [type(self).__name__, self.version, self.model_dump(mode="json", exclude_defaults=True)]
+        plugins = [found for task in getattr(self, "tasks", []) for found in version_of(TASKS, task.kind)]
+        return [type(self).__name__, self.version, self.model_dump(mode="json", exclude_defaults=True), *plugins]
 
 
 class Noise(Model):
@@ -65,7 +67,7 @@ class GeneratorSpec(Plan):
     """2: textures of dense tasks have no mean, and those of several have pixels of their own."""
 
     network: str = "generator"
-    """`generator` (encoder, embeddings, decoder), `codes` or `pil`."""
+    """A perturber (`PerturberName` in schemas/perturbers.py)."""
     preset: str = ""
     """Widths of encoder, embeddings and decoder; empty where there are none."""
     resolution: int
@@ -115,8 +117,9 @@ class TrainPlan(Plan):
 
     @property
     def _parts(self) -> list[Any]:
-        generator = [self.generator_version] if self.train.perturber == "generator" else []
-        return [*super()._parts, *generator]
+        generator = [self.generator_version] if self.train.preset else []
+        plugins = [*version_of(PERTURBERS, self.train.perturber), *version_of(WEIGHTINGS, self.train.weighting)]
+        return [*super()._parts, *generator, *plugins]
 
     def reseeded(self, nonce: str) -> TrainPlan:
         """The same training from another seed, which follows from this one and a nonce; without a nonce this plan."""
@@ -130,14 +133,14 @@ class TrainPlan(Plan):
         """The network that is trained."""
         return GeneratorSpec(
             network=self.train.perturber,
-            preset=self.train.generator if self.train.perturber == "generator" else "",
+            preset=self.train.preset,
             resolution=self.train.resolution,
             epsilon=self.epsilon,
             tasks=self.tasks,
             protected=self.protected,
             achromatic=self.train.achromatic,
             cell=self.train.cell,
-            balanced=self.train.perturber == "generator",
+            balanced=bool(self.train.preset),
             **self.train.kept_surrogates,
         )
 
@@ -187,6 +190,16 @@ class VictimPlan(Plan):
     """How the generator of the copies is trained that the attacker has besides; None: there are none."""
     weights: str = ""
     """SHA-256 of the file that the backbone starts from; empty: random weights."""
+
+    countermeasure_versions: ClassVar[dict[str, int]] = {"adversarial4": 2, "adversarial8": 2}
+    """Of countermeasures that give another result than they did; part of the fingerprints of their victims alone. 2:
+    the radius grows over the first third, the attack sees the victim in evaluation mode, 3 steps."""
+
+    @property
+    def _parts(self) -> list[Any]:
+        version = self.countermeasure_versions.get(self.countermeasure)
+        plugins = [*version_of(COUNTERMEASURES, self.countermeasure), *version_of(WEIGHTINGS, self.weighting)]
+        return [*super()._parts, *([version] if version else []), *plugins]
 
 
 class PublishPlan(Plan):

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from schemas.model import Model
-from schemas.parts import has_part, no_part
+from schemas.perturbers import SETTINGS, MethodName, PerturberName, Settings, has_part, no_part
+from schemas.plugins import COUNTERMEASURES, WEIGHTINGS, Offered, or_installed
 
 Backbone = Literal[
     "resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain", "dilated_resnet50", "unet"
@@ -16,23 +17,29 @@ Backbone = Literal[
 `dilated_resnet50` and `unet` have the fine maps that dense tasks want."""
 
 
-WeightingName = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
+OwnWeighting = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
 """How the losses of several tasks become one step: equal weights (ls), random ones (rlw), learned variances (uw),
 aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
+
+WeightingName = Annotated[OwnWeighting, or_installed(WEIGHTINGS), Offered(WEIGHTINGS)]
+"""Our own, or one of an installed package."""
 
 
 Distorting = Literal["jpeg", "blur", "resize", "gray", "band"]
 """What δ is trained to survive (`stages/transforms/differentiable.py`)."""
 
 
-CountermeasureName = Literal[
+OwnCountermeasure = Literal[
     "none", "gray", "jpeg95", "jpeg75", "jpeg50", "jpeg10", "webp75", "bits2", "bits3", "bits4", "bits5", "blur",
     "median", "down_up", "low_pass", "high_pass", "half_size", "larger", "jitter", "cutout", "ueraser", "mixup",
-    "cutmix", "adversarial4", "adversarial8", "projection", "mean_projection", "class_means", "class_means_8",
+    "cutmix", "adversarial4", "adversarial8", "staged", "projection", "mean_projection", "class_means", "class_means_8",
     "clean_samples", "pretrained", "pretrained_frozen", "purifier",
     "averaged_pair", "coverage80", "coverage60", "coverage40", "coverage20",
 ]  # fmt: skip
 """What an attacker does before or while training (`stages/countermeasures/`); `none` is the plain victim."""
+
+CountermeasureName = Annotated[OwnCountermeasure, or_installed(COUNTERMEASURES), Offered(COUNTERMEASURES)]
+"""Our own, or one of an installed package."""
 
 LeakName = Literal["detectable", "delta_alone", "unlisted"]
 """What a protection may give away (`stages/audit/leaks/`)."""
@@ -42,11 +49,9 @@ SNAPSHOTS = 15
 
 
 class Train(Model):
-    """How the perturber is trained. A setting that has no part in it is refused (`schemas/parts.py`)."""
+    """How the perturber is trained. A setting that has no part in it is refused (`schemas/perturbers.py`)."""
 
-    perturber: Literal["codes", "generator", "pil", "em-sample", "tap-sample", "sep-sample", "floor", "lsp", "ar"] = (
-        "codes"
-    )
+    perturber: PerturberName = "codes"
     """What makes δ: class codes, learned against fresh small networks (strongest against architectures that training
     never saw, and quick; docs/results.md), the paper's generator, which also sees the image, or sign steps per image
     against linear heads (pil). To compare with: sign steps per image against surrogates (em-, tap-, sep-sample), and
@@ -56,7 +61,7 @@ class Train(Model):
     """Fresh networks that codes are learned against, one after the other. Left out where more than four tasks are
     protected: 24, for of eight tasks they hold a victim that 12 do not (docs/results.md)."""
 
-    method: Literal["em", "fresh", "pil", "sep", "tap"] = "em"
+    method: MethodName = "em"
     """Base method of a generator: error-minimising against surrogates that keep learning (em) or against fresh small
     networks as class codes are (fresh), adversarial poisoning (tap), the same against the snapshots of one training
     (sep), minus what linear heads take for the class (pil)."""
@@ -103,6 +108,10 @@ class Train(Model):
     """One δ for all channels: it is still there when an attacker has made the images gray. Classes differ in a third of
     the values then (docs/results.md)."""
 
+    surrogate_sizes: list[Annotated[float, Field(ge=0.25, le=1)]] = Field(default=[1.0], min_length=1)
+    """Shares of the side at which the surrogates see the images; `[1, 0.5]`: δ is still there at half the size, for a
+    fifth more time (docs/results.md)."""
+
     cell: int = Field(default=1, ge=1, le=16)
     """Side in pixels, at `resolution`, of the squares in which δ has one value: larger ones survive smaller images."""
 
@@ -121,15 +130,20 @@ class Train(Model):
     @property
     def surrogates(self) -> list[Backbone]:
         """Architectures that the training learns against, besides its own small networks."""
-        generated = self.perturber == "generator" and self.method in ("em", "sep", "tap")
-        return self.backbones if generated or self.perturber.endswith("-sample") else []
+        return self.backbones if has_part("backbones", self.perturber, self.method) else []
+
+    @property
+    def preset(self) -> str:
+        """Widths of the generator's network; empty where the perturber has none."""
+        return self.generator if has_part("generator", self.perturber, self.method) else ""
 
     @property
     def kept_surrogates(self) -> dict[str, Any]:
         """What a specification says of surrogates that δ needs even when it is made."""
-        if not self.perturber.endswith("-sample"):
+        row = SETTINGS.get(self.perturber, Settings())
+        if not row.keeps_surrogates:
             return {}
-        copies = min(SNAPSHOTS, self.surrogate_epochs) if self.perturber == "sep-sample" else 1
+        copies = min(SNAPSHOTS, self.surrogate_epochs) if row.snapshots else 1
         return {"backbones": self.backbones, "width": self.width, "copies": copies, "targeted": self.targeted}
 
     @field_validator("*")
@@ -140,7 +154,7 @@ class Train(Model):
         needed = ("perturber",) if key in ("rounds", "method") else ("perturber", "method")
         if key != "perturber" and all(name in info.data for name in needed):
             perturber, method = info.data["perturber"], info.data.get("method", "")
-            if not has_part(key, perturber, method):
+            if perturber in SETTINGS and not has_part(key, perturber, method):  # another package's takes what it likes
                 raise ValueError(no_part(key, perturber, method))
         return value
 
@@ -263,7 +277,7 @@ class Audit(Model):
     @property
     def tried(self) -> list[CountermeasureName]:
         """Countermeasures that are tried, each once."""
-        names = get_args(CountermeasureName) if self.countermeasures == "all" else self.countermeasures
+        names = get_args(OwnCountermeasure) if self.countermeasures == "all" else self.countermeasures
         others = [name for name in dict.fromkeys(names) if name not in ("none", *WITH_WEIGHTS)]
         if self.countermeasures == "all":
             others = [name for name in others if name not in ON_REQUEST]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,13 +17,11 @@ from stages.audit.victims import train_victim
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.ingest.ingest import profile_shard
 from stages.io.store.store import Store
-from stages.learning.optimise import to_device
 from stages.learning.table import ImageTable, open_table
-from stages.networks.pool import POOL, PoolNetwork
-from stages.perturbers.codes.training import CODE_STEPS, CodeTraining, threads, threads_for
-from stages.perturbers.generator.methods.fresh import NETWORK_STEPS, steps_of
+from stages.learning.threads import clock, threads
 from stages.perturbers.perturber import GeneratorPerturber
-from stages.perturbers.registry import PERTURBERS, network_of
+from stages.perturbers.registry import network_of
+from stages.perturbers.timing import train_seconds
 from stages.protect.protect import write_protected
 from stages.protect.validate import validate_shard
 from stages.tasks.kinds import fitted_tasks, kinds_of
@@ -119,31 +117,16 @@ def estimate_shard(
             core_seconds=work / max(1, written.samples),
             bytes=protected.stat().st_size / max(1, written.samples),
             download_seconds=download,
-            train_seconds=train_seconds(images, train, trainings.train_samples) if trainings.train_samples else 0.0,
+            train_seconds=train_seconds(images, train, trainings.train_samples, _device())
+            if trainings.train_samples
+            else 0.0,
             victim_seconds=victims,
             profile=profile,
         )
 
 
-TIMED_STEPS = 2
-"""Steps that are timed, after one that prepares kernels."""
-
 TESTED = 1 / 3
 """Cost of an image that a network only looks at, to one that it learns from."""
-
-
-def train_seconds(table: ImageTable, plan: TrainPlan, samples: int) -> float:
-    """Seconds of a whole training.
-
-    Args:
-        table: a few real images.
-        plan: of the training.
-        samples: images of the training itself; class codes take as long for any number.
-    """
-    device = _device()
-    if plan.train.perturber == "codes":
-        return _codes_seconds(table, plan, device)
-    return _passes_seconds(table, plan, device) * samples / max(1, len(table))
 
 
 def victim_seconds(table: ImageTable, plans: Sequence[VictimPlan], samples: int, tested: int) -> float:
@@ -171,67 +154,13 @@ def _image_seconds(table: ImageTable, plan: VictimPlan) -> float:
     plain = plan.model_copy(update={"countermeasure": "none", "second": None, "weights": "", "only": None})
 
     def seconds(epochs: int) -> float:
-        started = _clock()
+        started = clock()
         train_victim(table, table, plain.model_copy(update={"epochs": epochs}), _device())
-        return _clock() - started
+        return clock() - started
 
     with threads(1):
         once = seconds(1)
         return max(0.0, seconds(2) - once) / ((1 + TESTED) * max(1, len(table)))
-
-
-def _codes_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -> float:
-    """All rounds, by a few steps of each kind of network and of the codes through it."""
-    learned = steps_of(sum(NETWORK_STEPS) / 2, sum(plan.protected))
-    with torch.random.fork_rng(devices=[]), threads(threads_for(plan, device)):
-        training = CodeTraining(table, plan, device)
-        names = list(POOL)[: plan.train.rounds]
-        rounds = [_round_seconds(training, name, learned) for name in names]
-    return sum(rounds) / len(rounds) * plan.train.rounds
-
-
-def _round_seconds(training: CodeTraining, name: str, learned: int) -> float:
-    network = to_device(PoolNetwork(name, training.kinds), training.device).train()
-    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
-
-    def learn() -> None:
-        adam.zero_grad(set_to_none=True)
-        training.network_loss(network).backward()
-        adam.step()
-
-    each = _step_seconds(learn)
-    network.eval().requires_grad_(False)
-    return learned * each + CODE_STEPS * _step_seconds(lambda: training.step(network))
-
-
-def _step_seconds(step: Callable[[], object]) -> float:
-    step()
-    started = _clock()
-    for _ in range(TIMED_STEPS):
-        step()
-    return (_clock() - started) / TIMED_STEPS
-
-
-def _passes_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -> float:
-    """Of a whole training on this table, from the marginal cost of one more pass of each of its phases."""
-    making = PERTURBERS[plan.train.perturber]
-    phases = making.phases(plan.train)
-
-    def trial(longer: str = "") -> float:
-        passes = {phase.setting: 2 if phase.setting == longer else 1 for phase in phases}
-        shorter = plan.model_copy(update={"train": plan.train.model_copy(update=passes)})
-        started = _clock()
-        making.train(table, shorter, device)
-        return _clock() - started
-
-    trial()  # the first one prepares kernels; it is not counted
-    base = trial()
-    return sum(max(0.0, trial(phase.setting) - base) * float(getattr(plan.train, phase.setting)) for phase in phases)
-
-
-def _clock() -> float:
-    """Seconds: of a GPU on the wall; of a CPU those it worked, by thread, so that another load changes no estimate."""
-    return time.monotonic() if torch.cuda.is_available() else time.process_time() / torch.get_num_threads()
 
 
 def _device() -> torch.device:

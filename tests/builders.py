@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from schemas.config import Config
-from schemas.parts import has_part
+from schemas.perturbers import has_part
 from schemas.plans import GeneratorSpec
 from schemas.records import ShardRef
 from schemas.tasks import Task

@@ -20,15 +20,13 @@ SLOWEST = (
     "integration/test_chaos.py",
     "integration/test_resume.py",
     "stages/perturbers/test_perturbers_of_their_own.py",
+    "integration/test_cluster.py",
+    "stages/perturbers/generator/test_methods.py",
+    "integration/test_cli.py",
+    "integration/test_import.py",
     "integration/test_gate.py",
-    "integration/test_faulty_store.py",
-    "integration/test_kinds.py",
-    "integration/test_run_s3.py",
-    "integration/test_countermeasures.py",
-    "integration/test_imported_datasets.py",
-    "integration/test_dense.py",
     "integration/",
-    "stages/perturbers/generator/",
+    "stages/perturbers/",
     "stages/countermeasures/",
 )
 """Parts of paths, the slowest first. With `--dist loadfile --no-loadscope-reorder` files begin in this order. So no
@@ -121,3 +119,33 @@ def ray_session() -> Iterator[None]:
             )
         yield
         ray.shutdown()
+
+
+EXECUTORS = ("pipeline.cluster.executor", "pipeline.run.session", "pipeline.run.verify")
+"""Modules that name the executor of jobs."""
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[None]:
+    """Jobs of a module's tests run in this process.
+
+    A worker of Ray imports torch for seconds, and each training has a worker of its own. Tests of what a run does need
+    none of that; tests of Ray's part take `ray_session`, `on_ray` or a process of their own.
+    """
+    from tests.here import Here
+
+    with pytest.MonkeyPatch.context() as context:
+        for module in EXECUTORS:
+            context.setattr(f"{module}.Executor", Here)
+        yield
+
+
+@pytest.fixture
+def on_ray(ray_session: None) -> Iterator[None]:
+    """Jobs of this test run on Ray, in a module whose others run `here`."""
+    from tests.here import Executor
+
+    with pytest.MonkeyPatch.context() as context:
+        for module in EXECUTORS:
+            context.setattr(f"{module}.Executor", Executor)
+        yield

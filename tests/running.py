@@ -18,7 +18,7 @@ import yaml
 from pipeline import cli
 from pipeline.cluster.progress import Reporter
 from pipeline.run.result import RunResult
-from pipeline.run.run import Run
+from pipeline.run.run import run as run_config
 from schemas.config import Config, Storage
 from stages.io.store.store import Store
 
@@ -46,7 +46,7 @@ class Ended:
 
 def run(config: Config, *, retrain: bool = False, take_over: bool = False, prune: bool = False) -> RunResult:
     """One run in this process, on the Ray that is there."""
-    return Run(config, Reporter("plain"), retrain=retrain, take_over=take_over, prune=prune)()
+    return run_config(config, Reporter("plain"), retrain=retrain, take_over=take_over, prune=prune)
 
 
 def write_config(path: Path, config: Config) -> Path:

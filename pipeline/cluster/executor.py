@@ -78,10 +78,8 @@ class Executor:
             return self.compute.cpus
         return max(1, int(_resources().get("CPU", 1)))
 
-    def map(
-        self, function: Callable[..., T], jobs: Iterable[Job], *, gpu: bool = False, length: int = 1
-    ) -> Iterator[Outcome[T]]:
-        """Run `function(*job.arguments)` for each job; outcomes come as they are ready, each job exactly once.
+    def map(self, jobs: Iterable[Job[T]], *, gpu: bool = False, length: int = 1) -> Iterator[Outcome[T]]:
+        """Run each job's work; outcomes come as they are ready, each job exactly once.
 
         Jobs are taken one by one as workers become free, so that a long list of them need never be in memory.
 
@@ -94,8 +92,7 @@ class Executor:
         that was not pending").
 
         Args:
-            function: module-level, or anything that cloudpickle takes.
-            jobs: names differ.
+            jobs: names differ; their work is anything that cloudpickle takes.
             gpu: whether a job gets its share of a GPU.
             length: how many times `compute.job_minutes` a job may take (epochs of a training).
 
@@ -109,13 +106,13 @@ class Executor:
         self.start()
         seconds = self.compute.job_minutes * 60 * length
         options = {"num_cpus": 1, "num_gpus": self._gpu_share() if gpu else 0}
-        running: dict[Any, Job] = {}
-        again: list[Job] = []
+        running: dict[Any, Job[T]] = {}
+        again: list[Job[T]] = []
         attempts: Counter[str] = Counter()
 
-        def begin(job: Job) -> None:
+        def begin(job: Job[T]) -> None:
             attempts[job.name] += 1
-            running[submit(options, call, function, job.arguments, self.directory, seconds)] = job
+            running[submit(options, call, job.work, self.directory, seconds)] = job
 
         try:
             while job is not None or running or again:
@@ -144,11 +141,11 @@ class Executor:
             if running and not self.started:
                 ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
 
-    def stream(self, function: Callable[..., T], arguments: tuple[Any, ...], report: Callable[..., None]) -> T:
-        """Run one long function on a node of its own, with every core of it (and a GPU when there is one).
+    def stream(self, work: Callable[..., T], report: Callable[..., None]) -> T:
+        """Run one long `work(report=…)` on a node of its own, with every core of it (and a GPU when there is one).
 
         A worker that dies, or reports nothing for `compute.job_minutes`, is replaced by another, `ATTEMPTS` times: the
-        function goes on from what it has stored itself.
+        work goes on from what it has stored itself.
 
         On this machine the number of threads is the machine's, whatever `compute.cpus` says: sums of floats depend on
         it, and the result must not depend on the number of workers.
@@ -160,7 +157,7 @@ class Executor:
         for _ in range(ATTEMPTS):
             stream = RemoteObject({"num_cpus": cpus, "num_gpus": gpus}, Stream, self.directory, threads)
             try:
-                ray.get(stream.do("begin", function, arguments), timeout=seconds + START_SECONDS)
+                ray.get(stream.do("begin", work), timeout=seconds + START_SECONDS)
                 while True:
                     kind, value = ray.get(stream.do("next"), timeout=seconds)
                     if kind == "result":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -18,11 +19,12 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Job:
-    """One call: its name for messages and the arguments of the function."""
+class Job(Generic[T]):
+    """One call: its name for messages, and what a worker does."""
 
     name: str
-    arguments: tuple[Any, ...]
+    work: Callable[[], T]
+    """A `functools.partial` of a function of a module: type checkers see its arguments."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Outcome(Generic[T]):
     error: MtlueError | None = None
 
 
-def outcome_of(job: Job, reference: Any) -> Outcome[Any]:
+def outcome_of(job: Job[T], reference: Any) -> Outcome[T]:
     """What a job that has ended gave, or why it died."""
     try:
         value = ray.get(reference)
@@ -64,7 +66,7 @@ def ray_is_gone() -> ClusterError:
     )
 
 
-def no_answer(job: Job, seconds: float) -> Outcome[Any]:
+def no_answer(job: Job[T], seconds: float) -> Outcome[T]:
     """What becomes of a job whose worker neither answers nor ends."""
     problem = f"no answer in {seconds:.0f} s; look for machines that hang, or raise compute.job_minutes"
     return Outcome(job.name, error=TransientError(problem))

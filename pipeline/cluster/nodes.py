@@ -21,8 +21,8 @@ NOTICE_SECONDS = 60
 """How long Ray may take to notice that a node was lost (five health checks, 3 s apart), or here that one has joined."""
 
 
-def on_other_nodes(executor: Executor, function: Callable[..., T], arguments: tuple[Any, ...]) -> list[tuple[str, T]]:
-    """Run one short function once on every node but this process's own: each node's address and result.
+def on_other_nodes(executor: Executor, work: Callable[[], T]) -> list[tuple[str, T]]:
+    """Do one short work once on every node but this process's own: each node's address and result.
 
     A node that was lost does no job, and is left out.
 
@@ -36,7 +36,7 @@ def on_other_nodes(executor: Executor, function: Callable[..., T], arguments: tu
     def call(name: str) -> Any:
         there = NodeAffinitySchedulingStrategy(name, soft=False)
         options = {"num_cpus": 0, "scheduling_strategy": there}
-        return submit(options, worker.call, function, arguments, executor.directory, START_SECONDS)
+        return submit(options, worker.call, work, executor.directory, START_SECONDS)
 
     calls, deadline = {name: call(name) for name in others}, time.monotonic() + NOTICE_SECONDS
     found: list[tuple[str, T]] = []

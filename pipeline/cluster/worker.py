@@ -26,12 +26,11 @@ class UnexpectedError(MtlueError):
     """A fault of mtlue itself at a shard's border; the text ends with where it happened."""
 
 
-def call(function: Callable[..., Any], arguments: tuple[Any, ...], directory: str, seconds: float) -> Any:
-    """`function(*arguments)`, or the error that it ended with, on one thread.
+def call(work: Callable[[], Any], directory: str, seconds: float) -> Any:
+    """What `work()` gives, or the error that it ended with, on one thread.
 
     Args:
-        function: module-level, or anything that cloudpickle takes.
-        arguments: of the function.
+        work: anything that cloudpickle takes.
         directory: for temporary files, when this machine has it.
         seconds: after which the process ends, whatever it is at.
     """
@@ -40,7 +39,7 @@ def call(function: Callable[..., Any], arguments: tuple[Any, ...], directory: st
     # A thread of C that ends the process also where Python hangs in a library.
     faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
     try:
-        return function(*arguments)
+        return work()
     except MtlueError as error:
         return error
     except Exception as error:
@@ -57,19 +56,19 @@ class Stream:
         _use_directory(directory)
         self.messages: queue.Queue[tuple[str, Any]] = queue.Queue()
 
-    def begin(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        """Start `function(*arguments, report=…)`."""
+    def begin(self, work: Callable[..., Any]) -> None:
+        """Start `work(report=…)`."""
         # For every thread that begins later: torch keeps the number by thread, but starts from the process's own.
         torch.set_num_threads(self.threads)
-        threading.Thread(target=self._work, args=(function, arguments), daemon=True).start()
+        threading.Thread(target=self._work, args=(work,), daemon=True).start()
 
     def next(self) -> tuple[str, Any]:
         """Wait for the next of its reports, then for ("result", …) or ("error", …)."""
         return self.messages.get()
 
-    def _work(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    def _work(self, work: Callable[..., Any]) -> None:
         try:
-            self.messages.put(("result", function(*arguments, report=self._report)))
+            self.messages.put(("result", work(report=self._report)))
         except MtlueError as error:
             self.messages.put(("error", error))
         except Exception as error:

@@ -9,7 +9,7 @@ from pipeline.commands.options import AsJson, ConfigPath, Overrides, checked_con
 from stages.formatting import duration, size_text
 
 if TYPE_CHECKING:
-    from pipeline.run.estimate import Plan
+    from pipeline.run.estimate import RunEstimate
 
 
 def plan(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -22,7 +22,7 @@ def plan(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson
     print_result(plan_lines(made), asdict(made), as_json=as_json)
 
 
-def plan_lines(plan: Plan) -> list[str]:
+def plan_lines(plan: RunEstimate) -> list[str]:
     """What `mtlue plan` prints."""
     hours, wall = plan.protect_core_seconds / 3600, duration(plan.protect_core_seconds / plan.workers)
     lines = [
@@ -32,6 +32,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"output      about {size_text(plan.output_bytes)} ({plan.growth:.1f} times the input: lossless images)",
     ]
     lines += [f"ingest      about {duration(plan.ingest_seconds)}", f"train       {_training(plan)}"]
+    lines += [f"            {sentence}" for sentence in plan.choice]
     lines += [
         f"prove       {_proof(plan)}",
         f"protect     about {hours:.2f} core hours, {wall} on {plan.workers} cores",
@@ -43,13 +44,13 @@ def plan_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _training(plan: Plan) -> str:
+def _training(plan: RunEstimate) -> str:
     if plan.train_seconds is None:
         return "nothing: the generator is there"
     return f"about {duration(plan.train_seconds)} on this machine"
 
 
-def _proof(plan: Plan) -> str:
+def _proof(plan: RunEstimate) -> str:
     if not plan.audited:
         return "nothing: the configuration has no audit"
     if plan.prove_seconds is None:

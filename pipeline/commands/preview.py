@@ -33,19 +33,19 @@ def write_preview(config: Config, path: Path, samples: int) -> Path:
     Raises:
         ConfigError: nothing is published and no generator is trained, or the file cannot be written.
     """
-    from pipeline.configuration.plans import protect_plan, publish_plan, train_plan
+    from pipeline.configuration.plans import Plans
     from pipeline.state.generators import fitting_generator
     from pipeline.state.places import Places
     from stages.report.before_after import made_pairs, sample_pairs
     from stages.report.pictures import preview_sheet
 
-    places = Places(config)
+    places, plans = Places(config), Plans(config)
     published = {entry.name for entry in places.output.list()}
     first = next((ref for ref in places.shards if ref.output_name in published), None)
     if first is not None:
-        pairs = sample_pairs(places.source, first, places.output, publish_plan(config), samples)
+        pairs = sample_pairs(places.source, first, places.output, plans.publish, samples)
     else:
-        generator = fitting_generator(places.work, train_plan(config))
+        generator = fitting_generator(places.work, plans.train)
         if generator is None:
             raise ConfigError(
                 f"{places.output.url}: nothing is published yet, and no generator of this configuration is trained; "
@@ -54,8 +54,8 @@ def write_preview(config: Config, path: Path, samples: int) -> Path:
         from pipeline.run.tables import device
         from stages.perturbers.checkpoint import cached_perturber
 
-        perturber, plan = cached_perturber(places.work, generator, device()), protect_plan(config, generator.content)
-        pairs = made_pairs(places.source, places.shards[0], plan, publish_plan(config), perturber, samples)
+        perturber, plan = cached_perturber(places.work, generator, device()), plans.protect(generator.content)
+        pairs = made_pairs(places.source, places.shards[0], plan, plans.publish, perturber, samples)
     sheet = preview_sheet(pairs)
     try:
         sheet.save(path, "PNG")

@@ -8,6 +8,8 @@ import typer
 
 from pipeline.commands.audit import evidence_figures, evidence_lines
 from pipeline.commands.options import Address, AsJson, ConfigPath, Overrides, checked_config, print_result
+from pipeline.commands.plan import plan
+from pipeline.configuration.remembered import remember
 from stages.formatting import duration, size_text
 
 if TYPE_CHECKING:
@@ -23,16 +25,23 @@ def run(
         bool, typer.Option(help="Publish into an output that belongs to another `work`, which is refused from then on.")
     ] = False,
     prune: Annotated[bool, typer.Option(help="Remove published shards that have no input any more.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, as `mtlue plan`.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Do everything that is not done yet: ingest, train, prove, protect, publish. Resumes; incremental."""
+    if dry_run:
+        plan(config, overrides, as_json)
+        return
     checked = checked_config(config, overrides, address)  # first: a mistake in it is reported at once
+    remember(config, overrides)
 
     from pipeline.cluster.progress import Reporter
     from pipeline.run.result import exit_code
-    from pipeline.run.run import Run
+    from pipeline.run.run import run as run_config
 
-    result = Run(checked, Reporter("json" if as_json else "auto"), retrain=retrain, take_over=take_over, prune=prune)()
+    result = run_config(
+        checked, Reporter("json" if as_json else "auto"), retrain=retrain, take_over=take_over, prune=prune
+    )
     print_result(run_lines(result), run_figures(result), as_json=as_json)
     raise typer.Exit(exit_code(result))
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.commands.options import AsJson, ConfigPath, Overrides, checked_config, print_result
+from pipeline.configuration.remembered import last_run
 
 if TYPE_CHECKING:
     from schemas.config import Config
 
 
 def status(config: ConfigPath = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Say what is done, what is left, what was left out and who works on it. Writes nothing."""
+    """Say what is done, what is left, what was left out and who works on it. Writes nothing.
+
+    Without a configuration it is that of the last `mtlue run` in this directory, with its `--set`.
+    """
+    last = last_run() if config is None and not overrides else None
+    if last is not None:
+        config, overrides = None if last.config is None else Path(last.config), last.overrides
     found = status_of(checked_config(config, overrides))
-    print_result(status_lines(found), asdict(found), as_json=as_json)
+    of = [] if last is None else [f"of          {last.words} (the last run in this directory)"]
+    figures = {**asdict(found), "of": None if last is None else last.words}
+    print_result([*of, *status_lines(found)], figures, as_json=as_json)
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class Status:
 
 def status_of(config: Config) -> Status:
     """Read where the work on `config` stands, and whether the last run had another one; writes nothing."""
-    from pipeline.configuration.plans import protect_plan, train_plan
+    from pipeline.configuration.plans import Plans
     from pipeline.state.generators import fitting_generator
     from pipeline.state.last import differences
     from pipeline.state.lease_record import holder_of
@@ -60,12 +70,12 @@ def status_of(config: Config) -> Status:
     from stages.io.store.records import read_record
     from stages.publish.manifest import MANIFEST
 
-    places = Places(config)
+    places, plans = Places(config), Plans(config)
     work = places.work
     ledger, published = Ledger(work), places.output.list()
-    generator, committed = fitting_generator(work, train_plan(config)), 0
+    generator, committed = fitting_generator(work, plans.train), 0
     if generator is not None:
-        committed = len(ledger.done(places.shards, protect_plan(config, generator.content), published))
+        committed = len(ledger.done(places.shards, plans.protect(generator.content), published))
     left_out = LeftOut(quarantined=[], failures=[])
     if work.stat(LEFT_OUT) is not None:
         left_out = read_record(work, LEFT_OUT, LeftOut, "remove it; the next run writes it again")

@@ -127,7 +127,8 @@ def _read(path: Path | None) -> tuple[Path, str]:
         content = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
-            f"{file}: no such file (in {Path.cwd()}); name another, or start with these three lines:\n\n{EXAMPLE}"
+            f"{file}: no such file (in {Path.cwd()}); name another, let `mtlue init URL` write one, or start with "
+            f"these three lines:\n\n{EXAMPLE}"
         ) from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error

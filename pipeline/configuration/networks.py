@@ -16,7 +16,8 @@ def check_networks(config: Config) -> None:
     Raises:
         ConfigError: names the key, the network, the resolution and the nearest that works; or the file of the weights.
     """
-    wanted = {"train.backbones": (config.train.surrogates, config.train.resolution)}
+    train = config.train
+    wanted = {"train.backbones": (train.surrogates, round(train.resolution * min(train.surrogate_sizes)))}
     if config.audit is not None:
         resolution = config.audit.resolution or config.train.resolution
         wanted["audit.victims"] = (victims_of(config, config.audit), resolution)
@@ -26,7 +27,7 @@ def check_networks(config: Config) -> None:
                 check_backbone(name, resolution)
             except ConfigError as error:
                 raise ConfigError(f"{key}: {error.message}") from None
-    train, audit = config.train, config.audit
+    audit = config.audit
     for backbone, weights in train.weights.items():
         given = Pretrained(backbone=backbone, weights=weights, width=train.width)
         _check_pretrained(f"train.weights.{backbone}", given, train.resolution)

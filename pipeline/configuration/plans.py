@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from pipeline.state.weights import weights_sha256
 from schemas.config import Config
 from schemas.plans import IngestPlan, ProtectPlan, PublishPlan, ReportPlan, TrainPlan, VictimPlan
 from schemas.training import Audit, Backbone
+
+
+class Plans:
+    """The plans of one configuration, each built once."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.ingest, self.report = ingest_plan(config), report_plan(config)
+        self.publish = self.report.published
+
+    @cached_property
+    def train(self) -> TrainPlan:
+        """Of the generator.
+
+        Raises:
+            ConfigError: a file of `train.weights` cannot be read.
+        """
+        return train_plan(self.config)
+
+    def protect(self, generator: str = "") -> ProtectPlan:
+        """Of the shards that a generator protects; `generator` is the `content` of its record."""
+        return protect_plan(self.config, generator)
 
 
 def ingest_plan(config: Config) -> IngestPlan:

@@ -4,108 +4,58 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
-from pipeline.cluster.progress import Reporter
-from pipeline.configuration.plans import audit_plan, victim_plans
-from pipeline.run.ingest import ingest_all
+from pipeline.configuration.plans import audit_plan
+from pipeline.run.evidence import evidence_state, pretrained_sha256, store_evidence
+from pipeline.run.ingest import Source, ingest_all
+from pipeline.run.session import Session
 from pipeline.run.tables import fetch_files
 from pipeline.run.victim_plans import attack_plans, plain_plans, words_of
-from pipeline.run.victims import Budget, VictimTraining
+from pipeline.run.victims import AuditData, Budget, VictimTraining
 from pipeline.state.left_out import kind_of
-from pipeline.state.places import Places
-from pipeline.state.weights import upload_weights, weights_sha256
+from pipeline.state.weights import upload_weights
 from schemas.config import Config
 from schemas.errors import ConfigError, ValidationError
 from schemas.evidence import VERSIONS, Evidence, Leak
-from schemas.fingerprints import fingerprint
 from schemas.plans import IngestPlan, Noise
 from schemas.records import ShardProfile, ShardRef
 from schemas.tasks import AnyTask
 from schemas.training import Audit, LeakName
+from stages.audit.leaks.leak_tests import LEAK_TESTS, unlisted
 from stages.audit.leaks.pairs import pairs_of
-from stages.audit.leaks.registry import LEAK_TESTS
-from stages.audit.leaks.unlisted import unlisted
 from stages.audit.verdict import reach_verdict
 from stages.io.shards.layout import published_layout
 from stages.io.shards.names import key_hash
-from stages.io.store.records import read_record
 from stages.io.store.store import Store
 from stages.learning.sampling import key_hashes, share
 from stages.learning.table import open_table
 from stages.tasks.kinds import kinds_of
 
-FOLDER = "evidence/"
-
-RULES = "2"
-"""Of the verdict, for the fingerprint of evidence. 2: victims that learn little from clean images judge nothing."""
-
 FEWEST_TO_SPLIT = 50
-"""Samples of which a fifth can be held out: none is so less than once in 50,000 times."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of the data that victims are trained on, or tested on: where it lies, and what is done to it."""
-
-    name: str
-    source: Store
-    shards: Sequence[ShardRef]
-    plan: IngestPlan
+"""Minimum number of samples for a held-out split: the split is random, and a fifth of fewer samples may be empty."""
 
 
 class Auditor:
     """The audit of one configuration.
 
     Args:
-        executor: where victims are trained.
-        reporter: where progress goes.
-        places: raw data, held-out data, and `work`, in which tables, victims and evidence are kept.
-        config: tasks and training.
+        session: the run's.
         audit: victims and their number of samples.
         seconds: that the victims may take; None: as long as it takes.
     """
 
-    def __init__(
-        self,
-        executor: Executor,
-        reporter: Reporter,
-        places: Places,
-        config: Config,
-        audit: Audit,
-        seconds: float | None = None,
-    ) -> None:
-        self.executor, self.reporter, self.places = executor, reporter, places
-        self.config, self.audit, self.seconds = config, audit, seconds
+    def __init__(self, session: Session, audit: Audit, seconds: float | None = None) -> None:
+        self.session, self.audit, self.seconds = session, audit, seconds
+        self.plan = audit_plan(session.config, audit)
+        self.weights = pretrained_sha256(audit)
 
-    def fingerprint(self, subject: str) -> str:
-        """Of all that decides the evidence about `subject`, whatever sample of the raw shards is looked at."""
-        held_out = [[ref.name, ref.size, ref.etag] for ref in self.places.test_shards]
-        victims = [plan.fingerprint for data in VERSIONS for plan in victim_plans(self.config, self.audit, data)]
-        limits = [self.audit.max_samples, audit_plan(self.config, self.audit).fingerprint]
-        parts = [RULES, subject, held_out, victims, limits, self.config.protected_tasks, self.audit.leaks]
-        # Only where there are some: the evidence of audits without them stays found.
-        more = [[*self.audit.tried]] if self.audit.tried else []
-        return fingerprint([*parts, *more, self.weights] if self.weights else [*parts, *more])
-
-    @cached_property
-    def weights(self) -> str:
-        """SHA-256 of the file of `audit.pretrained`; empty without one."""
-        given = self.audit.pretrained
-        return weights_sha256(given.weights) if given is not None else ""
-
-    def find(self, state: str) -> Evidence | None:
-        """The evidence of an earlier audit under this fingerprint; one that left something out is gone on with."""
-        name = f"{FOLDER}{state}.json"
-        if self.places.work.stat(name) is None:
-            return None
-        evidence = read_record(self.places.work, name, Evidence, "remove it, and the generator is proven again")
-        return None if evidence.left_out else evidence
+    def state(self, subject: str) -> str:
+        """Fingerprint of the evidence about `subject`."""
+        return evidence_state(self.session.config, self.audit, self.session.places, subject)
 
     def sample(self, shards: Sequence[ShardRef], samples: dict[str, int]) -> list[ShardRef]:
         """Shards that hold `audit.max_samples` samples together, chosen by the hash of their names.
@@ -135,24 +85,25 @@ class Auditor:
         Raises:
             ValidationError: a shard could not be read, or a victim not be trained; there is no evidence without it.
         """
-        places, config = self.places, self.config
-        plan = audit_plan(config, self.audit)
+        session, config, places = self.session, self.session.config, self.session.places
         noise = Noise(epsilon=config.protection.epsilon, seed=config.train.seed)
         layout = published_layout(config.dataset.layout, config.protect.encoding)
-        versions = [
-            Version("clean", places.source, raw, plan),
-            Version("noise", places.source, raw, plan.model_copy(update={"transforms": [noise]})),
-            Version("protected", protected, published, plan.model_copy(update={"layout": layout})),
-        ]
-        profiles = {version.name: self._profiles(version) for version in versions}
-        tables = {name: _cached(found) for name, found in profiles.items()}
-        split = places.test_source is None
-        test = self.held_out(profiles["clean"])
-        if self.audit.pretrained is not None:
-            upload_weights(self.places.work, self.audit.pretrained.weights)
-        training = VictimTraining(
-            self.executor, self.reporter, places.work, tables, test, self.audit.max_samples, self._budget(), split=split
+        versions = {
+            "clean": self._profiles("clean", places.source, raw, self.plan),
+            "noise": self._profiles("noise", places.source, raw, self.plan.model_copy(update={"transforms": [noise]})),
+            "protected": self._profiles(
+                "protected", protected, published, self.plan.model_copy(update={"layout": layout})
+            ),
+        }
+        data = AuditData(
+            versions={name: _cached(found) for name, found in versions.items()},
+            test=self.held_out(versions["clean"]),
+            samples=self.audit.max_samples,
+            split=places.test_source is None,
         )
+        if self.audit.pretrained is not None:
+            upload_weights(session.work, self.audit.pretrained.weights)
+        training = VictimTraining(session, data, self._budget())
         training.train(plain_plans(config, self.audit), needed=2, share=0.5 if self.audit.tried else 1)
         training.train(attack_plans(config, self.audit, training.results, self.weights))
         training.train_left_out()
@@ -160,27 +111,27 @@ class Auditor:
         victims = sorted((victim for _, victim in training.results), key=lambda victim: VERSIONS.index(victim.data))
         left_out = [words_of(plan, seeded=self.audit.seeds > 1) for plan in training.left_out]
         evidence = reach_verdict(config.tasks, config.protected_tasks, victims, **about)
-        found = self._leaks(tables)
+        found = self._leaks(data)
         if "unlisted" in self.audit.leaks:
             found += unlisted(evidence.tasks, evidence.test_samples)
-        evidence = evidence.model_copy(update={"left_out": left_out, "leaks": found, "split": split})
-        places.work.write(f"{FOLDER}{evidence.fingerprint}.json", evidence.model_dump_json().encode())
+        evidence = evidence.model_copy(update={"left_out": left_out, "leaks": found, "split": data.split})
+        store_evidence(session.work, evidence)
         return evidence
 
-    def _leaks(self, tables: dict[str, list[str]]) -> list[Leak]:
+    def _leaks(self, data: AuditData) -> list[Leak]:
         """What pairs of clean and protected images give away; nothing where no test on pairs is asked for."""
-        audit, config = self.audit, self.config
+        audit, session = self.audit, self.session
         if not set(audit.leaks) & LEAK_TESTS.keys():
             return []
-        given = (self.places.work, tables, audit.leaks, config.tasks, config.train.seed, audit.max_samples)
-        job = Job("leaks", given)
-        (outcome,) = self.executor.map(leaks_step, [job])
+        tasks, seed = session.config.tasks, session.config.train.seed
+        work = partial(leaks_step, session.work, data.versions, audit.leaks, tasks, seed, data.samples)
+        (outcome,) = session.executor.map([Job("leaks", work)])
         if outcome.result is None:
             raise ValidationError(f"audit: leaks: {outcome.error}")
         return outcome.result
 
     def _budget(self) -> Budget:
-        cpus = self.config.compute.cpus
+        cpus = self.session.config.compute.cpus
         return Budget(self.seconds, cpus if cpus != "auto" else os.cpu_count() or 1)
 
     def held_out(self, raw: Sequence[ShardProfile]) -> list[str]:
@@ -193,31 +144,21 @@ class Auditor:
             ValidationError: a shard could not be read.
             ConfigError: a task has no label there, so no figure could be taken; too few samples to hold some out.
         """
-        places = self.places
+        places, config = self.session.places, self.session.config
         if places.test_source is None:
             check_split(self.audit, sum(profile.samples for profile in raw))
             return _cached(raw)
-        plan = audit_plan(self.config, self.audit)
-        profiles = self._profiles(Version("held-out", places.test_source, places.test_shards, plan))
-        check_held_out(self.config, profiles)
+        profiles = self._profiles("held-out", places.test_source, places.test_shards, self.plan)
+        check_held_out(config, profiles)
         return _cached(profiles)
 
-    def _profiles(self, version: Version) -> list[ShardProfile]:
-        what = f"audit: {version.name}"
-        wanted = share(self.audit.max_samples, len(version.shards))
-        found = ingest_all(
-            self.executor,
-            self.reporter,
-            version.source,
-            version.shards,
-            self.places.work,
-            version.plan,
-            what,
-            limit=wanted,
-            enough=wanted,  # of every version the same samples
-        )
+    def _profiles(self, name: str, store: Store, shards: Sequence[ShardRef], plan: IngestPlan) -> list[ShardProfile]:
+        """Of one version of the data: of every version the same number of samples."""
+        source = Source(f"audit: {name}", store, shards, plan)
+        wanted = share(self.audit.max_samples, len(shards))
+        found = ingest_all(self.session, source, limit=wanted, enough=wanted)
         if found.failures:
-            raise kind_of(found.failures, ValidationError)(f"{what}: {found.failures[0].message}")
+            raise kind_of(found.failures, ValidationError)(f"{source.step}: {found.failures[0].message}")
         return found.profiles
 
 

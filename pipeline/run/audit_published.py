@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
-from pipeline.configuration.plans import audit_plan, ingest_plan, protect_plan, report_plan, train_plan
 from pipeline.run.audit import Auditor
+from pipeline.run.evidence import find_evidence
 from pipeline.run.ingest import stored_profiles
 from pipeline.run.publish import write_report
-from pipeline.run.shared_disks import check_shared
+from pipeline.run.session import Session, open_session
 from pipeline.state.generators import fitting_generator
-from pipeline.state.lease import Lease
-from pipeline.state.ledger import Ledger
 from pipeline.state.places import REPORT, Places
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError
@@ -57,10 +54,8 @@ def audit_published(
     raw = [ref for ref in places.shards if ref.output_name in manifest and ref.output_name in there]
     if not raw:
         raise InputError(f"{output.url}: none of its shards is the twin of a shard in dataset.shards; is it another's?")
-    with Lease(places.work) as lease, Executor(config.compute) as executor:
-        places.guard(lease.token)
-        check_shared(executor, places)
-        auditor = Auditor(executor, reporter, places, config, config.audit, seconds)
+    with open_session(config, reporter, places) as session:
+        auditor = Auditor(session, config.audit, seconds)
         sample = auditor.sample(raw, {ref.name: manifest[ref.output_name].samples for ref in raw})
         published = [
             ShardRef(name=name, url=output.join(name), size=there[name].size, etag=there[name].etag)
@@ -68,25 +63,24 @@ def audit_published(
         ]
         # As the store shows them now, not as the manifest says: bytes that were exchanged are judged anew.
         found = [[ref.name, ref.size, ref.etag] for ref in published]
-        plan = audit_plan(config, config.audit)
-        state = auditor.fingerprint(fingerprint([found, plan.fingerprint]))
-        evidence = auditor.find(state)
+        state = auditor.state(fingerprint([found, auditor.plan.fingerprint]))
+        evidence = find_evidence(session.work, state)
         if evidence is None:
             samples = sum(manifest[ref.name].samples for ref in published)
             audited = f"{samples:,} samples in {len(published)} of {len(manifest)} published shards"
             evidence = auditor.examine(sample, output, published, audited=audited, fingerprint=state)
         evidence = held_against(evidence, config.audit.require)
-        _report(places, config, evidence, output, sample)
+        _report(session, evidence, output, sample)
     return evidence, places.work.join(REPORT)
 
 
-def _report(places: Places, config: Config, evidence: Evidence, output: Store, sample: Sequence[ShardRef]) -> None:
+def _report(session: Session, evidence: Evidence, output: Store, sample: Sequence[ShardRef]) -> None:
     """Write the report on what was audited; what earlier runs know of the data and the generator is in it."""
-    generator = fitting_generator(places.work, train_plan(config))
-    profiles = stored_profiles(places.shards, places.work, ingest_plan(config))
+    places, plans = session.places, session.plans
+    generator = fitting_generator(places.work, plans.train)
+    profiles = stored_profiles(places.shards, places.work, plans.ingest)
     records = []
     if generator is not None and output.url == places.output.url:
-        records = Ledger(places.work).done(places.shards, protect_plan(config, generator.content), output.list())
-    plan = report_plan(config)
-    report_input = ReportInput(plan, list(profiles.values()), generator, records, [], evidence, {})
-    write_report(places, report_input, sample_pairs(places.source, sample[0], output, plan.published))
+        records = session.ledger.done(places.shards, plans.protect(generator.content), output.list())
+    report_input = ReportInput(plans.report, list(profiles.values()), generator, records, [], evidence, {})
+    write_report(places, report_input, sample_pairs(places.source, sample[0], output, plans.publish))

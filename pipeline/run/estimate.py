@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.cluster.executor import Executor
-from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
-from pipeline.configuration.plans import audit_plan, ingest_plan, protect_plan, train_plan
-from pipeline.run.audit import Auditor, check_held_out, check_split
+from pipeline.configuration.plans import Plans, audit_plan
+from pipeline.run.audit import check_held_out, check_split
+from pipeline.run.evidence import evidence_state, find_evidence
 from pipeline.run.refusing import check_data, refuse_places
 from pipeline.run.victim_plans import expected_plans
 from pipeline.state.generators import fitting_generator
@@ -24,6 +23,7 @@ from schemas.config import Config
 from schemas.errors import MtlueError, RefusedInputError
 from schemas.plans import IngestPlan
 from schemas.records import GeneratorRecord, ShardFailure, ShardProfile, ShardRef
+from schemas.training import Audit
 from stages.estimate import Estimate, Trainings, estimate_shard
 from stages.formatting import strays_text
 from stages.ingest.ingest import profile_shard
@@ -45,7 +45,7 @@ VERSIONS = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunEstimate:
     """What a run would do."""
 
     workers: int
@@ -79,11 +79,13 @@ class Plan:
     """Of the first shard: each task or set, with its missing labels."""
     warnings: list[str]
     """What is odd about the first shard's labels."""
+    choice: list[str] = field(default_factory=list)
+    """Why the training is not the usual one and what it costs, a sentence each."""
     passed_by: list[str] = field(default_factory=list)
     """What lies among the data and will not be read, a sentence for each kind; inside shards, of the first one."""
 
 
-def make_plan(config: Config) -> Plan:
+def make_plan(config: Config) -> RunEstimate:
     """Measure a few images of the first shard and extrapolate.
 
     Raises:
@@ -94,17 +96,18 @@ def make_plan(config: Config) -> Plan:
     places = Places(config)
     ledger, published = Ledger(places.work), places.output.list()
     refuse_places(places, ledger, published)
-    profiles = _checked_profiles(config, places, ledger)
+    plans = Plans(config)
+    profiles = _checked_profiles(plans, places, ledger)
     total = sum(ref.size for ref in places.shards)
     share = total / max(1, sum(profile.bytes for profile in profiles))
     samples = round(sum(profile.samples for profile in profiles) * share)
-    record = fitting_generator(places.work, train_plan(config))
-    trainings = _trainings(config, places, record, samples, samples / max(1, total))
+    record = fitting_generator(places.work, plans.train)
+    trainings = _trainings(plans, places, record, samples, samples / max(1, total))
     done = 0
     if record is not None:
-        done = len(ledger.done(places.shards, protect_plan(config, record.content), published))
+        done = len(ledger.done(places.shards, plans.protect(record.content), published))
     first = next(ref for ref in places.shards if ref.name == next(each.name for each in profiles if each.samples))
-    measured = estimate_shard(places.source, first, ingest_plan(config), protect_plan(config), trainings)
+    measured = estimate_shard(places.source, first, plans.ingest, plans.protect(), trainings)
     left = 1 - done / len(places.shards)
     written = samples * measured.bytes
     download = total / max(1, first.size) * measured.download_seconds
@@ -112,7 +115,7 @@ def make_plan(config: Config) -> Plan:
     protect = left * (samples * measured.core_seconds + download)
     prove = _prove_seconds(trainings, measured, workers)
     train = measured.train_seconds if record is None else None
-    return Plan(
+    return RunEstimate(
         workers=workers,
         shards=len(places.shards),
         shards_done=done,
@@ -130,13 +133,15 @@ def make_plan(config: Config) -> Plan:
         audited=config.audit is not None,
         labels=label_lines(config.tasks, [measured.profile]),
         warnings=list(label_doubts(config.tasks, [measured.profile])),
+        choice=config.choice,
         passed_by=[*places.passed_by, *strays_text([measured.profile])],
     )
 
 
-def _checked_profiles(config: Config, places: Places, ledger: Ledger) -> list[ShardProfile]:
+def _checked_profiles(plans: Plans, places: Places, ledger: Ledger) -> list[ShardProfile]:
     """Profiles of some shards, first, last and between; refused is what a run of just these shards would refuse."""
-    profiles, failures = _profiles(places.source, places.shards, ingest_plan(config))
+    config = plans.config
+    profiles, failures = _profiles(places.source, places.shards, plans.ingest)
     read = len(profiles) + len(failures)
     check_data(config, places, ledger, profiles, failures, shards=read, whole=read == len(places.shards))
     if config.audit is not None:
@@ -183,31 +188,30 @@ def _spread(shards: Sequence[ShardRef]) -> list[ShardRef]:
 
 
 def _trainings(
-    config: Config, places: Places, record: GeneratorRecord | None, samples: int, per_byte: float
+    plans: Plans, places: Places, record: GeneratorRecord | None, samples: int, per_byte: float
 ) -> Trainings:
     """What is still to be trained: nothing of what is there."""
-    audit = config.audit
+    config, audit = plans.config, plans.config.audit
     learned = tested = 0
     if audit is not None:
         learned = min(samples, audit.max_samples)
         tested = min(audit.max_samples, round(sum(ref.size for ref in places.test_shards) * per_byte))
         if places.test_source is None:
             learned, tested = round((1 - HELD_OUT) * learned), round(HELD_OUT * learned)
-    proven = audit is None or (record is not None and _is_proven(config, places, record))
+    proven = audit is None or (record is not None and _is_proven(plans, audit, places, record))
     return Trainings(
-        train=train_plan(config),
+        train=plans.train,
         train_samples=0 if record is not None else min(samples, config.train.max_samples),
         victims=[] if audit is None or proven else expected_plans(config, audit),
-        audit=ingest_plan(config) if audit is None else audit_plan(config, audit),
+        audit=plans.ingest if audit is None else audit_plan(config, audit),
         victim_samples=learned,
         tested_samples=tested,
     )
 
 
-def _is_proven(config: Config, places: Places, record: GeneratorRecord) -> bool:
-    assert config.audit is not None  # noqa: S101 - asked for an audit only
-    auditor = Auditor(Executor(config.compute), Reporter("plain"), places, config, config.audit)
-    return auditor.find(auditor.fingerprint(protect_plan(config, record.content).fingerprint)) is not None
+def _is_proven(plans: Plans, audit: Audit, places: Places, record: GeneratorRecord) -> bool:
+    subject = plans.protect(record.content).fingerprint
+    return find_evidence(places.work, evidence_state(plans.config, audit, places, subject)) is not None
 
 
 def _prove_seconds(trainings: Trainings, measured: Estimate, workers: int) -> float | None:

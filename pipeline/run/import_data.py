@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -36,7 +37,7 @@ def import_dataset(
         store: where the shards, `import.json` and the records in `import/` go.
         reporter: where progress goes.
         limit: when a shard is full.
-        compute: the workers; with `cpus: 1` all is done in this process, without Ray.
+        compute: the workers; with `cpus: 1` all is done in this process, without Ray, and so are few rows by default.
 
     Raises:
         ConfigError: the place holds something else, or an import with other parameters.
@@ -48,12 +49,14 @@ def import_dataset(
     before = claimed(store, parameters)
     run = _Import(adapter, store, parameters, limit)
     with reporter.step("import", checked.rows, "rows") as step:
-        for _ in run.made(compute):
+        # Ray takes longer to start than one shard takes to make.
+        few = limit.samples is not None and checked.rows <= limit.samples and compute.cpus == "auto"
+        for _ in run.made(Compute(cpus=1) if few and compute.address == "local" else compute):
             step.advance_to(min(run.rows_done, checked.rows))
     summary = run.summary()
     if not summary.samples:
         first = next((count.examples[0] for count in summary.skipped.reasons.values()), "there is no row at all")
-        raise InputError(f"none of the {summary.rows} rows of {adapter.source} became a sample; the first: {first}")
+        raise InputError(f"none of the {summary.rows} rows of {adapter.origin} became a sample; the first: {first}")
     for name in run.stale(summary):
         store.delete(name)
     if run.opened or summary != before:
@@ -83,8 +86,8 @@ class _Import:
         from pipeline.cluster.jobs import Job
 
         with Executor(compute) as executor:
-            jobs = (Job(shard.name, self._arguments(shard)) for shard in self._open_shards())
-            for outcome in executor.map(import_shard, jobs):
+            jobs = (Job(shard.name, partial(import_shard, *self._arguments(shard))) for shard in self._open_shards())
+            for outcome in executor.map(jobs):
                 if outcome.error is not None:
                     raise outcome.error
                 if outcome.result is not None:
@@ -170,6 +173,8 @@ def claimed(store: Store, parameters: Parameters) -> ImportSummary | None:
             f"{store.join(SUMMARY)} is not the summary of an import ({error.errors()[0]['msg']}): import to an empty "
             "place, or delete it together with the shards"
         ) from None
+    if not known.complete and not any(entry.name.endswith(".tar") for entry in store.list()):
+        return None  # an earlier import that came to nothing
     if known.parameters != parameters:
         names = sorted({*known.parameters, *parameters})
         pairs = [(name, known.parameters.get(name), parameters.get(name)) for name in names]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
-from pipeline.cluster.progress import Reporter
-from pipeline.state.left_out import failure_of, kind_of
+from pipeline.run.session import Session
+from pipeline.state.left_out import kind_of
 from pipeline.state.places import shard_object
 from pipeline.state.record_index import Folded
 from schemas.config import Config
-from schemas.errors import ConfigError, InputError, QuarantineError, RefusedInputError
+from schemas.errors import ConfigError, InputError, MtlueError, QuarantineError, RefusedInputError
 from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, once_each
 from stages.formatting import strays_text
@@ -40,21 +40,23 @@ class Ingested:
         return [profile for profile in self.profiles if profile.name not in names]
 
 
-def ingest_all(
-    executor: Executor,
-    reporter: Reporter,
-    source: Store,
-    shards: Sequence[ShardRef],
-    work: Store,
-    plan: IngestPlan,
-    what: str = "ingest",
-    *,
-    limit: int,
-    enough: int,
-) -> Ingested:
+@dataclass(frozen=True)
+class Source:
+    """Shards that are read, and how."""
+
+    step: str
+    """As progress and messages name it."""
+    store: Store
+    shards: Sequence[ShardRef]
+    plan: IngestPlan
+
+
+def ingest_all(session: Session, source: Source, *, limit: int, enough: int) -> Ingested:
     """Profiles of all shards; only shards without a stored profile are read.
 
     Args:
+        session: the run's.
+        source: the shards.
         limit: samples of a shard that are kept for training.
         enough: a stored profile counts when so many were kept. Less than the limit, since that grows with every shard
             that goes: the others must not be read again for it.
@@ -62,28 +64,29 @@ def ingest_all(
     Raises:
         RefusedInputError: one shard says that configuration or data must be fixed; the others are not waited for.
     """
+    work, shards, plan = session.work, source.shards, source.plan
     objects, stored = _objects(shards, plan), _stored(work)
     found = _found(shards, objects, stored)
     profiles = {name: profile for name, profile in found.items() if profile.keeps(enough)}
     later: list[ShardProfile] = []
     failures: list[ShardFailure] = []
-    jobs = [
-        Job(ref.name, (source, ref, work, shard_object("tables", ref, plan.fingerprint, "arrow"), plan, limit))
-        for ref in shards
-        if ref.name not in profiles
-    ]
-    with reporter.step(what, len(jobs), "shards") as step:
-        for outcome in executor.map(ingest_shard, jobs):
-            if isinstance(outcome.error, RefusedInputError):
-                raise outcome.error
-            if outcome.error is not None:
-                failures.append(failure_of(outcome.name, what, outcome.error))
-                reporter.say(f"{what}: {failures[-1].message}")
-            elif outcome.result is not None:
-                stored.add(objects[outcome.name], outcome.result)
-                profiles[outcome.name] = outcome.result
-                later.append(outcome.result)
-            step.advance()
+
+    def job(ref: ShardRef) -> Job[ShardProfile]:
+        table = shard_object("tables", ref, plan.fingerprint, "arrow")
+        return Job(ref.name, partial(ingest_shard, source.store, ref, work, table, plan, limit))
+
+    def done(name: str, profile: ShardProfile) -> None:
+        stored.add(objects[name], profile)
+        profiles[name] = profile
+        later.append(profile)
+
+    def failed(name: str, error: MtlueError) -> None:
+        if isinstance(error, RefusedInputError):
+            raise error
+        session.leave_out(failures, source.step, name, error)
+
+    missing = [ref for ref in shards if ref.name not in profiles]
+    session.each(source.step, map(job, missing), done, failed, count=len(missing))
     stored.save()
     failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
     return Ingested([profiles[ref.name] for ref in shards if ref.name in profiles], failures, later)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
-from pipeline.cluster.progress import Reporter
+from pipeline.run.session import Session
 from pipeline.run.tables import device, return_memory
-from pipeline.state.lease import Lease
-from pipeline.state.ledger import Ledger, identity_of
-from pipeline.state.left_out import failure_of
-from pipeline.state.places import Places
+from pipeline.state.ledger import identity_of
 from pipeline.state.written import begin_shards, end_shards, refuse_strangers
-from schemas.errors import GeneratorError, InputError, LeaseError, RefusedInputError
+from schemas.errors import GeneratorError, InputError, LeaseError, MtlueError, RefusedInputError
 from schemas.plans import ProtectPlan
 from schemas.records import GeneratorRecord, ShardFailure, ShardRecord, ShardRef
 from stages.io.store.objects import Entry
@@ -38,16 +35,7 @@ class Protected:
     """What lay in `output` before."""
 
 
-def protect_all(
-    executor: Executor,
-    reporter: Reporter,
-    places: Places,
-    lease: Lease,
-    ledger: Ledger,
-    shards: Sequence[ShardRef],
-    plan: ProtectPlan,
-    generator: GeneratorRecord,
-) -> Protected:
+def protect_all(session: Session, shards: Sequence[ShardRef], generator: GeneratorRecord) -> Protected:
     """Protect every shard that is not published under this plan yet.
 
     Raises:
@@ -55,10 +43,11 @@ def protect_all(
         RefusedInputError, GeneratorError, LeaseError: no shard can be protected; the others are not waited for.
         InputError: none was protected.
     """
+    places, ledger, plan = session.places, session.ledger, session.plans.protect(generator.content)
     found = places.output.list()
     refuse_strangers(places, ledger, found)
-    done = ledger.done(list(shards), plan, found)
-    before, finished = len(done), {record.identity for record in done}
+    records = ledger.done(list(shards), plan, found)
+    before, finished = len(records), {record.identity for record in records}
     todo = [ref for ref in shards if identity_of(ref, plan) not in finished]
     stale = ledger.of_shards({ref.output_name for ref in todo})
     begin_shards(places.work, stale)
@@ -66,28 +55,28 @@ def protect_all(
     replaced = sum(ref.output_name in public for ref in todo)
     if replaced and MANIFEST in public:
         begin_update(places.output, replaced)
-    common = (places.output, places.work, plan, generator)
-    jobs = [
-        Job(ref.name, (places.source, ref, *common, identity_of(ref, plan), stale[ref.output_name])) for ref in todo
-    ]
     failures: list[ShardFailure] = []
-    with reporter.step("protect", len(jobs), "shards") as step:
-        for outcome in executor.map(protect_step, jobs, gpu=True):
-            lease.check()
-            if isinstance(outcome.error, RefusedInputError | GeneratorError | LeaseError):
-                raise outcome.error
-            if outcome.error is not None:
-                failures.append(failure_of(outcome.name, "protect", outcome.error))
-                reporter.say(f"protect: {failures[-1].message}")
-            elif outcome.result is not None:
-                ledger.add(outcome.result, stale[outcome.result.name])
-                done.append(outcome.result)
-            step.advance()
-    end_shards(places.work, {record.name for record in done})
+
+    def job(ref: ShardRef) -> Job[ShardRecord]:
+        identity, former = identity_of(ref, plan), stale[ref.output_name]
+        work = partial(protect_step, places.source, ref, places.output, places.work, plan, generator, identity, former)
+        return Job(ref.name, work)
+
+    def done(name: str, record: ShardRecord) -> None:
+        ledger.add(record, stale[record.name])
+        records.append(record)
+
+    def failed(name: str, error: MtlueError) -> None:
+        if isinstance(error, RefusedInputError | GeneratorError | LeaseError):
+            raise error
+        session.leave_out(failures, "protect", name, error)
+
+    session.each("protect", map(job, todo), done, failed, count=len(todo), gpu=True)
+    end_shards(places.work, {record.name for record in records})
     failures.sort(key=lambda failure: failure.name)  # they came as the workers were ready
-    if not done:
+    if not records:
         raise InputError(f"no shard could be protected; the first: {failures[0].message}")
-    return Protected(sorted(done, key=lambda record: record.name), before, failures, found)
+    return Protected(sorted(records, key=lambda record: record.name), before, failures, found)
 
 
 def protect_step(

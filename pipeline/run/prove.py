@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline.cluster.jobs import Job
-from pipeline.configuration.plans import protect_plan
 from pipeline.run.audit import Auditor
+from pipeline.run.evidence import find_evidence
 from pipeline.run.protect import protect_step
+from pipeline.run.session import Session
 from pipeline.state.left_out import failure_of
-from schemas.errors import GeneratorError, RefusedInputError, ValidationError
+from schemas.errors import GeneratorError, MtlueError, RefusedInputError, ValidationError
 from schemas.evidence import Evidence
 from schemas.fingerprints import fingerprint
 from schemas.plans import ProtectPlan
-from schemas.records import GeneratorRecord, ShardProfile, ShardRef
+from schemas.records import GeneratorRecord, ShardProfile, ShardRecord, ShardRef
 from stages.audit.verdict import held_against
 from stages.io.store.store import Store
 
@@ -40,17 +42,17 @@ def prove(auditor: Auditor, profiles: Sequence[ShardProfile], generator: Generat
         ValidationError: a shard of the sample could not be protected or read.
         GeneratorError: δ is unusable.
     """
-    places, config = auditor.places, auditor.config
-    plan = protect_plan(config, generator.content)
+    session = auditor.session
+    places, plan = session.places, session.plans.protect(generator.content)
     counts = {profile.name: profile.samples for profile in profiles if profile.samples}
     sample = auditor.sample([ref for ref in places.shards if ref.name in counts], counts)
     folder = FOLDER + fingerprint([plan.fingerprint, [[ref.name, ref.size, ref.etag] for ref in sample]])
     place = places.inside_work(folder)
-    state = auditor.fingerprint(plan.fingerprint)
-    evidence = auditor.find(state)
+    state = auditor.state(plan.fingerprint)
+    evidence = find_evidence(session.work, state)
     _forget_other_proofs(places.work, folder)
     if evidence is None:
-        _protect(auditor, sample, place, plan, generator)
+        _protect(session, sample, place, plan, generator)
         there = {entry.name: entry for entry in place.list()}
         published = [
             ShardRef(name=name, url=place.join(name), size=there[name].size, etag=there[name].etag)
@@ -62,22 +64,22 @@ def prove(auditor: Auditor, profiles: Sequence[ShardProfile], generator: Generat
 
 
 def _protect(
-    auditor: Auditor, sample: Sequence[ShardRef], place: Store, plan: ProtectPlan, generator: GeneratorRecord
+    session: Session, sample: Sequence[ShardRef], place: Store, plan: ProtectPlan, generator: GeneratorRecord
 ) -> None:
     """Write the protected twins that are not there yet into the private place."""
     there = {entry.name for entry in place.list()}
-    jobs = [
-        Job(ref.name, (auditor.places.source, ref, place, auditor.places.work, plan, generator, "proof"))
-        for ref in sample
-        if ref.output_name not in there
-    ]
-    with auditor.reporter.step("prove", len(jobs), "shards") as step:
-        for outcome in auditor.executor.map(protect_step, jobs, gpu=True):
-            if isinstance(outcome.error, RefusedInputError | GeneratorError):
-                raise outcome.error
-            if outcome.error is not None:
-                raise ValidationError(f"prove: {failure_of(outcome.name, 'prove', outcome.error).message}")
-            step.advance()
+    missing = [ref for ref in sample if ref.output_name not in there]
+
+    def job(ref: ShardRef) -> Job[ShardRecord]:
+        source, work = session.places.source, session.work
+        return Job(ref.name, partial(protect_step, source, ref, place, work, plan, generator, "proof"))
+
+    def failed(name: str, error: MtlueError) -> None:
+        if isinstance(error, RefusedInputError | GeneratorError):
+            raise error
+        raise ValidationError(f"prove: {failure_of(name, 'prove', error).message}")
+
+    session.each("prove", map(job, missing), lambda name, record: None, failed, count=len(missing), gpu=True)
 
 
 def _forget_other_proofs(work: Store, folder: str) -> None:

@@ -16,10 +16,9 @@ from schemas.records import Manifest, ShardRecord
 from stages.io.store.store import Store
 from stages.publish.card import dataset_card
 from stages.publish.croissant import croissant
-from stages.publish.manifest import MANIFEST, build_manifest
+from stages.publish.manifest import MANIFEST, build_manifest, wids_index
 from stages.publish.strangers import README
 from stages.publish.updating import UPDATING, end_update
-from stages.publish.wids import wids_index
 from stages.report.before_after import Pair, sample_pairs
 from stages.report.markdown import build_markdown
 from stages.report.report import build_report

@@ -7,6 +7,7 @@ system. So each node is asked for files that the driver has just seen or written
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.nodes import on_other_nodes
@@ -39,7 +40,7 @@ def check_shared(executor: Executor, places: Places) -> None:
                 seen += [(key, store, entry) for ref in shards[:1] if (entry := store.stat(ref.name)) is not None]
         if not seen:
             return
-        for node, missing in on_other_nodes(executor, unseen, (seen,)):
+        for node, missing in on_other_nodes(executor, partial(unseen, seen)):
             for key, url in missing:
                 raise ConfigError(
                     f"{key} ({url}) lies on a disk that node {node} of {executor.compute.address} does not share; name "

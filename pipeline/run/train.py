@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
+from pipeline.run.session import Session
 from pipeline.run.tables import device, fetch_table
 from pipeline.state.generators import add_generator, ask_retraining, fitting_generator, pending_retraining
 from pipeline.state.owner import OWNER
@@ -28,20 +29,13 @@ from stages.publish.manifest import MANIFEST
 from stages.tasks.kinds import fitted_tasks
 
 
-def train_or_find(
-    executor: Executor,
-    reporter: Reporter,
-    work: Store,
-    plan: TrainPlan,
-    profiles: Sequence[ShardProfile],
-    *,
-    retrain: bool,
-) -> GeneratorRecord:
+def train_or_find(session: Session, profiles: Sequence[ShardProfile], *, retrain: bool) -> GeneratorRecord:
     """The generator of this plan; a new one is trained when there is none, or when `retrain` asks for it.
 
     A retraining draws a nonce, so that unchanged data gives other weights too; one that was broken off is ended by the
     next run, whether that asks for it or not.
     """
+    work, reporter, plan = session.work, session.reporter, session.plans.train
     current, asked = fitting_generator(work, plan), pending_retraining(work, plan)
     if retrain and asked is None:
         asked = ask_retraining(work, plan)
@@ -64,9 +58,8 @@ def train_or_find(
     nonce = asked.nonce if asked is not None else ""
     tables = [profile.cache for profile in profiles if profile.cache]
     with reporter.step("train", sum(passes_of(plan.train).values()), "passes") as step:
-        record = executor.stream(
-            train_step,
-            (work, tables, plan, _state(plan, profiles, nonce), nonce, SAVE_SECONDS),
+        record = session.executor.stream(
+            partial(train_step, work, tables, plan, _state(plan, profiles, nonce), nonce, SAVE_SECONDS),
             lambda what, done, total: step.advance_to(done, what=f"train: {what}", total=total),
         )
     add_generator(work, plan, record)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
+from pipeline.cluster.workers import Workers
 from pipeline.configuration.plans import protect_plan
 from pipeline.state.places import Places
 from schemas.config import Compute, Config, Storage
-from schemas.records import ShardRef
+from schemas.records import ManifestShard, ShardRef
+from schemas.stats import Moments
 from stages.io.shards.names import key_hash
 from stages.io.store.store import Store
+from stages.protect.validate import Measured
 from stages.publish.manifest import read_manifest
 from stages.publish.strangers import possible_data
 from stages.publish.updating import UPDATING
@@ -105,19 +109,26 @@ def verify_prefix(
     present = sorted((s for s in manifest.shards if s.name in there), key=lambda shard: key_hash(shard.name))
     chosen = present[: max(1, round(fraction * len(present)))]
     plan = protect_plan(config) if config is not None else None
-    jobs = [Job(shard.name, (output, shard, source, inputs.get(shard.name), plan)) for shard in chosen]
-    moments = None
-    with Executor(compute) as executor, reporter.step("verify", len(jobs), "shards") as step:
-        for outcome in executor.map(verify_shard, jobs):
-            step.advance()
-            if outcome.result is None:
-                result.problems.append(str(outcome.error))
-                continue
-            samples, measured = outcome.result
-            result.shards += 1
-            result.samples += samples
-            if measured is not None:
-                result.max_delta = max(result.max_delta or 0, measured.max_delta)
-                moments = measured.psnr if moments is None else moments.merge(measured.psnr)
-    result.psnr_mean = moments.mean if moments is not None else None
+    moments: list[Moments] = []
+
+    def job(shard: ManifestShard) -> Job[tuple[int, Measured | None]]:
+        return Job(shard.name, partial(verify_shard, output, shard, source, inputs.get(shard.name), plan))
+
+    def done(name: str, found: tuple[int, Measured | None]) -> None:
+        samples, measured = found
+        result.shards += 1
+        result.samples += samples
+        if measured is not None:
+            result.max_delta = max(result.max_delta or 0, measured.max_delta)
+            moments.append(measured.psnr)
+
+    with Executor(compute) as executor:
+        Workers(executor, reporter).each(
+            "verify",
+            map(job, chosen),
+            done,
+            lambda name, error: result.problems.append(str(error)),
+            count=len(chosen),
+        )
+    result.psnr_mean = reduce(Moments.merge, moments).mean if moments else None
     return result

@@ -52,9 +52,8 @@ def expected_plans(config: Config, audit: Audit) -> list[VictimPlan]:
 def _attacks(config: Config, audit: Audit, ranked: Sequence[VictimPlan], weights: str) -> list[VictimPlan]:
     side = audit.resolution or config.train.resolution
     kinds, attacks = kinds_of(config.tasks), []
-    for name in COUNTERMEASURES:
-        if name not in audit.tried:
-            continue
+    own = [name for name in COUNTERMEASURES if name in audit.tried]
+    for name in [*own, *(name for name in audit.tried if name not in own)]:
         if not COUNTERMEASURES[name].applies(kinds):
             continue
         able = [plan for plan in (_trying(name, plan, config, audit, weights) for plan in ranked) if _works(plan, side)]

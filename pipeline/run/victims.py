@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
-from pipeline.cluster.progress import Reporter
+from pipeline.run.session import Session
 from pipeline.run.tables import device, fetch_table
 from pipeline.state.weights import fetch_weights, with_fetched_weights
-from schemas.errors import ValidationError
+from schemas.errors import MtlueError, ValidationError
 from schemas.evidence import VictimResult
 from schemas.fingerprints import fingerprint
 from schemas.plans import VictimPlan
@@ -60,35 +61,31 @@ class Budget:
         self.rates[plan.backbone] = max(rate, self.rates.get(plan.backbone, 0.0))
 
 
+@dataclass(frozen=True)
+class AuditData:
+    """The tables of one audit, by their names in the private place."""
+
+    versions: dict[str, list[str]]
+    """Version of the data (`clean`, `noise`, `protected`) → its tables."""
+    test: list[str]
+    """The held-out tables."""
+    samples: int
+    """Images that a victim sees at most."""
+    split: bool
+    """Whether `test` are the clean tables themselves, of which a part is held out from all victims."""
+
+
 class VictimTraining:
     """Victims on the tables of one audit.
 
     Args:
-        executor: where they are trained.
-        reporter: where progress goes.
-        work: the private place, in which each victim's result is kept.
-        tables: version of the data → its tables.
-        test: the held-out tables.
-        samples: images that a victim sees at most.
+        session: the run's; each victim's result is kept in its private place.
+        data: what they learn from and are tested on.
         budget: what they may take.
-        split: whether `test` are the clean tables themselves, of which a part is held out from all victims.
     """
 
-    def __init__(
-        self,
-        executor: Executor,
-        reporter: Reporter,
-        work: Store,
-        tables: dict[str, list[str]],
-        test: list[str],
-        samples: int,
-        budget: Budget,
-        *,
-        split: bool = False,
-    ) -> None:
-        self.executor, self.reporter, self.work = executor, reporter, work
-        self.tables, self.test, self.samples, self.budget = tables, test, samples, budget
-        self.split = split
+    def __init__(self, session: Session, data: AuditData, budget: Budget) -> None:
+        self.session, self.work, self.data, self.budget = session, session.work, data, budget
         self.results: list[tuple[VictimPlan, VictimResult]] = []
         self.left_out: list[VictimPlan] = []
         """Victims that the budget had no room for."""
@@ -113,16 +110,25 @@ class VictimTraining:
                 self.budget.end(plan, found[name].seconds)
         missing = [name for name in names if name not in found]
         first = set(list(names)[:needed])
-        with self.reporter.step("victims", len(missing), "models") as step:
-            jobs = self._jobs([(name, names[name], name in first) for name in missing], share)
-            length = max((plan.epochs for plan in plans), default=1)
-            for outcome in self.executor.map(victim_step, jobs, gpu=True, length=length):
-                if outcome.result is None:
-                    raise ValidationError(f"{outcome.name}: {outcome.error}")
-                self.work.write(outcome.name, outcome.result.model_dump_json().encode())
-                found[outcome.name] = outcome.result
-                self.budget.end(names[outcome.name], outcome.result.seconds)
-                step.advance()
+
+        def done(name: str, result: VictimResult) -> None:
+            self.work.write(name, result.model_dump_json().encode())
+            found[name] = result
+            self.budget.end(names[name], result.seconds)
+
+        def failed(name: str, error: MtlueError) -> None:
+            raise ValidationError(f"{name}: {error}")
+
+        self.session.each(
+            "victims",
+            self._jobs([(name, names[name], name in first) for name in missing], share),
+            done,
+            failed,
+            count=len(missing),
+            unit="models",
+            gpu=True,
+            length=max((plan.epochs for plan in plans), default=1),
+        )
         self.results += [(plan, found[name]) for name, plan in names.items() if name in found]
 
     def train_left_out(self) -> None:
@@ -130,25 +136,28 @@ class VictimTraining:
         plans, self.left_out = self.left_out, []
         self.train(plans)
 
-    def _jobs(self, waiting: Sequence[tuple[str, VictimPlan, bool]], share: float) -> Iterator[Job]:
+    def _jobs(self, waiting: Sequence[tuple[str, VictimPlan, bool]], share: float) -> Iterator[Job[VictimResult]]:
         """Asked for the next one whenever a worker becomes free: by then more is known of how long they take."""
+        data = self.data
         for name, plan, needed in waiting:
             if needed or self.budget.allows(plan, share):
                 self.budget.begin(plan)
-                tables = (self.tables[plan.data], self.test, self._originals(plan))
-                yield Job(name, (self.work, *tables, plan, self.samples, self.split))
+                learned, originals = data.versions[plan.data], self._originals(plan)
+                work = partial(victim_step, self.work, learned, data.test, originals, plan, data.samples, data.split)
+                yield Job(name, work)
             else:
                 self.left_out.append(plan)
 
     def _originals(self, plan: VictimPlan) -> list[str]:
         """Tables that leak to this victim; the control on clean data has nothing besides."""
         leaks = COUNTERMEASURES[plan.countermeasure].needs_originals and plan.data != "clean"
-        return self.tables["clean"] if leaks else []
+        return self.data.versions["clean"] if leaks else []
 
     def _name(self, plan: VictimPlan) -> str:
         parts = [plan.data, plan.backbone, f"{plan.learning_rate:g}", "stl" if plan.only else ""]
         parts.append("" if plan.countermeasure == "none" else plan.countermeasure)
-        read = [plan.fingerprint, self.tables[plan.data], self.test, self.samples, *(["split"] if self.split else [])]
+        data = self.data
+        read = [plan.fingerprint, data.versions[plan.data], data.test, data.samples, *(["split"] if data.split else [])]
         originals = self._originals(plan)
         state = fingerprint([*read, originals] if originals else read)
         return f"{FOLDER}{'-'.join(filter(None, parts))}.{state}.json"

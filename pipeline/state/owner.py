@@ -66,8 +66,8 @@ def is_mine(places: Places) -> bool:
     return bool(owner) and owner == _read(places.work, IDENTITY)
 
 
-def claim(places: Places, token: Token, *, take_over: bool) -> None:
-    """Make `output` this work's own before the first write into it; it is guarded from now on.
+def claim(places: Places, token: Token, *, take_over: bool) -> Places:
+    """Make `output` this work's own before the first write into it; gives the places with an `output` that checks it.
 
     Raises:
         ConfigError: another `work` was faster.
@@ -80,7 +80,7 @@ def claim(places: Places, token: Token, *, take_over: bool) -> None:
             refuse_foreign(places)
         elif _read(places.output, OWNER) != mine:
             places.output.write(OWNER, mark)
-    places.output = places.output.guarded(OwnerToken(token, places.output.guarded(token), mine))
+    return places.with_output(places.output.guarded(OwnerToken(token, places.output.guarded(token), mine)))
 
 
 def _read(store: Store, name: str) -> str:

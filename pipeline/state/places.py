@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from copy import copy
 
 from schemas.config import Config, Storage
 from schemas.errors import AccessError, ConfigError, StoreError, UnwritableError
@@ -64,9 +65,18 @@ class Places:
         """A store of its own in a folder of the private place."""
         return self.work.below(folder)
 
-    def guard(self, token: Guard) -> None:
-        """From now on the two places are changed only while `token` agrees, in this process and in its workers."""
-        self.output, self.work = self.output.guarded(token), self.work.guarded(token)
+    def guarded(self, token: Guard) -> Places:
+        """The same places; both are changed only while `token` agrees, in this process and in its workers."""
+        return self._with(output=self.output.guarded(token), work=self.work.guarded(token))
+
+    def with_output(self, output: Store) -> Places:
+        """The same places with another store for `output`."""
+        return self._with(output=output, work=self.work)
+
+    def _with(self, *, output: Store, work: Store) -> Places:
+        twin = copy(self)
+        twin.output, twin.work = output, work
+        return twin
 
     def sweep(self) -> None:
         """Remove the unfinished files of runs that were killed; they may hold protected images that no ledger knows."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
 
+from schemas.errors import ConfigError
+from schemas.plugins import TASKS, installed, loaded
 from schemas.tasks.binary import BinaryTask
 from schemas.tasks.classification import ClassificationTask
 from schemas.tasks.depth import DepthTask
@@ -34,11 +36,27 @@ def _classification_by_default(data: Any) -> Any:
     return {"kind": "classification", **data} if isinstance(data, dict) else data
 
 
+_OWN = ClassificationTask | BinaryTask | MultilabelTask | RegressionTask | SegmentationTask | DepthTask | NormalsTask
+
+OWN_KINDS = frozenset(get_args(task.model_fields["kind"].annotation)[0] for task in get_args(_OWN))
+
+
+def _of_another_package(data: Any, own: ValidatorFunctionWrapHandler) -> Any:
+    """A task whose kind another package offers: an entry point in `mtlue.tasks`, a class that derives from `Task`."""
+    kind = data.kind if isinstance(data, Task) else data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind in OWN_KINDS or kind not in installed(TASKS):
+        return own(data)
+    if isinstance(data, Task):
+        return data
+    found = loaded(TASKS, kind)
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise ConfigError(f"entry point {kind!r} of {TASKS} is {found!r}; it must be a class that derives from Task")
+    return found.model_validate(data)
+
+
 AnyTask = Annotated[
-    Annotated[
-        ClassificationTask | BinaryTask | MultilabelTask | RegressionTask | SegmentationTask | DepthTask | NormalsTask,
-        Field(discriminator="kind"),
-    ],
+    SerializeAsAny[Annotated[_OWN, Field(discriminator="kind")]],
+    WrapValidator(_of_another_package),
     BeforeValidator(_classification_by_default),
 ]
 """A task of any kind, for the fields of configuration and plans."""

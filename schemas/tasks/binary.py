@@ -55,11 +55,12 @@ class BinaryTask(Task):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Mean recall, whose chance line is 1/2 whatever the share of yes, plain accuracy, and AUC.
+        """AUC, mean recall, both with a chance line of 1/2 whatever the share of yes, and plain accuracy.
 
-        Of a finding AUC decides: where one image in fifty has it, a model that has learned may still answer no to all.
+        AUC decides: where few images have an attribute, a model that has learned may still answer no to all, which mean
+        recall at P(yes) > 1/2 takes for chance.
         """
-        return (BALANCED_ACCURACY, ACCURACY, AUC) if self.part is None else (AUC, BALANCED_ACCURACY, ACCURACY)
+        return (AUC, BALANCED_ACCURACY, ACCURACY)
 
     @property
     def description(self) -> str:

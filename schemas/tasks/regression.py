@@ -24,6 +24,7 @@ class Values(Model):
     high: float
     """Largest value."""
     mean: float
+    """Mean of the values."""
     deviation: float
     """Standard deviation, above 0."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -64,6 +64,10 @@ class Task(BaseModel):
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
     """Name in reports and in `protection.tasks`; the last part of `field`, spaces as `_`, when left out."""
+
+    implementation: ClassVar[str] = ""
+    """`module:class` of the `stages.tasks.task_kind.TaskKind` of a kind that another package adds. Our own kinds have a
+    row in `stages/tasks/kinds.py`."""
 
     kind: str
     """Kind of label. Each kind names its own; only the default, classification, may be left out."""

@@ -8,9 +8,6 @@ from schemas.evidence import VERSIONS, AttackEvidence, VictimResult
 from stages.audit.curves import Measure, strongest
 from stages.countermeasures.registry import COUNTERMEASURES
 
-NEEDS_ORIGINALS: set[str] = {name for name, each in COUNTERMEASURES.items() if each.needs_originals}
-"""Countermeasures that are shown and not judged."""
-
 
 def attacks_of(victims: Sequence[VictimResult], measures: Sequence[Measure]) -> list[AttackEvidence]:
     """A row for each countermeasure that a victim used, those last that need originals; none for plain victims alone.
@@ -31,14 +28,14 @@ def attacks_of(victims: Sequence[VictimResult], measures: Sequence[Measure]) -> 
 
 def counts(victim: VictimResult) -> bool:
     """Whether it is judged: not where the attacker has originals of the dataset."""
-    return victim.countermeasure not in NEEDS_ORIGINALS
+    return not COUNTERMEASURES[victim.countermeasure].needs_originals
 
 
 def _row(name: str, victims: Sequence[VictimResult], measures: Sequence[Measure]) -> AttackEvidence:
     versions = [data for data in VERSIONS if any(victim.data == data for victim in victims)]
     return AttackEvidence(
         name=name,
-        counts=name not in NEEDS_ORIGINALS,
+        counts=not COUNTERMEASURES[name].needs_originals,
         means={data: strongest(victims, data, measures) for data in versions},
         tasks={at.task: strongest(victims, "protected", [Measure(at.task, at.metric)]) for at in measures},
     )

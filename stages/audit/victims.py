@@ -5,8 +5,9 @@ It learns all tasks at once (MTL) or one of them, without the labels of the othe
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,6 @@ def train_victim(
     test: ImageTable,
     plan: VictimPlan,
     device: torch.device,
-    report: Callable[[int, int], None] = lambda done, total: None,
     clean: ImageTable | None = None,
     weights: Path | None = None,
 ) -> VictimResult:
@@ -43,7 +43,6 @@ def train_victim(
         test: clean held-out images at the same resolution.
         plan: its architecture, its training and the tasks.
         device: where to train.
-        report: called with (epochs done, epochs in all).
         clean: the originals of `train`, for a countermeasure that needs some; None where `train` is clean.
         weights: file that its backbone starts from; None: random weights.
 
@@ -75,11 +74,12 @@ def train_victim(
         load_pretrained(model.backbone, weights)
     to_device(model, device)
     optimisation = Optimisation(model.parameters(), epochs=plan.epochs, learning_rate=plan.learning_rate)
-    figures, errors = [], []
+    figures, errors, steps = [], [], math.ceil(len(train) / plan.batch_size)
     for epoch in range(plan.epochs):
-        attack.begin_epoch(model)
-        for batch in train.batches(plan.batch_size, rng, device):
-            lesson = attack.lesson(model, batch, kinds, plan.augment, rng)
+        attack.begin_epoch(model, epoch / plan.epochs)
+        for step, batch in enumerate(train.batches(plan.batch_size, rng, device)):
+            progress = (epoch + step / steps) / plan.epochs
+            lesson = attack.lesson(model, batch, kinds, plan.augment, rng, progress)
             optimisation.clear()
             accumulate_gradients(model, lesson.x_BCHW, lesson.labels, kinds, lesson.mixed)
             optimisation.step()
@@ -97,7 +97,6 @@ def train_victim(
                 for task, kind, found, labels in zip(tasks, kinds, predicted, test.labels, strict=True)
             }
         )
-        report(epoch + 1, plan.epochs)
     return VictimResult(
         data=plan.data,
         backbone=plan.backbone,

@@ -1,7 +1,7 @@
 """The contract of a countermeasure: it changes the data that a victim learns from, or how the victim is trained.
 
-A new one is one file with a class that derives from `Countermeasure`, a line in `registry.py`, and its name in
-`CountermeasureName` (schemas/training.py). Its docstring gives source and parameters.
+A new one is a class that derives from `Countermeasure`, in the file of what an attacker changes; a line in
+`registry.py`; and its name in `OwnCountermeasure` (schemas/training.py). Its docstring gives source and parameters.
 
 Shapes: B images of a batch, C channels, H×W pixels, K tasks.
 """
@@ -92,8 +92,13 @@ class Countermeasure:
         """The data that the victim sees, before its training begins; the same data and seed give the same result."""
         return data
 
-    def begin_epoch(self, model: MultiTaskModel) -> None:
-        """Before each pass over the data: which parts of the victim learn."""
+    def begin_epoch(self, model: MultiTaskModel, progress: float = 0.0) -> None:
+        """Before each pass over the data: which parts of the victim learn.
+
+        Args:
+            model: the victim.
+            progress: share of the training that is done, 0 before the first pass.
+        """
         model.train()
 
     def lesson(
@@ -103,6 +108,7 @@ class Countermeasure:
         kinds: Sequence[TaskKind],
         augments: Sequence[str],
         rng: torch.Generator,
+        progress: float = 1.0,
     ) -> Lesson:
         """What the victim learns from a batch at one step.
 
@@ -112,5 +118,6 @@ class Countermeasure:
             kinds: K tasks.
             augments: the usual augmentation, of `crop` and `flip`.
             rng: CPU generator of the training; the only source of randomness.
+            progress: share of the training that is done, in 0..1.
         """
         return Lesson(*augment_with_labels(batch.x_BCHW, batch.labels, kinds, augments, rng))

@@ -1,7 +1,6 @@
-"""A transformation of pixels as a countermeasure: the attacker's model sees everything through it.
+"""Countermeasures that change every image, of training and of test: a transformation of pixels, or another size.
 
-It is applied to the victim's images, at the victim's resolution; test images too, since an attacker who squeezes the
-images that the model learns from does the same to those that the model is asked about.
+Shapes: H×W pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +16,13 @@ from stages.transforms.pixels import Transform
 
 @dataclass(frozen=True)
 class Squeezed(Countermeasure):
-    """Every image, of training and of test, goes through one transformation."""
+    """Every image, of training and of test, goes through one transformation.
+
+    A transformation of pixels as a countermeasure: the attacker's model sees everything through it.
+
+    It is applied to the victim's images, at the victim's resolution; test images too, since an attacker who squeezes
+    the images that the model learns from does the same to those that the model is asked about.
+    """
 
     transform: Transform
 
@@ -33,3 +38,30 @@ def transformed(table: ImageTable, transform: Transform) -> ImageTable:
         chunks.append(np.stack([transform(image, str(row + offset)) for offset, image in enumerate(chunk)]))
         row += len(chunk)
     return replace(table, chunks=tuple(chunks))
+
+
+@dataclass(frozen=True)
+class Scaled(Countermeasure):
+    """Both tables at `scale` times their side, rounded to a multiple of 4.
+
+    Training at another size: the attacker makes all images smaller or larger before the model sees them.
+
+    Attackers resize as a matter of course, and protection at one scale says nothing about another (docs/method.md).
+    """
+
+    scale: float
+
+    @property
+    def cost(self) -> float:
+        """As the number of pixels."""
+        return self.scale**2
+
+    def resolution(self, side: int) -> int:
+        """The side in pixels that the victim sees instead of `side`."""
+        return max(4, round(side * self.scale / 4) * 4)
+
+    def changed(self, data: Data) -> Data:
+        """Bilinear with antialiasing, as tables are made; of labels the nearest pixel."""
+        side = self.resolution(data.train.chunks[0].shape[1])
+        train, test = (table.resized(side, data.kinds) for table in (data.train, data.test))
+        return replace(data, train=train, test=test)

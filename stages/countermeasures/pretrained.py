@@ -26,7 +26,7 @@ class Pretrained(Countermeasure):
         """Always."""
         return True
 
-    def begin_epoch(self, model: MultiTaskModel) -> None:
+    def begin_epoch(self, model: MultiTaskModel, progress: float = 0.0) -> None:
         """In train mode; a frozen backbone neither learns nor counts."""
         model.train()
         if self.freeze:

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from schemas.training import CountermeasureName
-from stages.countermeasures.adversarial import Adversarial
-from stages.countermeasures.augmenting import SMALLEST_WINDOW, Augmenting, cutout, jitter, plasma
-from stages.countermeasures.averaged import Averaged
-from stages.countermeasures.class_means import ClassMeans
+from typing import Any
+
+from schemas.plugins import COUNTERMEASURES as GROUP
 from stages.countermeasures.countermeasure import Countermeasure
-from stages.countermeasures.leaked_originals import CleanSamples, Coverage
-from stages.countermeasures.mixing import Mixing
-from stages.countermeasures.pixels import Squeezed
+from stages.countermeasures.leaked_originals import Averaged, CleanSamples, Coverage, Purifier
+from stages.countermeasures.pixels import Scaled, Squeezed
 from stages.countermeasures.pretrained import Pretrained
-from stages.countermeasures.projection import Projection
-from stages.countermeasures.purifier import Purifier
-from stages.countermeasures.scale import Scaled
+from stages.countermeasures.removal import ClassMeans, Projection
+from stages.countermeasures.training import (
+    SMALLEST_WINDOW,
+    Adversarial,
+    Augmenting,
+    Mixing,
+    Staged,
+    cutout,
+    jitter,
+    plasma,
+)
+from stages.plugins import Registry
 from stages.transforms.pixels import Band, Bits, Blur, DownUp, Gray, Lossy, Median
 
-COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
+
+def _made(found: Any) -> Countermeasure:
+    """What an entry point leads to: a countermeasure, or its class."""
+    made = found() if isinstance(found, type) else found
+    if not isinstance(made, Countermeasure):
+        raise TypeError(f"it is {type(made).__name__}; it must derive from stages.countermeasures.countermeasure")
+    return made
+
+
+_ROWS: dict[str, Countermeasure] = {
     "none": Countermeasure(),
     "gray": Squeezed(Gray()),
     "projection": Projection(),
@@ -26,6 +41,7 @@ COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
     "class_means_8": ClassMeans(bound=8),
     "jpeg75": Squeezed(Lossy("JPEG", 75)),
     "half_size": Scaled(0.5),
+    "staged": Staged(),
     "low_pass": Squeezed(Band(0.5, 2)),
     "cutmix": Mixing(cut=True),
     "ueraser": Augmenting(plasma),
@@ -57,4 +73,6 @@ COUNTERMEASURES: dict[CountermeasureName, Countermeasure] = {
     "coverage40": Coverage(0.4),
     "coverage20": Coverage(0.2),
 }
+
+COUNTERMEASURES = Registry(GROUP, _ROWS, _made)
 """In the order in which they are tried: what undid most of other protections for least time comes first."""

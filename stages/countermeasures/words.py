@@ -28,6 +28,7 @@ WORDS: dict[str, str] = {
     "cutmix": "CutMix",
     "adversarial4": "adversarial training, 4/255",
     "adversarial8": "adversarial training, 8/255",
+    "staged": "progressive staged training",
     "projection": "orthogonal projection",
     "mean_projection": "projection of class means",
     "class_means": "class means subtracted",

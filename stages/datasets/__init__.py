@@ -1,1 +1,1 @@
-"""Adapters that turn a public dataset, or one drawn here, into shards."""
+"""Adapters that turn a dataset into shards, one room a kind; `registry.py` names them all."""

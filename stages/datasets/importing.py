@@ -81,6 +81,6 @@ def _samples(adapter: Adapter, rows: list[Row], skipped: list[Skipped]) -> Itera
             skipped.append(Skipped.of(error, row.place))
         except OSError as error:
             raise InputError(
-                f"{adapter.source / row.place} cannot be read ({error.strerror or error}); check the file and its "
+                f"{error.filename or row.place} cannot be read ({error.strerror or error}); check the file and its "
                 "permissions, then import again: what is done is kept"
             ) from error

@@ -42,6 +42,7 @@ class MultiTaskModel(nn.Module):
         kinds: K tasks.
         resolution: side of the images in pixels.
         weighting: how the tasks' losses become one step's gradients; None: equal weights.
+        size: share of the side at which the backbone sees the images (bilinear with antialiasing).
     """
 
     def __init__(
@@ -52,9 +53,11 @@ class MultiTaskModel(nn.Module):
         kinds: Sequence[TaskKind],
         resolution: int,
         weighting: Weighting | None = None,
+        size: float = 1.0,
     ) -> None:
         super().__init__()
-        self.backbone = BACKBONES[backbone](width=width, resolution=resolution)
+        self.size = size
+        self.backbone = BACKBONES[backbone](width=width, resolution=round(size * resolution))
         self.dense = [kind.dense for kind in kinds]
         self.shared = (
             nn.Identity()  # nothing that learns would look at it
@@ -70,8 +73,11 @@ class MultiTaskModel(nn.Module):
 
     def features_of(self, x_BCHW: torch.Tensor) -> Features:
         """Images in [0, 1], B×3×H×W, to what the heads see."""
-        maps_BFhw = self.backbone((x_BCHW - 0.5) / 0.25)
         height, width = x_BCHW.shape[-2:]
+        if self.size != 1:
+            seen = (round(self.size * height), round(self.size * width))
+            x_BCHW = functional.interpolate(x_BCHW, size=seen, mode="bilinear", antialias=True)
+        maps_BFhw = self.backbone((x_BCHW - 0.5) / 0.25)
         return Features(maps_BFhw, self.shared(maps_BFhw.mean(dim=(2, 3))), (height, width))
 
     def heads_of(self, features: Features) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Every perturber by the name of `train.perturber`: one row each. Its settings are its row in `schemas/parts.py`.
+"""Every perturber by the name of `train.perturber`: one row each. Its settings are its row in `schemas/perturbers.py`.
 
 A row names network and trainer as text, so that only the chosen one is imported: torchvision, whose blocks some of them
 use, takes 170 MB of a worker and some seconds.
@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
 
+import torch
 from torch import nn
 
-from schemas.plans import GeneratorSpec
+from schemas.plans import GeneratorSpec, TrainPlan
+from schemas.plugins import PERTURBERS as GROUP
 from schemas.training import Train
+from stages.learning.table import ImageTable
 from stages.perturbers.training import Phase, Trainer
+from stages.plugins import Registry
 
 
 def _no_phases(settings: Train) -> tuple[Phase, ...]:
@@ -26,14 +30,16 @@ def _no_phases(settings: Train) -> tuple[Phase, ...]:
 class PerturberKind:
     """How one kind of perturber is built, trained and described."""
 
-    network: str
-    """`module:class` below this folder: a `GeneratorSpec` → a module that gives δ of (images, labels, gray flags)."""
-    trainer: str
-    """`module:function` below this folder, a `Trainer`."""
+    network: str | Callable[[GeneratorSpec], nn.Module]
+    """A `GeneratorSpec` → a module that gives δ of (images, labels, gray flags); `module:class` below this folder."""
+    trainer: str | Trainer
+    """What trains it; `module:function` below this folder."""
     wording: Callable[[Train], str]
     """How the report names it."""
     phases: Callable[[Train], tuple[Phase, ...]] = _no_phases
     """The parts of its training, in their order; their lengths are settings of `Train`."""
+    timing: str = ""
+    """`module:function` that estimates a whole training; empty: passes of its phases are timed."""
     sees_images: bool = True
     """Whether δ depends on the image as well; otherwise images of the same labels get the same δ."""
 
@@ -46,9 +52,18 @@ class PerturberKind:
         """The function that trains it."""
         return cast(Trainer, _named(self.trainer))
 
+    @property
+    def whole_training(self) -> Callable[[ImageTable, TrainPlan, torch.device], float] | None:
+        """Seconds of a training on a device, from a few real images; None where its phases say it."""
+        return (
+            cast(Callable[[ImageTable, TrainPlan, torch.device], float], _named(self.timing)) if self.timing else None
+        )
 
-def _named(text: str) -> Any:
-    module, _, name = text.partition(":")
+
+def _named(found: Any) -> Any:
+    if not isinstance(found, str):  # another package's
+        return found
+    module, _, name = found.partition(":")
     return getattr(import_module(f"stages.perturbers.{module}"), name)
 
 
@@ -86,11 +101,12 @@ def _pattern(name: str) -> PerturberKind:
     )
 
 
-PERTURBERS: dict[str, PerturberKind] = {
+_ROWS: dict[str, PerturberKind] = {
     "codes": PerturberKind(
         network="codes.network:ClassCodes",
         trainer="codes.training:train_codes",
         phases=lambda settings: (Phase("codes", "rounds"),),
+        timing="codes.timing:training_seconds",
         sees_images=False,
         wording=lambda settings: f"class codes against {settings.rounds} fresh networks",
     ),
@@ -113,6 +129,17 @@ PERTURBERS: dict[str, PerturberKind] = {
     "lsp": _pattern("lsp"),
     "ar": _pattern("ar"),
 }
+
+
+def _made(found: Any) -> PerturberKind:
+    """What an entry point leads to: a row."""
+    if not isinstance(found, PerturberKind):
+        raise TypeError("it must be a stages.perturbers.registry.PerturberKind")
+    return found
+
+
+PERTURBERS = Registry(GROUP, _ROWS, _made)
+"""Our own, and those of installed packages."""
 
 
 def network_of(spec: GeneratorSpec) -> nn.Module:

@@ -1,7 +1,8 @@
-"""The manifest: what was published, folded from the ledger, and read again from a published prefix."""
+"""The manifest: folded from the ledger, read again from a published prefix; and the index of wids that goes with it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -52,3 +53,13 @@ def read_manifest(output: Store, name: str = MANIFEST) -> Manifest:
         return Manifest.model_validate_json(output.read(name), extra="ignore")  # a later version may tell more
     except PydanticError as error:
         raise InputError(f"{output.join(name)}: not a manifest of mtlue ({error.error_count()} problems)") from None
+
+
+def wids_index(manifest: Manifest) -> str:
+    """The index for random access with `wids` (shipped in webdataset 0.2.x): JSON text, names relative to it.
+
+    The reader needs `url` and `nsamples` only.
+    """
+    shards = [{"url": shard.name, "nsamples": shard.samples, "filesize": shard.bytes} for shard in manifest.shards]
+    index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "name": manifest.name, "shardlist": shards}
+    return json.dumps(index, indent=1, ensure_ascii=False) + "\n"

@@ -8,8 +8,7 @@ from schemas.evidence import Evidence, Score
 from schemas.metrics import Metric
 from stages.countermeasures.words import WORDS
 from stages.formatting import figure, within
-from stages.report.sections.leaks import QUESTIONS, leak_row
-from stages.report.sections.victims import cell_row
+from stages.report.sections.evidence import QUESTIONS, cell_row, leak_row
 
 
 def build_markdown(name: str, evidence: Evidence) -> str:

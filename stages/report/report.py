@@ -11,35 +11,21 @@ from markupsafe import Markup
 from schemas.secrets import scrub
 from stages.formatting import duration, percent
 from stages.report.report_input import Facts, ReportInput
-from stages.report.sections import (
-    audit,
-    countermeasures,
-    environment,
-    labels,
-    leaks,
-    left_out,
-    limits,
-    pictures,
-    sizes,
-    summary,
-    training,
-    verdict,
-    victims,
-)
+from stages.report.sections import audit, data, evidence, running
 
 SECTIONS: dict[str, Facts] = {
-    "summary": summary.facts,
+    "summary": data.summary_facts,
     "audit": audit.facts,
-    "victims": victims.facts,
-    "countermeasures": countermeasures.facts,
-    "leaks": leaks.facts,
-    "pictures": pictures.facts,
-    "labels": labels.facts,
-    "sizes": sizes.facts,
-    "left_out": left_out.facts,
-    "training": training.facts,
-    "environment": environment.facts,
-    "limits": limits.facts,
+    "victims": evidence.victims_facts,
+    "countermeasures": evidence.countermeasures_facts,
+    "leaks": evidence.leaks_facts,
+    "pictures": data.pictures_facts,
+    "labels": data.labels_facts,
+    "sizes": data.sizes_facts,
+    "left_out": data.left_out_facts,
+    "training": running.training_facts,
+    "environment": running.environment_facts,
+    "limits": running.limits_facts,
 }
 """Template → what it is given, in the order of the page."""
 
@@ -65,6 +51,6 @@ def build_report(material: ReportInput) -> str:
     return templates.get_template("page.html.j2").render(
         name=material.plan.published.name,
         style=Markup(templates.get_template("report.css").render()),  # noqa: S704 - our own style sheet
-        verdict=rendered("verdict", verdict.facts),
+        verdict=rendered("verdict", evidence.verdict_facts),
         sections=[rendered(name, facts) for name, facts in SECTIONS.items()],
     )

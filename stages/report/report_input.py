@@ -1,7 +1,7 @@
 """The contract of a section: what the report is made of, and what a section makes of it.
 
-A new section is one file with a function `facts(material)`, a template of the file's name in `templates/`, and a line
-in `stages/report/report.py`.
+A new section is a function in a file of `sections/`, a template in `templates/`, and a line in
+`stages/report/report.py`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import numpy as np
 from schemas.records import ShardProfile
 from schemas.stats import MOST_BINS, Histogram
 from schemas.tasks import Task
+from stages.tasks.kinds import kinds_of
 from stages.tasks.task_kind import TaskKind
 
 
@@ -133,6 +134,23 @@ def label_doubts(tasks: Sequence[Task], profiles: Sequence[ShardProfile]) -> Ite
             )
         elif only is not None or (not task.class_names and len(seen) == 1):
             yield f"task {task.name!r}: its values hardly differ ({seen[0]}){alone}; check the labels"
+
+
+def rare_classes(tasks: Sequence[Task], profiles: Sequence[ShardProfile], batch_size: int) -> Iterator[str]:
+    """A sentence about the classes that occur in fewer images than one batch has; masks count pixels, not images."""
+    rare = [
+        f"{kind.task.name}: {name} {count}"
+        for kind in kinds_of(tasks)
+        if kind.task.class_names and not kind.dense
+        for name, count in label_table(kind.task, profiles).rows
+        if 0 < count < batch_size
+    ]
+    if rare:
+        shown = ", ".join(rare[:5]) + (", …" if len(rare) > 5 else "")
+        yield (
+            f"{len(rare)} classes have fewer images than a batch of {batch_size} ({shown}): a training sees little of "
+            "them, and figures of their tasks are uncertain; add such images, or lower train.batch_size"
+        )
 
 
 def label_lines(tasks: Sequence[Task], profiles: Sequence[ShardProfile]) -> list[str]:

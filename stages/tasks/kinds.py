@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
+from schemas.plugins import TASKS
 from schemas.tasks import Task
+from stages.plugins import Registry
 from stages.tasks.binary import Binary
 from stages.tasks.classification import Classification
 from stages.tasks.depth import Depth
@@ -15,7 +19,17 @@ from stages.tasks.regression import Regression
 from stages.tasks.segmentation import Segmentation
 from stages.tasks.task_kind import TaskKind
 
-KINDS: dict[str, type[TaskKind]] = {
+
+def _made(found: Any) -> type[TaskKind]:
+    """What an entry point leads to: the model of a task, which names its implementation."""
+    module, _, name = getattr(found, "implementation", "").partition(":")
+    kind = getattr(import_module(module), name, None) if module else None
+    if not (isinstance(kind, type) and issubclass(kind, TaskKind)):
+        raise TypeError("its `implementation` must be `module:class` of a stages.tasks.task_kind.TaskKind")
+    return kind
+
+
+_ROWS: dict[str, type[TaskKind]] = {
     "binary": Binary,
     "classification": Classification,
     "depth": Depth,
@@ -23,6 +37,8 @@ KINDS: dict[str, type[TaskKind]] = {
     "regression": Regression,
     "segmentation": Segmentation,
 }
+
+KINDS = Registry(TASKS, _ROWS, _made)
 """Those that a plan may hold: a `multilabel` set has become binary tasks there."""
 
 

@@ -25,7 +25,7 @@ from tests.builders import BuiltSample, config, encoded, jpeg, labelled_samples,
 from tests.running import contents, mtlue, run, shards_in, write_config
 from tests.servers import READ_ONLY, S3Server, free_port
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = pytest.mark.usefixtures("here")
 
 GOOD = 12
 LABELS = ("json", b'{"a": 1, "b": 0}')

@@ -23,7 +23,7 @@ from tests.builders import config, labelled_samples, write_shard
 from tests.running import ROOT, Ended, contents, end, mtlue, start, write_config
 from tests.servers import READ_ONLY, S3Server
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = pytest.mark.usefixtures("here")
 
 SHARDS, PER_SHARD = 3, 16
 
@@ -59,7 +59,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 @pytest.fixture
-def ran(prepared: Place, ray_session: None, capsys: pytest.CaptureFixture[str]) -> Ended:
+def ran(prepared: Place, here: None, capsys: pytest.CaptureFixture[str]) -> Ended:
     """`mtlue run --json` on the prepared dataset: the first test does the work, the others find it done."""
     return mtlue(capsys, "run", prepared.file, "--json")
 
@@ -338,12 +338,12 @@ JOIN = """
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
 from schemas.config import Compute
-list(Executor(Compute(address="ray://127.0.0.1:1")).map(len, [Job("a", ("a",))]))
+list(Executor(Compute(address="ray://127.0.0.1:1")).map([Job("a", int)]))
 """
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_an_error_with_the_mend(tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_there_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", JOIN], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )

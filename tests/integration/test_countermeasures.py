@@ -15,7 +15,7 @@ from stages.networks.backbones.architectures import BACKBONES
 from tests.builders import config, labelled_samples, write_shard
 from tests.running import mtlue, run, write_config
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def configured(root: Path, **audit: Any) -> Config:
@@ -25,7 +25,7 @@ def configured(root: Path, **audit: Any) -> Config:
 
 
 @pytest.fixture(scope="module")
-def published(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published(here: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A place after a run without an audit."""
     root = tmp_path_factory.mktemp("published")
     write_shard(root / "raw/train-0.tar", labelled_samples(64))

@@ -14,8 +14,8 @@ from schemas.config import Config
 from schemas.plans import VictimPlan
 from schemas.records import Quarantined
 from stages.audit.victims import train_victim
-from stages.datasets.embedded import import_rooms
-from stages.datasets.rooms import CLASSES
+from stages.datasets.drawn.drawn import Rooms
+from stages.datasets.drawn.rooms import CLASSES
 from stages.ingest.ingest import profile_shard
 from stages.io.shards.tar import read_tar
 from stages.io.store.store import Store
@@ -25,6 +25,7 @@ from stages.perturbers.registry import PERTURBERS
 from stages.protect.protect import protect_shard
 from stages.tasks.kinds import kinds_of
 from tests import builders
+from tests.datasets import imported
 
 CPU, SIDE = torch.device("cpu"), 20
 TASKS: list[dict[str, Any]] = [
@@ -38,7 +39,7 @@ LABELS = ("mask.png", "depth.png", "normals.npy")
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("rooms")
-    import_rooms(Store(str(root / "raw")), train=24, test=8, size=SIDE, shard_samples=24)
+    imported(Rooms(train=24, test=8, size=SIDE), root / "raw", samples=24)
     return root
 
 

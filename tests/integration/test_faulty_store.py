@@ -27,7 +27,7 @@ def keys_in(store: Store, name: str, directory: Path) -> list[str]:
 
 
 def test_a_run_on_a_store_that_fails_at_every_tenth_request_loses_and_doubles_nothing(
-    s3: S3Server, ray_session: None, tmp_path: Path
+    s3: S3Server, here: None, tmp_path: Path
 ) -> None:
     raw = Store(f"{s3.bucket()}/raw", s3.storage)
     for shard in range(SHARDS):

@@ -34,7 +34,7 @@ from tests import builders
 from tests.builders import BuiltSample, config, png, write_shard
 from tests.running import contents, mtlue, run, shards_in, write_config
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = pytest.mark.usefixtures("here")
 
 SHARDS, PER_SHARD, CLASSES, AMPLITUDE = 3, 128, 4, 12
 HOLDS = {"max_over_chance": 0.25}
@@ -114,7 +114,7 @@ class Proven:
 
 
 @pytest.fixture(scope="module")
-def proven(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Proven:
+def proven(here: None, tmp_path_factory: pytest.TempPathFactory) -> Proven:
     root = tmp_path_factory.mktemp("proven")
     write_data(root)
     told, public = tmp_path_factory.mktemp("told"), root / "public"

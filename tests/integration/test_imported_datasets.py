@@ -18,14 +18,14 @@ from pipeline.configuration.loading import load_config
 from pipeline.run.run import RunResult
 from schemas.config import Config
 from stages.datasets.adapter import Adapter
-from stages.datasets.chestxray14 import FINDINGS, ChestXray14
+from stages.datasets.faces.utkface import UTKFace
+from stages.datasets.medical.chestxray14 import FINDINGS, ChestXray14
 from stages.datasets.pictures import Stored
-from stages.datasets.utkface import UTKFace
 from tests.builders import jpeg, png
 from tests.datasets import chest_tree, imported, labels_in, utkface_tree
 from tests.running import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("here")]
 
 DIRECTORY = Path(__file__).parents[2] / "docs" / "configs"
 SIDE = 32

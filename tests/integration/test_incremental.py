@@ -22,7 +22,7 @@ from stages.io.store.disk import Disk
 from tests.builders import config, labelled_samples, picture, png, write_shard
 from tests.running import contents, mtlue, run, shards_in
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = pytest.mark.usefixtures("here")
 
 PER_SHARD = 12
 

@@ -22,7 +22,7 @@ from stages.io.store.store import Store
 from tests.builders import BuiltSample, config, png, write_shard
 from tests.running import mtlue, run, write_config
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("here")]
 
 FINDINGS = ["bar", "dot", "ring"]
 TASKS: list[dict[str, Any]] = [

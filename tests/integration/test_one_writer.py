@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster.progress import Reporter, Step
-from pipeline.run.run import Run
-from schemas.config import Config, Protection, Storage
+from pipeline.run.run import run as run_config
+from schemas.config import Config, Storage
 from schemas.errors import ConfigError, LeaseError
+from schemas.protection import Protection
 from stages.io.store.store import Store
 from tests.builders import config, labelled_samples, write_shard
 from tests.running import contents, end, mtlue, run, start, wait_for, write_config
@@ -57,7 +58,7 @@ class Thief(Reporter):
     [("disk", "train", False), ("disk", "victims", False), ("disk", "protect", True), ("s3", "protect", False)],
 )
 def test_a_run_whose_lease_is_taken_over_in_any_step_stops_and_writes_nothing_more(
-    ray_session: None, tmp_path: Path, request: pytest.FixtureRequest, place: str, step: str, at_its_end: bool
+    here: None, tmp_path: Path, request: pytest.FixtureRequest, place: str, step: str, at_its_end: bool
 ) -> None:
     storage, places = Storage(), {}
     if place == "s3":
@@ -78,13 +79,13 @@ def test_a_run_whose_lease_is_taken_over_in_any_step_stops_and_writes_nothing_mo
         at_theft.extend((contents(made.output, storage), contents(made.work, storage)))
 
     with pytest.raises(LeaseError, match="this one stops|it stops"):
-        Run(made, Thief(steal, step, at_its_end=at_its_end))()
+        run_config(made, Thief(steal, step, at_its_end=at_its_end))
     assert [contents(made.output, storage), contents(made.work, storage)] == at_theft
     assert "manifest.json" not in at_theft[0]
 
 
 def test_of_two_runs_at_once_one_works_and_a_stopped_one_that_goes_on_later_writes_nothing(
-    ray_session: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = prepared(tmp_path, train={"epochs": 100_000})
     work = Store(made.work)
@@ -109,7 +110,7 @@ def test_of_two_runs_at_once_one_works_and_a_stopped_one_that_goes_on_later_writ
 
 
 def test_another_work_is_refused_an_output_that_has_an_owner_until_it_takes_the_place_over(
-    ray_session: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = prepared(tmp_path)
     run(made)
@@ -143,9 +144,7 @@ def test_another_work_is_refused_an_output_that_has_an_owner_until_it_takes_the_
     assert mtlue(capsys, "verify", made.output).code == 0
 
 
-def test_a_run_whose_output_is_taken_over_under_way_stops_and_writes_nothing_more(
-    ray_session: None, tmp_path: Path
-) -> None:
+def test_a_run_whose_output_is_taken_over_under_way_stops_and_writes_nothing_more(here: None, tmp_path: Path) -> None:
     made = prepared(tmp_path)
     at_theft: list[dict[str, str]] = []
 
@@ -154,5 +153,5 @@ def test_a_run_whose_output_is_taken_over_under_way_stops_and_writes_nothing_mor
         at_theft.append(contents(made.output))
 
     with pytest.raises(LeaseError, match="another `work` took this output over"):
-        Run(made, Thief(steal, "protect", at_its_end=False))()
+        run_config(made, Thief(steal, "protect", at_its_end=False))
     assert [contents(made.output)] == at_theft

@@ -51,7 +51,12 @@ def answer(*arguments: str | Path, directory: Path) -> tuple[int, str, set[str]]
         ("status", "--json"),
         ("audit", "--config"),
         ("preview", "--samples"),
+        ("init", "--config"),
+        ("schema", "JSON schema"),
         ("import", "multifashion"),
+        ("import folder", "--labels"),
+        ("import celeba", "--crop"),
+        ("import nyuv2", "--classes"),
         ("import scenes", "--contrast"),
         ("import multifashion", "--rgb"),
     ],
@@ -82,7 +87,7 @@ def test_a_mistake_in_the_configuration_of_what_is_published_is_told_before_anyt
     assert not loaded & HEAVY
 
 
-def test_the_status_of_a_finished_run_loads_nothing_heavy(tmp_path: Path, ray_session: None) -> None:
+def test_the_status_of_a_finished_run_loads_nothing_heavy(tmp_path: Path, here: None) -> None:
     write_shard(tmp_path / "raw/train-00000.tar", labelled_samples(8))
     made = config(tmp_path)
     run(made)

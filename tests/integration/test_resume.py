@@ -41,7 +41,7 @@ def configuration(server: S3Server | BreakingProxy, root: Path, raw: str, place:
 
 
 @pytest.fixture(scope="module")
-def unbroken(s3: S3Server, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
+def unbroken(s3: S3Server, here: None, tmp_path_factory: pytest.TempPathFactory) -> Unbroken:
     root = tmp_path_factory.mktemp("unbroken")
     raw = Store(f"{s3.bucket()}/raw", s3.storage)
     image = jpeg(picture(1, 64, 64))

@@ -171,7 +171,7 @@ def test_a_store_that_was_used_works_in_a_forked_process(store: Store) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_a_bucket_that_does_not_exist_is_a_store_error_with_the_mend(s3: S3Server, tmp_path: Path) -> None:
+def test_a_bucket_that_does_not_exist_is_a_store_error_with_a_remedy(s3: S3Server, tmp_path: Path) -> None:
     store = Store("s3://no-such-bucket/root", s3.storage)
     for attempt in (
         store.list,

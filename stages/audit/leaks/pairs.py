@@ -1,6 +1,6 @@
 """The contract of a leak test, and the pairs of clean and protected images that it looks at.
 
-A new one is one file with a function `(Pairs) -> list[Leak]`, a line in `registry.py`, and its name in `LeakName`
+A new one is a function `(Pairs) -> list[Leak]` and a line in `leak_tests.py`, and its name in `LeakName`
 (schemas/training.py).
 
 Shapes: N pairs, R resolution or `WINDOW`, whichever is smaller, K tasks.

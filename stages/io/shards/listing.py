@@ -27,6 +27,9 @@ from stages.io.store.objects import DANGLING, Entry
 from stages.io.store.store import Store
 from stages.io.store.urls import LOCAL, format_url, normalised_url, split_url
 
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic")
+"""Endings of pictures that lie there as files."""
+
 PACKED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
 """Endings that are refused where they are spelled out, besides those of packed shards."""
 
@@ -182,7 +185,9 @@ class _Listing:
                 "out to read them"
             )
         if others:
-            return f"{place} has no .tar or .parquet, but {len(others)} other objects: {_first(others)}"
+            pictures = any(name.lower().endswith(PICTURES) for name in others)
+            hint = f"; `mtlue import folder {place} --out …` makes shards of pictures" if pictures else ""
+            return f"{place} has no .tar or .parquet, but {len(others)} other objects: {_first(others)}{hint}"
         parent, _, last = place.rstrip("/").rpartition("/")
         if "/" in split_url(place)[1].strip("/") and Store(parent or "/", storage, anon=storage.anon).stat(last):
             return f"{place} is neither .tar nor .parquet; name shards, or a directory of them"

@@ -75,7 +75,7 @@ class _Table:
             raise RefusedInputError(f"column names stand twice in {schema.names}; rename them", shard=name)
         types = dict(zip(schema.names, schema.types, strict=True))
         self.image = next((column for column in dataset.image_fields if column in types), "")
-        binary = [column for column, kind in types.items() if _is_bytes(kind)]
+        binary = [column for column, kind in types.items() if is_bytes(kind)]
         if self.image not in binary:
             found = f"column {self.image!r} is {types[self.image]}" if self.image else "no such column"
             raise RefusedInputError(
@@ -90,7 +90,7 @@ class _Table:
         self.binary = [column for column in kept if column in binary and column != self.image]
         self.plain = [column for column in kept if column not in (*binary, self.key)]
         for column in self.plain:
-            if _holds_bytes(types[column], column, self.dropped):
+            if holds_bytes(types[column], column, self.dropped):
                 raise RefusedInputError(
                     f"column {column!r} nests bytes in {types[column]}, where an unprotected original may hide; "
                     "declare it `drop` under dataset.members, or store it as a column of its own",
@@ -142,7 +142,8 @@ class _Table:
         return Quarantined.of(SampleError(reason, message), shard=self.name, key=key)
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a column is binary, or a struct with `bytes`."""
     if pa.types.is_struct(kind):
         return any(field.name == "bytes" and _is_binary(field.type) for field in kind)
     return _is_binary(kind)
@@ -157,18 +158,18 @@ def _is_binary(kind: pa.DataType) -> bool:
     )
 
 
-def _holds_bytes(kind: pa.DataType, name: str, dropped: frozenset[str]) -> bool:
+def holds_bytes(kind: pa.DataType, name: str, dropped: frozenset[str]) -> bool:
     """Whether a type has bytes anywhere inside, fields that are dropped apart."""
     if isinstance(kind, pa.BaseExtensionType):
-        return _holds_bytes(kind.storage_type, name, dropped)
+        return holds_bytes(kind.storage_type, name, dropped)
     if isinstance(kind, pa.DictionaryType):
-        return _holds_bytes(kind.value_type, name, dropped)
+        return holds_bytes(kind.value_type, name, dropped)
     inner = [kind.field(index) for index in range(kind.num_fields)]
     if pa.types.is_struct(kind):
         named = [(field.type, f"{name}.{field.name}") for field in inner]
     else:
         named = [(field.type, name) for field in inner]
-    return _is_binary(kind) or any(_holds_bytes(each, key, dropped) for each, key in named if key not in dropped)
+    return _is_binary(kind) or any(holds_bytes(each, key, dropped) for each, key in named if key not in dropped)
 
 
 def _bytes(value: Any) -> bytes | None:

@@ -9,7 +9,9 @@ from schemas.config import Layout
 from schemas.errors import InputError
 from schemas.records import Quarantined
 from stages.io.shards.names import OnStray
+from stages.io.shards.parquet import read_parquet
 from stages.io.shards.sample import Sample
+from stages.io.shards.tar import read_tar
 
 
 def read_samples(
@@ -27,10 +29,6 @@ def read_samples(
         InputError: the shard is damaged, or neither tar nor Parquet.
         RefusedInputError: a Parquet table without the image column, or one that must not be processed as it is.
     """
-    # The readers build the records of this file, so it cannot import them while it is being imported itself.
-    from stages.io.shards.parquet import read_parquet
-    from stages.io.shards.tar import read_tar
-
     if name.lower().endswith(".tar"):
         return read_tar(path, name, on_stray)
     if name.lower().endswith(".parquet"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 import uuid
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from schemas.config import Storage
 from schemas.errors import ConfigError, StoreError, TransientError
 from schemas.secrets import holds_password, scrub
 from stages.io.store import failures
+from stages.io.store.checksums import same_bytes
 from stages.io.store.disk import Disk
 from stages.io.store.failpoints import reached
 from stages.io.store.failures import WRITING, retried
@@ -164,7 +164,7 @@ class Store:
                 found = "nothing" if entry is None else f"{entry.size} bytes"
                 raise TransientError(f"{self.join(name)}: {size} bytes were uploaded, the store shows {found}")
             expected = objects.expected_etag(path)
-            if expected and expected != entry.etag and not _holds(objects, name, path):
+            if expected and expected != entry.etag and not same_bytes(objects, name, path):
                 raise TransientError(f"{self.join(name)}: the store's bytes differ from those of {path}")
             return entry
 
@@ -295,13 +295,3 @@ class Store:
 def _restored(url: str, storage: Storage, settings: dict[str, Any]) -> Store:
     """A store that was pickled."""
     return Store(url, storage, **settings)
-
-
-def _holds(objects: Objects, name: str, path: Path) -> bool:
-    """Read an object back and compare it with the local file that was uploaded."""
-    copy = path.with_name(f".{path.name}.readback")
-    try:
-        objects.download(name, copy)
-        return filecmp.cmp(path, copy, shallow=False)
-    finally:
-        copy.unlink(missing_ok=True)

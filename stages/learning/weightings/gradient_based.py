@@ -92,10 +92,11 @@ def fair_weights(gramian_KK: torch.Tensor, alpha: float = FAIR_ALPHA) -> torch.T
     Along d = Gᵀw every task improves at the rate w_k^(-1/α): what a weak task needs to keep up decides its weight. α =
     1 is proportional fairness, where |d|² = K; α → ∞ would be max-min fairness.
 
-    torchjd 0.18 has FairGrad too, by SciPy's least squares with finite differences. On gradients as small as those of
-    shared features (norm 1e-4) that stops where it starts; with the gradients scaled up, it still does where those of
-    two tasks differ by a factor of 1e4. `fair_weights` takes Newton's steps on the convex function whose minimum the
-    equation describes.
+    torchjd 0.18 has FairGrad too, by SciPy's least squares with finite differences. On gradients of norm 1e-4, such as
+    those of shared features, it stops where it starts: the largest |w_k·(G Gᵀ w)_k - 1| stays near 1. On gradients of
+    norm 1 it falls below 1e-6. This function takes Newton's steps on the convex function whose minimum the equation
+    describes, whatever the scale. Its figure is below 1e-6 too, but up to 1e-2 where norms differ by a factor of 1e4 or
+    gradients nearly cancel: that is the price of `FAIR_FLOOR`.
 
     Example:
         >>> fair_weights(torch.tensor([[4.0, 0.0], [0.0, 0.25]], dtype=torch.float64), alpha=1.0)

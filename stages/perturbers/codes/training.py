@@ -13,8 +13,7 @@ Shapes: B images, C channels, H×W pixels.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from schemas.plans import TrainPlan
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import to_device
 from stages.learning.table import Batch, ImageTable
+from stages.learning.threads import threads
 from stages.networks.multitask import mean_loss
 from stages.networks.pool import POOL, PoolNetwork
 from stages.perturbers.codes.network import ClassCodes
@@ -75,17 +75,6 @@ def threads_for(plan: TrainPlan, device: torch.device) -> int:
     """Threads with which codes are trained."""
     small = device.type == "cpu" and plan.train.resolution <= SMALL_SIDE
     return 1 if small else torch.get_num_threads()
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Compute with `count` threads; afterwards with as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class CodeTraining:

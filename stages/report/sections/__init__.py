@@ -1,1 +1,1 @@
-"""Sections of the report: one file each, behind the contract of `report_input.py`."""
+"""Sections of the report: a function each, from what a run has found to what its template is given."""

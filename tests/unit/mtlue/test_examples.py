@@ -14,7 +14,7 @@ def test_the_example_on_arrays_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "perturber.safetensors").exists()
 
 
-@pytest.mark.usefixtures("ray_session")
+@pytest.mark.usefixtures("here")
 def test_the_example_on_a_folder_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from schemas.config import Config, Protection
+from schemas.config import Config
+from schemas.protection import Protection
 from schemas.training import Train
 
 SMALL = {

@@ -65,7 +65,7 @@ def test_a_record_tells_the_whole_text_and_gives_the_problem_back() -> None:
     assert ValidationError(record.problem, shard=record.shard, key=record.key).message == record.message
 
 
-def test_a_problem_that_quotes_a_whole_label_is_cut_and_keeps_what_was_found_and_the_mend() -> None:
+def test_a_problem_that_quotes_a_whole_label_is_cut_and_keeps_what_was_found_and_the_remedy() -> None:
     error = SampleError("label-out-of-range", f"task 'a' holds {'x' * 100_000}, outside 0..9; correct the label")
     assert len(error.message) < 600
     assert error.message.startswith("task 'a' holds xxx")

@@ -226,6 +226,6 @@ def test_a_set_and_a_task_of_one_name_are_told_apart() -> None:
         settings(tasks=[FINDINGS.model_dump(), clash.model_dump()])
 
 
-def test_auc_decides_a_finding_and_recall_a_task_of_its_own() -> None:
+def test_auc_decides_yes_and_no_whether_alone_or_in_a_set() -> None:
     assert FINDINGS.parts[0].metrics[0].name == "auc"
-    assert SMILING.metrics[0].name == "balanced_accuracy"
+    assert SMILING.metrics[0].name == "auc"

@@ -22,7 +22,7 @@ from pydantic_core import to_jsonable_python
 from pipeline.configuration.loading import load_config
 from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan, victim_plans
 from schemas.config import Config
-from schemas.plans import GeneratorSpec, IngestPlan, Noise, Plan, TrainPlan
+from schemas.plans import GeneratorSpec, IngestPlan, Noise, Plan, TrainPlan, VictimPlan
 from schemas.training import Audit, Train
 from tests import builders
 
@@ -105,6 +105,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "augment": ["crop", "flip"],
         "robust": [],
         "achromatic": False,
+        "surrogate_sizes": [1.0],
         "cell": 1,
         "lambda_intra": 10.0,
         "lambda_inter": 200.0,
@@ -217,6 +218,15 @@ def test_another_version_of_the_generator_leaves_class_codes_as_they_are(monkeyp
     assert generator.fingerprint != before[1]
     assert generator.spec.balanced
     assert not codes.spec.balanced
+
+
+def test_another_version_of_a_countermeasure_leaves_other_victims_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = plans_of(configuration("scenes"))["VictimPlan"]
+    attacked = plain.model_copy(update={"countermeasure": "adversarial4"})
+    before = (plain.fingerprint, attacked.fingerprint)
+    monkeypatch.setattr(VictimPlan, "countermeasure_versions", {"adversarial4": 99})
+    assert plain.fingerprint == before[0]
+    assert attacked.fingerprint != before[1]
 
 
 def test_another_version_is_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -46,16 +47,17 @@ class Context:
     """Called wherever the state can be stored."""
 
     def new_surrogates(self) -> list[MultiTaskModel]:
-        """Surrogates on the run's device, one of each architecture; with random weights, or with those of a file."""
-        return [self._new_surrogate(backbone) for backbone in self.settings.backbones]
+        """Surrogates on the run's device, of each architecture one a size; with random weights, or those of a file."""
+        return [self._new_surrogate(*each) for each in product(self.settings.backbones, self.settings.surrogate_sizes)]
 
-    def _new_surrogate(self, backbone: Backbone) -> MultiTaskModel:
+    def _new_surrogate(self, backbone: Backbone, size: float) -> MultiTaskModel:
         surrogate = MultiTaskModel(
             backbone,
             width=self.settings.width,
             kinds=self.kinds,
             resolution=self.settings.resolution,
             weighting=WEIGHTINGS[self.settings.weighting](len(self.kinds), self.rng),
+            size=size,
         )
         if backbone in self.settings.weights:
             load_pretrained(surrogate.backbone, self.settings.weights[backbone])

@@ -55,10 +55,12 @@ class TargetedPoisoning(BaseMethod):
         """After each pass of a surrogate; for methods that look at it under way."""
 
     def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
-        """L(F(aug(x + δ)), y') of the next surrogate."""
-        surrogate = self.surrogates[self.turn % len(self.surrogates)]
+        """L(F(aug(x + δ)), y') of the next architecture, a term for each size at which it sees the images."""
+        sizes = len(context.settings.surrogate_sizes)
+        first = sizes * self.turn % len(self.surrogates)
         self.turn += 1
-        yield context.adversarial_loss(surrogate, *context.augmented(x_BCHW, batch.labels))
+        for surrogate in self.surrogates[first : first + sizes]:
+            yield context.adversarial_loss(surrogate, *context.augmented(x_BCHW, batch.labels)) / sizes
 
     def state_dict(self) -> dict[str, Any]:
         """The surrogates, how far they have learned, and whose turn it is."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 def outcomes(function: Callable[..., Any], *arguments: Any, cpus: int = 2) -> dict[str, Outcome[Any]]:
     """Run one job for each argument; its name is the argument's text."""
     with Executor(Compute(cpus=cpus)) as executor:
-        found = list(executor.map(function, [Job(str(argument), (argument,)) for argument in arguments]))
+        found = list(executor.map([Job(str(argument), partial(function, argument)) for argument in arguments]))
     assert len(found) == len({outcome.name for outcome in found}) == len(arguments)
     return {outcome.name: outcome for outcome in found}
 
@@ -63,7 +64,7 @@ def test_every_job_is_run_once_and_its_result_comes_back_under_its_name(tmp_path
 
 def test_without_jobs_nothing_comes_out() -> None:
     with Executor(Compute()) as executor:
-        assert list(executor.map(note, [])) == []
+        assert list(executor.map([])) == []
 
 
 def test_jobs_are_taken_from_their_list_only_as_workers_become_free() -> None:
@@ -73,11 +74,11 @@ def test_jobs_are_taken_from_their_list_only_as_workers_become_free() -> None:
         nonlocal taken
         for number in range(40):
             taken += 1
-            yield Job(str(number), (number,))
+            yield Job(str(number), partial(abs, number))
 
     ahead = []
     with Executor(Compute(cpus=2)) as executor:
-        for done, _ in enumerate(executor.map(abs, jobs())):
+        for done, _ in enumerate(executor.map(jobs())):
             ahead.append(taken - done)
     assert taken == 40
     assert max(ahead) <= 2 * 2 + 1
@@ -153,7 +154,9 @@ def test_a_job_that_hangs_becomes_an_error_that_names_the_limit_and_the_others_g
         return kind
 
     with Executor(Compute(cpus=2, job_minutes=0.02)) as executor:
-        found = {outcome.name: outcome for outcome in executor.map(hang, [Job(name, (name,)) for name in HANGING])}
+        found = {
+            outcome.name: outcome for outcome in executor.map([Job(name, partial(hang, name)) for name in HANGING])
+        }
     assert {name for name, outcome in found.items() if outcome.error is None} == set(HANGING) - {"hangs"}
     assert isinstance(found["hangs"].error, TransientError)
     assert f"the worker died {ATTEMPTS} times" in found["hangs"].error.message
@@ -169,11 +172,13 @@ def test_a_training_that_reports_nothing_is_begun_again_and_ends_with_an_error(t
         Executor(Compute(job_minutes=0.02)) as executor,
         pytest.raises(TransientError, match=r"no answer in 0.02 minutes \(compute.job_minutes\)"),
     ):
-        executor.stream(train, (), lambda *what: None)
+        executor.stream(train, lambda *what: None)
     assert note(tmp_path / "begun", "") <= ATTEMPTS + 1
 
 
 OUT_OF_MEMORY = """
+from functools import partial
+
 import ray
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
@@ -187,7 +192,7 @@ def hold(seconds):
     return seconds
 
 with Executor(Compute(cpus=2)) as executor:
-    for outcome in executor.map(hold, [Job("poison", (1000,))]):
+    for outcome in executor.map([Job("poison", partial(hold, 1000))]):
         print(outcome.name, type(outcome.error).__name__, outcome.error)
 ray.shutdown()
 """
@@ -232,7 +237,7 @@ def test_when_the_caller_stops_no_further_job_begins_and_none_is_left_running(tm
         return number
 
     with Executor(Compute(cpus=2)) as executor:
-        found = executor.map(work, [Job(str(number), (number,)) for number in range(50)])
+        found = executor.map([Job(str(number), partial(work, number)) for number in range(50)])
         assert next(found).name == "0"
         del found
     begun, ended = (Counter((tmp_path / name).read_text().split()) for name in ("begun", "ended"))
@@ -264,7 +269,7 @@ def test_a_stream_passes_reports_on_and_returns_the_result() -> None:
 
     seen: list[tuple[Any, ...]] = []
     with Executor(Compute()) as executor:
-        result = executor.stream(train, (3,), lambda *what: seen.append(what))
+        result = executor.stream(partial(train, 3), lambda *what: seen.append(what))
     assert seen == [("generator", 1, 3), ("generator", 2, 3), ("generator", 3, 3)]
     assert result.startswith("trained in process")
     assert not result.endswith(f" {os.getpid()}")
@@ -284,7 +289,7 @@ def test_an_error_in_a_stream_is_raised_as_it_was(error: Exception, kind: type[E
         raise error
 
     with Executor(Compute()) as executor, pytest.raises(kind) as found:
-        executor.stream(train, (), lambda *what: None)
+        executor.stream(train, lambda *what: None)
     assert type(found.value) is kind
     assert str(error) in str(found.value)
 
@@ -299,9 +304,9 @@ def test_a_stream_whose_worker_is_killed_begins_again_and_gives_up_in_the_end(tm
         return "trained"
 
     with Executor(Compute()) as executor:
-        assert executor.stream(train, (1,), lambda *what: None) == "trained"
+        assert executor.stream(partial(train, 1), lambda *what: None) == "trained"
         with pytest.raises(TransientError, match=f"the worker died {ATTEMPTS} times"):
-            executor.stream(train, (99,), lambda *what: None)
+            executor.stream(partial(train, 99), lambda *what: None)
     assert note(tmp_path / "deaths-99", "") == ATTEMPTS + 1
 
 
@@ -317,7 +322,7 @@ def test_the_number_of_training_threads_does_not_follow_the_number_of_workers() 
 
     for cpus in (1, 2):
         with Executor(Compute(cpus=cpus)) as executor:
-            assert executor.stream(threads, (), lambda *what: None) == os.cpu_count()
+            assert executor.stream(threads, lambda *what: None) == os.cpu_count()
 
 
 def fill(number: int) -> None:
@@ -326,6 +331,6 @@ def fill(number: int) -> None:
 
 def test_a_full_disk_ends_the_run_with_its_name_and_no_other_job_is_begun() -> None:
     with Executor(Compute(cpus=1)) as executor:
-        jobs = [Job(f"{number}", (errno.ENOSPC,)) for number in range(50)]
+        jobs = [Job(f"{number}", partial(fill, errno.ENOSPC)) for number in range(50)]
         with pytest.raises(UnwritableError, match=r"protected\.tar: No space left on device; free some space"):
-            list(executor.map(fill, jobs))
+            list(executor.map(jobs))

@@ -36,7 +36,7 @@ def test_a_node_that_was_lost_before_ray_noticed_is_left_out(
     ray_session: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list_stranger(monkeypatch, times=3)
-    assert nodes.on_other_nodes(Executor(Compute()), one, ()) == []
+    assert nodes.on_other_nodes(Executor(Compute()), one) == []
 
 
 def test_a_node_that_stays_listed_and_cannot_be_used_is_named(
@@ -46,5 +46,5 @@ def test_a_node_that_stays_listed_and_cannot_be_used_is_named(
     monkeypatch.setattr(nodes, "NOTICE_SECONDS", 2)
     started = time.monotonic()
     with pytest.raises(TransientError, match=r"node 192\.0\.2\.7 of local cannot be used: .*not schedulable"):
-        nodes.on_other_nodes(Executor(Compute()), one, ())
+        nodes.on_other_nodes(Executor(Compute()), one)
     assert time.monotonic() - started > 2, "it was not asked again"

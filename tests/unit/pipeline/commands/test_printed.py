@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pipeline.commands.audit import evidence_figures, evidence_lines
 from pipeline.commands.plan import plan_lines
 from pipeline.commands.run import run_figures, run_lines
 from pipeline.commands.verify import verify_lines
-from pipeline.run.estimate import Plan
+from pipeline.run.estimate import RunEstimate
 from pipeline.run.result import RunResult, exit_code
 from pipeline.run.verify import Verified
 from schemas.evidence import Evidence
@@ -137,7 +138,7 @@ def test_bytes_are_shown_in_the_largest_fitting_unit(count: float, text: str) ->
 
 
 def test_a_plan_says_what_is_left_and_that_lossless_images_are_larger() -> None:
-    plan = Plan(
+    plan = RunEstimate(
         workers=4,
         shards=10,
         shards_done=4,
@@ -168,6 +169,9 @@ def test_a_plan_says_what_is_left_and_that_lossless_images_are_larger() -> None:
     assert "2.00 core hours, 30 min 0 s on 4 cores" in steps["protect"]
     assert "37 min 38 s" in steps["all"]
     assert lines[10].startswith("check       first shard: task 'shape': 1 of its 4 classes never occur")
+    explained = plan_lines(replace(plan, choice=["withstand gray: it costs this"]))
+    assert explained[6] == "            withstand gray: it costs this"
+    assert explained[5].startswith("train")
 
 
 def test_a_verification_lists_every_problem_and_says_when_there_is_none() -> None:

@@ -8,16 +8,16 @@ import pytest
 
 from pipeline.configuration.loading import load_config
 from stages.datasets.adapter import Adapter
-from stages.datasets.celeba import CelebA
-from stages.datasets.chestxray14 import FINDINGS, ChestXray14
-from stages.datasets.embedded import room_members
-from stages.datasets.nyuv2 import nyuv2_adapter
-from stages.datasets.nyuv2_classes import CLASSES
-from stages.datasets.outlines import CLASSES as OUTLINES
-from stages.datasets.outlines import draw_outlines
-from stages.datasets.rooms import CLASSES as ROOMS_CLASSES
-from stages.datasets.rooms import render_room
-from stages.datasets.utkface import UTKFace
+from stages.datasets.drawn.drawn import room_members
+from stages.datasets.drawn.outlines import CLASSES as OUTLINES
+from stages.datasets.drawn.outlines import draw_outlines
+from stages.datasets.drawn.rooms import CLASSES as ROOMS_CLASSES
+from stages.datasets.drawn.rooms import render_room
+from stages.datasets.faces.celeba import CelebA
+from stages.datasets.faces.utkface import UTKFace
+from stages.datasets.medical.chestxray14 import FINDINGS, ChestXray14
+from stages.datasets.rooms.nyuv2 import nyuv2_adapter
+from stages.datasets.rooms.nyuv2_classes import CLASSES
 from stages.ingest.reading import ReadSample, read_decoded
 from stages.io.shards.sample import Member, Sample
 from stages.tasks.kinds import kinds_of

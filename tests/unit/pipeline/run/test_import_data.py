@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import ConfigError, StoreError
+from pipeline.cluster.progress import Reporter
+from pipeline.run.import_data import import_dataset
+from schemas.config import Compute
+from schemas.errors import ConfigError, InputError, StoreError
 from stages.datasets import importing
-from stages.datasets.celeba import CelebA
+from stages.datasets.faces.celeba import CelebA
 from stages.datasets.pictures import Stored
+from stages.datasets.planning import ShardLimit
 from stages.io.store.store import Store
 from tests.builders import jpeg, picture
 from tests.datasets import celeba_tree, edit, imported, labels_in
@@ -201,6 +205,33 @@ def test_a_relative_source_is_that_of_the_caller_also_in_workers(
 ) -> None:
     monkeypatch.chdir(source.parent)
     assert imported(small(Path(source.name)), tmp_path, workers=2).samples == 30
+
+
+def test_an_import_that_came_to_nothing_stands_in_the_way_of_no_other(tmp_path: Path, own_source: Path) -> None:
+    with pytest.raises(InputError, match="none of the 30 rows"):
+        imported(CelebA(source=own_source, pictures=Stored(size=16, crop=100)), tmp_path / "out")
+    assert imported(small(own_source), tmp_path / "out").samples == 30
+    assert set(contents(str(tmp_path / "out"))) == set(contents_of_a_fresh_import(own_source, tmp_path / "fresh"))
+
+
+def contents_of_a_fresh_import(source: Path, place: Path) -> dict[str, str]:
+    imported(small(source), place)
+    return contents(str(place))
+
+
+def test_few_rows_are_made_without_ray_unless_workers_are_asked_for(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise RuntimeError("Ray is started")
+
+    monkeypatch.setattr("pipeline.cluster.executor.Executor", refuse)
+    limit = ShardLimit(samples=30)
+    arguments = small(source), Store(str(tmp_path / "a")), Reporter("plain")
+    assert import_dataset(*arguments, limit=limit).samples == 30
+    for other, compute in ((limit, Compute(cpus=2)), (ShardLimit(samples=29), Compute())):
+        with pytest.raises(RuntimeError, match="Ray is started"):
+            import_dataset(small(source), Store(str(tmp_path / "b")), Reporter("plain"), limit=other, compute=compute)
 
 
 def test_a_missing_bucket_is_told(source: Path, s3: S3Server) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
+from pipeline.run.session import Session
 from pipeline.run.train import train_or_find
 from pipeline.state.generators import add_generator
 from schemas.plans import TrainPlan
@@ -46,6 +47,7 @@ def test_a_run_warns_of_a_generator_whose_labels_explain_less_than_half_of_delta
         explained=share,
     )
     add_generator(work, plan, record)
-    nobody = cast(Executor, None)  # the generator is there: nothing is trained
-    assert train_or_find(nobody, listener, work, plan, [], retrain=False) == record
+    # The generator is there: nothing is trained, and no worker is asked.
+    session = cast(Session, SimpleNamespace(reporter=listener, work=work, plans=SimpleNamespace(train=plan)))
+    assert train_or_find(session, [], retrain=False) == record
     assert sum("explain 29% of the variance" in text for text in listener.said) == warnings

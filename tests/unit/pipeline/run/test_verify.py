@@ -167,7 +167,7 @@ def verify(place: Place, shards: list[ManifestShard], refs: list[ShardRef], frac
     )
 
 
-def test_every_problem_of_a_prefix_is_listed(place: Place, ray_session: None) -> None:
+def test_every_problem_of_a_prefix_is_listed(place: Place, here: None) -> None:
     listed = place.listed()
     gone = listed.model_copy(update={"name": "train-9.tar"})
     wrong = listed.model_copy(update={"name": "train-1.tar", "sha256": "0" * 64})
@@ -190,7 +190,7 @@ def test_every_problem_of_a_prefix_is_listed(place: Place, ray_session: None) ->
     assert len(found.problems) == 6
 
 
-def test_a_share_of_the_shards_is_always_the_same_and_never_none(place: Place, ray_session: None) -> None:
+def test_a_share_of_the_shards_is_always_the_same_and_never_none(place: Place, here: None) -> None:
     listed = place.listed()
     shards = [listed.model_copy(update={"name": f"train-{number}.tar"}) for number in range(10)]
     for shard in shards:

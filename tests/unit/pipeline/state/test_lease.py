@@ -171,7 +171,7 @@ def test_of_many_that_start_at_once_exactly_one_gets_it(work: Store) -> None:
     assert len(got) == 1
 
 
-def test_a_lease_that_cannot_be_read_is_refused_with_the_mend(work: Store) -> None:
+def test_a_lease_that_cannot_be_read_is_refused_with_a_remedy(work: Store) -> None:
     work.write("lease.json", b"{}")
     with pytest.raises(LeaseError, match=r"lease.json: cannot be read .*; remove it"), Lease(work):
         pytest.fail("a broken lease was taken for none")

@@ -11,9 +11,8 @@ import torch
 
 from schemas.plans import TrainPlan
 from schemas.training import Audit, Train
-from stages.countermeasures.averaged import Averaged, protected_again
 from stages.countermeasures.countermeasure import Data
-from stages.countermeasures.leaked_originals import subset
+from stages.countermeasures.leaked_originals import Averaged, protected_again, subset
 from stages.learning.table import ImageTable
 from tests import builders
 

@@ -12,8 +12,8 @@ from schemas.plans import TrainPlan, VictimPlan
 from schemas.tasks import AnyTask, DepthTask, NormalsTask, SegmentationTask
 from schemas.training import Train
 from stages.audit.victims import train_victim
-from stages.countermeasures.averaged import protected_again
 from stages.countermeasures.countermeasure import Data
+from stages.countermeasures.leaked_originals import protected_again
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.table import ImageTable, TableWriter, open_table
 from stages.tasks.kinds import kinds_of

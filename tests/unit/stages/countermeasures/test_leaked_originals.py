@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stages.countermeasures.countermeasure import Data
-from stages.countermeasures.leaked_originals import CleanSamples, Coverage
-from stages.countermeasures.purifier import Purifier, nearest_rows
+from stages.countermeasures.leaked_originals import CleanSamples, Coverage, Purifier, nearest_rows
 from stages.learning.table import ImageTable
 from tests import builders
 

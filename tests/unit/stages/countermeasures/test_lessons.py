@@ -22,6 +22,13 @@ def model() -> MultiTaskModel:
         return MultiTaskModel("plain", width=4, kinds=KINDS, resolution=16)
 
 
+def normed() -> MultiTaskModel:
+    """With batch norm, in train mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return MultiTaskModel("stride5", width=4, kinds=KINDS, resolution=16).train()
+
+
 def batch(count: int = 12) -> Batch:
     rng = torch.Generator().manual_seed(1)
     labels = (torch.arange(count) % 3, torch.arange(count) % 2)
@@ -62,6 +69,35 @@ def test_adversarial_images_lie_within_the_radius_and_are_worse_for_the_model(na
     with torch.no_grad():
         worse = mean_loss(victim(found), given.labels, KINDS)
         assert worse > mean_loss(victim(given.x_BCHW), given.labels, KINDS)
+
+
+def test_the_adversarial_radius_grows_over_the_first_third_and_batch_statistics_stay_as_they_are() -> None:
+    given, victim = batch(), normed()
+    before = [buffer.clone() for buffer in victim.buffers()]
+    reached = []
+    for progress in (0.0, 1 / 6, 1 / 3, 1.0):
+        rng = torch.Generator().manual_seed(0)
+        lesson = COUNTERMEASURES["adversarial4"].lesson(victim, given, KINDS, [], rng, progress)
+        reached.append(float((lesson.x_BCHW - given.x_BCHW).abs().max()) * 255)
+    assert reached == pytest.approx([0, 2, 4, 4], abs=1e-3)
+    assert victim.training
+    assert all(torch.equal(buffer, old) for buffer, old in zip(victim.buffers(), before, strict=True))
+
+
+def test_staged_training_stops_shallow_layers_before_deep_ones_and_never_the_heads() -> None:
+    victim = normed()
+    learning = []
+    for progress in (0.0, 0.5, 0.9):
+        COUNTERMEASURES["staged"].begin_epoch(victim, progress)
+        assert victim.training
+        assert all(parameter.requires_grad for parameter in victim.heads.parameters())
+        learning.append([parameter.requires_grad for parameter in victim.backbone.parameters()])
+    assert all(learning[0])
+    for flags in learning[1:]:
+        assert flags == sorted(flags), "the first layers stop first"
+        assert not all(flags)
+        assert any(flags)
+    assert sum(learning[2]) < sum(learning[1])
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])

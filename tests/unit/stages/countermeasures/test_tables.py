@@ -1,19 +1,20 @@
 """Countermeasures that change the data: they take out what they say, nothing else, and a victim learns by them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
 from schemas.plans import VictimPlan
+from schemas.training import OwnCountermeasure
 from stages.audit.victims import train_victim
-from stages.countermeasures.class_means import without_class_means
 from stages.countermeasures.countermeasure import Data
-from stages.countermeasures.projection import mean_directions, predictive_directions, projected
+from stages.countermeasures.pixels import Scaled
 from stages.countermeasures.registry import COUNTERMEASURES
-from stages.countermeasures.scale import Scaled
+from stages.countermeasures.removal import mean_directions, predictive_directions, projected, without_class_means
+from stages.countermeasures.words import WORDS
 from stages.learning.table import ImageTable
 from stages.tasks.kinds import kinds_of
 from tests import builders
@@ -149,3 +150,7 @@ def test_every_countermeasure_trains_a_victim_of_tasks_with_missing_labels(name:
     assert found.countermeasure == name
     assert set(found.figures[0]) == {"a", "b"}
     assert kinds_of(plan.tasks)[0].known(torch.tensor([-1])).tolist() == [False]
+
+
+def test_every_countermeasure_has_its_words_and_no_words_are_of_another() -> None:
+    assert WORDS.keys() == COUNTERMEASURES.keys() == set(get_args(OwnCountermeasure))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from schemas.errors import ConfigError, InputError
-from stages.datasets.celeba import CelebA
+from stages.datasets.faces.celeba import CelebA
 from stages.datasets.pictures import Stored
 from tests.datasets import (
     ATTRIBUTES,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from schemas.errors import ConfigError, InputError, SampleError
-from stages.datasets.chestxray14 import FINDINGS, ChestXray14, findings_of, names_of
+from stages.datasets.medical.chestxray14 import FINDINGS, ChestXray14, findings_of, names_of
 from stages.datasets.pictures import Stored
 from tests.builders import picture, png
 from tests.datasets import chest_tree, edit, image_of, imported, labels_in, same_pixels, samples_in

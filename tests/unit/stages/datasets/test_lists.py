@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ConfigError, InputError
-from stages.datasets.lists import LINE_LIMIT, columns_of, csv_rows, find_file, text_rows
+from stages.datasets.tables.lists import LINE_LIMIT, columns_of, csv_rows, find_file, text_rows
 
 TABLE = 'name,age\r\na.png,7\r\n\r\n"b,c.png", 8 \r\n'
 ROWS = [(1, ["name", "age"]), (2, ["a.png", "7"]), (4, ["b,c.png", "8"])]
@@ -28,7 +28,7 @@ def test_rows_and_their_numbers_are_read_whatever_the_declared_encoding(tmp_path
         (b"a" * LINE_LIMIT + b"a\n", r"row 1 is longer than 1048576 bytes"),
     ],
 )
-def test_another_encoding_is_told_with_its_row_and_the_mend(tmp_path: Path, data: bytes, message: str) -> None:
+def test_another_encoding_is_told_with_its_row_and_the_remedy(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "list.csv").write_bytes(data)
     with pytest.raises(InputError, match=rf"list\.csv: {message}"):
         list(text_rows(tmp_path / "list.csv"))

@@ -15,9 +15,9 @@ from PIL import Image
 
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError
-from stages.datasets.idx import Products, read_idx, read_products
-from stages.datasets.multifashion import CLASS_NAMES, draw_pair, import_multifashion, overlay
-from stages.io.store.store import Store
+from stages.datasets.drawn.idx import Products, read_idx, read_products
+from stages.datasets.drawn.multifashion import CLASS_NAMES, MultiFashion, draw_pair, overlay
+from tests.datasets import imported
 
 Bytes = npt.NDArray[np.uint8]
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # where the package dataset-fashion-mnist puts its files
@@ -73,7 +73,7 @@ def test_products_lie_in_their_corners_and_the_brighter_pixel_wins() -> None:
 
 @pytest.mark.parametrize("size", [36, 32, 64])
 def test_each_label_is_that_of_the_product_in_its_corner(tmp_path: Path, source: Path, size: int) -> None:
-    import_multifashion(source, Store(str(tmp_path / "out")), train=30, test=3, size=size, shard_samples=20)
+    imported(MultiFashion(source=source, train=30, test=3, size=size), tmp_path / "out", samples=20)
     pictures = samples(tmp_path / "out", "train-*.tar")
     assert list(pictures) == [f"train-{index:06d}" for index in range(30)]
     for picture, labels in pictures.values():
@@ -87,14 +87,14 @@ def test_each_label_is_that_of_the_product_in_its_corner(tmp_path: Path, source:
 def test_test_pictures_are_built_from_test_products_only(tmp_path: Path, source: Path) -> None:
     dark = np.full((20, 28, 28), 7, np.uint8)
     (source / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(dark))
-    import_multifashion(source, Store(str(tmp_path / "out")), train=20, test=20)
+    imported(MultiFashion(source=source, train=20, test=20), tmp_path / "out")
     assert {picture.getextrema() for picture, _ in samples(tmp_path / "out", "test-*.tar").values()} == {(0, 7)}
     assert all(picture.getpixel((0, 0)) > 7 for picture, _ in samples(tmp_path / "out", "train-*.tar").values())
 
 
 def test_a_picture_depends_on_seed_split_and_index_but_not_on_the_count(tmp_path: Path, source: Path) -> None:
     def pairs(place: str, train: int, seed: int) -> list[dict[str, int]]:
-        import_multifashion(source, Store(str(tmp_path / place)), train=train, test=10, seed=seed)
+        imported(MultiFashion(source=source, train=train, test=10, seed=seed), tmp_path / place)
         return [labels for _, labels in samples(tmp_path / place, "train-*.tar").values()]
 
     ten = pairs("ten", train=10, seed=0)
@@ -114,16 +114,16 @@ def test_neither_label_tells_the_other() -> None:
 
 
 def test_a_second_import_writes_nothing_and_other_products_are_noticed(tmp_path: Path, source: Path) -> None:
-    store = Store(str(tmp_path / "out"))
-    first = import_multifashion(source, store, train=5, test=2)
-    reported: list[str] = []
-    assert import_multifashion(source, store, train=5, test=2, on_shard=lambda s: reported.append(s.name)) == first
-    assert reported == []
+    adapter, out = MultiFashion(source=source, train=5, test=2), tmp_path / "out"
+    first = imported(adapter, out)
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert imported(adapter, out) == first
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == times
     changed = small_products()
     changed.images_NHW[0, 0, 0] = 255
     (source / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(changed.images_NHW)))
     with pytest.raises(ConfigError, match=r"other parameters.*source"):
-        import_multifashion(source, store, train=5, test=2)
+        imported(adapter, out)
 
 
 def test_an_unpacked_file_and_its_gzipped_form_are_read_the_same(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_damaged_source_file_is_named_with_what_was_found(
     path = source / f"t10k-{name}-ubyte"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
-        import_multifashion(source, Store(str(tmp_path / "out")), train=2, test=2)
+        imported(MultiFashion(source=source, train=2, test=2), tmp_path / "out")
     assert str(path) in caught.value.message
     assert not list(tmp_path.glob("out/*")), "the training split is not written when the test split is unreadable"
 
@@ -205,17 +205,15 @@ def test_files_without_a_product_are_refused(source: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"train": 0}, "train must be at least 1; found 0"),
-        ({"test": -1}, "test must be at least 1; found -1"),
-        ({"size": 8}, "size must be at least 16; found 8"),
-        ({"seed": -1}, "seed must be at least 0; found -1"),
+        ({"train": 0}, "train: should be greater than or equal to 1; found 0"),
+        ({"test": -1}, "test: should be greater than or equal to 1; found -1"),
+        ({"size": 8}, "size: should be greater than or equal to 16; found 8"),
+        ({"seed": -1}, "seed: should be greater than or equal to 0; found -1"),
     ],
 )
-def test_an_argument_out_of_range_is_named(
-    tmp_path: Path, source: Path, arguments: dict[str, int], message: str
-) -> None:
+def test_an_argument_out_of_range_is_named(source: Path, arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        import_multifashion(source, Store(str(tmp_path / "out")), **arguments)
+        MultiFashion.of(source=source, **arguments)
 
 
 def test_the_ready_configuration_fits_the_imported_dataset() -> None:
@@ -239,7 +237,7 @@ def test_the_ready_configuration_fits_the_imported_dataset() -> None:
 def test_the_real_fashion_mnist_is_imported(tmp_path: Path) -> None:
     assert len(read_products(DEBIAN, "train").labels_N) == 60_000
     assert len(read_products(DEBIAN, "test").labels_N) == 10_000
-    import_multifashion(DEBIAN, Store(str(tmp_path)), train=300, test=100, size=32)
+    imported(MultiFashion(source=DEBIAN, train=300, test=100, size=32), tmp_path, samples=100)
     pictures = samples(tmp_path, "*.tar")
     assert len(pictures) == 400
     for task in ("left", "right"):

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from schemas.errors import ConfigError
-from stages.datasets.embedded import import_outlines
-from stages.datasets.outlines import CLASSES, OUTLINES, cells, draw_outlines, outline_samples
+from stages.datasets.drawn.drawn import Outlines
+from stages.datasets.drawn.outlines import CLASSES, OUTLINES, cells, draw_outlines
 from stages.io.shards.sample import Sample
 from stages.io.shards.tar import read_tar
-from stages.io.store.store import Store
+from tests.datasets import imported
 from tests.running import contents
 
 
@@ -74,26 +74,23 @@ def test_mean_colour_and_size_say_nothing_about_the_outline() -> None:
 
 
 def test_shards_hold_what_was_drawn_and_a_second_import_writes_nothing(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
-    shards = import_outlines(store, train=5, test=2, tasks=3, size=16, shard_samples=3)
-    assert [(shard.name, shard.samples) for shard in shards] == [
-        ("train-00000.tar", 3), ("train-00001.tar", 2), ("test-00000.tar", 2),
-    ]  # fmt: skip
+    adapter = Outlines(train=5, test=2, tasks=3, size=16)
+    summary = imported(adapter, tmp_path, samples=3)
+    shards = {shard.name: shard.samples for split in summary.splits.values() for shard in split.shards}
+    assert shards == {"test-00000.tar": 2, "train-00000.tar": 3, "train-00001.tar": 2}
     before = contents(str(tmp_path))
-    (expected, *_) = outline_samples(1, split="test", tasks=3, size=16)
+    drawn, labels = draw_outlines(0, split="test", tasks=3, size=16)
     sample = next(read_tar(tmp_path / "test-00000.tar", "test-00000.tar"))
     assert isinstance(sample, Sample)
     members = {member.field: member.data for member in sample.members}
-    assert (sample.key, members["png"], json.loads(members["json"])) == expected
-    drawn, _ = draw_outlines(0, split="test", tasks=3, size=16)
+    assert (sample.key, [*members], json.loads(members["json"])) == ("test-000000", ["png", "json"], labels)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(members["png"]))), drawn)
-    import_outlines(store, train=5, test=2, tasks=3, size=16, shard_samples=3)
+    assert imported(adapter, tmp_path, samples=3) == summary
     assert contents(str(tmp_path)) == before
 
 
 @pytest.mark.parametrize("values", [{"tasks": 0}, {"tasks": 17}, {"size": 15}, {"train": 0}, {"seed": -1}])
-def test_what_cannot_be_drawn_is_refused_by_name(values: dict[str, int], tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_is_refused_by_name(values: dict[str, int]) -> None:
     (name,) = values
     with pytest.raises(ConfigError, match=name):
-        import_outlines(Store(str(tmp_path)), **{"train": 2, "test": 2, **values})
-    assert not list(tmp_path.iterdir())
+        Outlines.of(**{"train": 2, "test": 2, **values})

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from schemas.errors import ConfigError
-from stages.datasets.embedded import import_rooms, room_members
-from stages.datasets.rooms import (
+from stages.datasets.drawn.drawn import Rooms, room_members
+from stages.datasets.drawn.rooms import (
     BOX,
     CEILING,
     CLASSES,
@@ -23,7 +23,7 @@ from stages.datasets.rooms import (
     room_scene,
 )
 from stages.io.shards.tar import read_tar
-from stages.io.store.store import Store
+from tests.datasets import imported
 
 
 def rooms(count: int, size: int = 24) -> list[Room]:
@@ -122,21 +122,18 @@ def test_members_say_what_was_rendered() -> None:
 
 
 def test_an_import_writes_both_splits_and_the_same_bytes_again(tmp_path: Path) -> None:
-    first, second = (
-        import_rooms(Store(str(tmp_path / name)), train=5, test=2, size=16, shard_samples=3) for name in ("a", "b")
-    )
-    assert [(shard.name, shard.samples) for shard in first] == [
-        ("train-00000.tar", 3),
-        ("train-00001.tar", 2),
-        ("test-00000.tar", 2),
-    ]
-    assert [shard.sha256 for shard in first] == [shard.sha256 for shard in second]
+    first, second = (imported(Rooms(train=5, test=2, size=16), tmp_path / name, samples=3) for name in ("a", "b"))
+    assert {name: [shard.samples for shard in split.shards] for name, split in first.splits.items()} == {
+        "test": [2],
+        "train": [3, 2],
+    }
+    assert first == second
     (sample, *_) = read_tar(tmp_path / "a" / "test-00000.tar", "test-00000.tar")
     assert [member.field for member in sample.members] == ["png", "mask.png", "depth.png", "normals.npy"]
 
 
-def test_an_argument_out_of_range_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="size must be at least 16; found 8"):
-        import_rooms(Store(str(tmp_path)), train=1, test=1, size=8)
-    with pytest.raises(ConfigError, match=r"contrast must lie in 0\.\.1"):
-        import_rooms(Store(str(tmp_path)), train=1, test=1, contrast=0)
+def test_an_argument_out_of_range_is_refused() -> None:
+    with pytest.raises(ConfigError, match="size: should be greater than or equal to 16; found 8"):
+        Rooms.of(train=1, test=1, size=8)
+    with pytest.raises(ConfigError, match="contrast: should be greater than 0; found 0"):
+        Rooms.of(train=1, test=1, contrast=0)

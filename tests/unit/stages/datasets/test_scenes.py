@@ -1,13 +1,15 @@
 """The demonstration dataset: reproducible, labelled as drawn, and not given away by a global statistic."""
 
 import io
+import json
 from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from stages.datasets.scenes import TASKS, Layout, coverage, draw_scene, scene_generator, scene_layout, scene_samples
+from stages.datasets.drawn.drawn import Scenes
+from stages.datasets.drawn.scenes import TASKS, Layout, coverage, draw_scene, scene_generator, scene_layout
 
 
 def layouts(count: int) -> list[Layout]:
@@ -36,18 +38,20 @@ def test_drawing_neither_reads_nor_moves_the_global_random_state() -> None:
 
 
 def test_samples_are_the_same_bytes_twice_and_a_longer_run_only_adds_to_them() -> None:
-    short = list(scene_samples(3, split="test", seed=5))
-    assert short == list(scene_samples(6, split="test", seed=5))[:3]
-    assert [key for key, _, _ in short] == ["test-000000", "test-000001", "test-000002"]
+    short, long = (Scenes(train=1, test=count, seed=5) for count in (3, 6))
+    rows = [[row for row in scenes.rows() if row.split == "test"] for scenes in (short, long)]
+    assert rows[0] == rows[1][:3]
+    assert [row.key for row in rows[0]] == ["test-000000", "test-000001", "test-000002"]
+    assert [short.members(row) for row in rows[0]] == [long.members(row) for row in rows[0]]
 
 
 def test_a_sample_is_a_jpeg_close_to_the_drawn_picture_with_its_labels() -> None:
-    ((_, encoded, labels),) = scene_samples(1, size=48)
+    (_, encoded), (_, labels) = Scenes(size=48).draw("train", 0)
     picture = Image.open(io.BytesIO(encoded))
     drawn, expected = draw_scene(0, size=48)
     assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (48, 48))
     assert np.abs(np.asarray(picture).astype(int) - drawn).mean() < 4
-    assert labels == expected
+    assert json.loads(labels) == expected
 
 
 @pytest.mark.parametrize("size", [16, 48, 64, 128])
@@ -76,7 +80,7 @@ def test_another_split_seed_or_index_is_another_scene(other: dict[str, object]) 
 
 
 def test_splits_share_no_scene() -> None:
-    drawn = {split: {bytes(encoded) for _, encoded, _ in scene_samples(50, split=split)} for split in ("train", "test")}
+    drawn = {split: {Scenes().draw(split, index)[0][1] for index in range(50)} for split in ("train", "test")}
     assert len(drawn["train"] | drawn["test"]) == 100
 
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from schemas.errors import ConfigError
+from stages.datasets.faces.utkface import UTKFace, age_group
 from stages.datasets.pictures import Stored
-from stages.datasets.utkface import UTKFace, age_group
 from tests.datasets import image_of, imported, labels_in, same_pixels, samples_in, utkface_tree
 
 DATE = "20170116184732662"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.tasks import MISSING, Task
-from schemas.training import WeightingName
+from schemas.training import OwnWeighting
 from stages.learning.optimise import Optimisation
 from stages.learning.weightings.gradient_based import AlignedWeighting, FairWeighting, fair_weights
 from stages.learning.weightings.loss_based import RandomWeighting, UncertaintyWeighting
@@ -73,7 +73,7 @@ def well_conditioned(tasks: int, seed: int, *, smallest: float = 0.5) -> torch.T
 
 
 def test_every_name_of_the_configuration_has_its_weighting() -> None:
-    assert tuple(WEIGHTINGS) == get_args(WeightingName)
+    assert tuple(WEIGHTINGS) == get_args(OwnWeighting)
 
 
 @pytest.mark.parametrize("missing", [(), (1,), (0, 1, 2)])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from schemas.config import Protection
+from schemas.protection import Protection
 from stages.io.images.decoding import decode_image
 from stages.io.images.pixels import bound_of, canonical_view
 from stages.protect.perturb import add_perturbation

@@ -22,8 +22,7 @@ from schemas.stats import Moments
 from stages.publish.card import dataset_card, size_category
 from stages.publish.croissant import croissant
 from stages.publish.layout import label_place
-from stages.publish.manifest import build_manifest
-from stages.publish.wids import wids_index
+from stages.publish.manifest import build_manifest, wids_index
 
 SECRETS = {
     "input address": "raw-bucket",
@@ -162,7 +161,7 @@ def test_nothing_private_reaches_a_public_file():
     profiles = [make_profile("00000.tar", [1, 1, 1])]
     public = {
         "manifest.json": manifest.model_dump_json(),
-        "wids.json": wids_index(manifest, {"00000.tar": "0" * 32}),
+        "wids.json": wids_index(manifest),
         "README.md": dataset_card(config, manifest, profiles),
         "croissant.json": json.dumps(croissant(config, manifest, profiles)),
     }
@@ -175,11 +174,11 @@ def test_nothing_private_reaches_a_public_file():
 
 def test_wids_index_has_what_the_reader_needs_and_no_invented_md5():
     manifest = build_manifest("d", [make_record("a.tar", b"12"), make_record("b.tar", b"3")])
-    index = json.loads(wids_index(manifest, {"b.tar": "f" * 32}))
+    index = json.loads(wids_index(manifest))
     assert (index["__kind__"], index["wids_version"]) == ("wids-shard-index-v1", 1)
     assert index["shardlist"] == [
         {"url": "a.tar", "nsamples": 3, "filesize": 2},
-        {"url": "b.tar", "nsamples": 3, "filesize": 1, "md5sum": "f" * 32},
+        {"url": "b.tar", "nsamples": 3, "filesize": 1},
     ]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.records import ShardProfile
 from schemas.stats import MOST_BINS, Histogram, Moments
 from schemas.tasks import Task
-from stages.tasks.counts import LabelCounts, label_doubts, label_lines, label_table, only_label, set_table
+from stages.tasks.counts import LabelCounts, label_doubts, label_lines, label_table, only_label, rare_classes, set_table
 from stages.tasks.kinds import kinds_of
 
 AGE = Task(field="json.age", kind="regression", unit="years")
@@ -93,6 +93,18 @@ def test_a_task_with_one_label_only_is_named_with_what_may_be_the_cause() -> Non
     half = np.array([[0, 255], [255, 0]], np.uint8)
     (doubt,) = label_doubts([mask], [profile([[half]], [mask])])
     assert "every label is '0', so this task cannot be protected; if 255 marks the second class" in doubt
+
+
+def test_classes_of_fewer_images_than_a_batch_are_named_and_masks_are_not() -> None:
+    mask = Task(field="mask.png", kind="segmentation", classes=2)
+    half = np.array([[0, 1], [1, 1]], np.uint8)
+    rows: list[list[object]] = [[10, "disc", [1, 0], [1, 0], half]] * 3 + [[12, "star", [0, 0], [0, 0], half]]
+    found = list(rare_classes([*TASKS, mask], [profile(rows, [*TASKS, mask])] * 2, 4))
+    assert found == [
+        "2 classes have fewer images than a batch of 4 (shape: star 2, marks.bar: no 2): a training sees little of "
+        "them, and figures of their tasks are uncertain; add such images, or lower train.batch_size"
+    ]
+    assert list(rare_classes(TASKS, [profile([row[:4] for row in rows])], 1)) == []
 
 
 def test_numbers_in_one_bin_of_the_tasks_own_edges_are_one_label() -> None:

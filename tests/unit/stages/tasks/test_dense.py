@@ -201,7 +201,7 @@ def test_a_label_that_is_missing_or_knows_nothing_is_missing(kind: TaskKind) -> 
         (normals(), npy(np.ones((2, 2, 3), np.complex64)), UNREADABLE, ["complex64"]),
     ],
 )
-def test_a_wrong_label_names_field_place_value_and_mend(
+def test_a_wrong_label_names_field_place_value_and_remedy(
     kind: TaskKind, data: bytes, reason: str, words: list[str]
 ) -> None:
     with pytest.raises(SampleError) as raised:

@@ -166,7 +166,7 @@ def test_16_bit_gray_of_other_formats_keeps_its_16_bits(mode: str, kind: str) ->
     np.testing.assert_array_equal(decoded.pixels[..., 0], pixels)
 
 
-def test_depth_that_would_be_lost_is_refused_with_the_mend() -> None:
+def test_depth_that_would_be_lost_is_refused_with_a_remedy() -> None:
     deep = RNG.integers(0, 65536, (20, 20, 3), dtype=np.uint16)
     assert "convert it" in refused(cv2.imencode(".tiff", deep)[1].tobytes(), "unsupported-mode")
     refused(cv2.imencode(".ppm", deep)[1].tobytes(), "unsupported-mode")
@@ -260,7 +260,7 @@ def test_a_small_file_with_a_huge_header_is_never_decoded(kind: str) -> None:
     refused(data, "decompression-bomb", max_pixels=64 * 2**20)
 
 
-def test_the_pixel_limit_is_ours_and_names_the_mend() -> None:
+def test_the_pixel_limit_is_ours_and_names_the_remedy() -> None:
     data = saved(Image.fromarray(RGB), "PNG")
     assert decode_image(data, max_pixels=63).pixels.shape == (9, 7, 3)
     assert "dataset.max_pixels (62)" in refused(data, "decompression-bomb", max_pixels=62)

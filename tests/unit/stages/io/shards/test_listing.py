@@ -139,7 +139,7 @@ def test_a_prefix_or_glob_that_finds_nothing_at_all_says_so(place: str, pattern:
 
 
 @pytest.mark.parametrize("name", ["train/00000.tar.gz", "train/x.zip", "train/{00000.tgz,00001.tar}", "train/*.tar.gz"])
-def test_packed_shards_are_refused_with_the_mend(place: str, name: str) -> None:
+def test_packed_shards_are_refused_with_a_remedy(place: str, name: str) -> None:
     with pytest.raises(ConfigError, match=r"neither \.tar nor \.parquet; unpack it"):
         names(f"{place}/{name}")
 

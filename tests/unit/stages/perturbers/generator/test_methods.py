@@ -78,7 +78,7 @@ def context(table: ImageTable, *, protected: tuple[bool, bool] = (True, True), *
 
 def ready(name: str, table: ImageTable, **values: Any) -> tuple[Any, Context]:
     """A method as it stands when the generator's first pass begins."""
-    method, given_context = METHODS[name](), context(table, **values)
+    method, given_context = METHODS[name](), context(table, method=name, **values)
     method.prepare(given_context)
     method.before_pass(given_context, 0)
     given_context.generator.train()
@@ -128,6 +128,20 @@ def test_the_loss_is_that_of_the_surrogate_on_the_clipped_sum(name: str, table: 
         target = [kind.target(label) for kind, label in zip(KINDS, batch.labels, strict=True)]
     expected = mean_loss(method.surrogates[0]((batch.x_BCHW + delta).clamp(0, 1)), target, KINDS)
     assert base_loss(method, given_context, batch).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_the_loss_of_tap_with_two_sizes_is_the_mean_over_surrogates_that_see_each(table: ImageTable) -> None:
+    method, given_context = ready("tap", table, augment=[], surrogate_sizes=[1, 0.625])
+    batch = first_batch(table)
+    whole, small = method.surrogates
+    seen: list[torch.Size] = []
+    small.backbone.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape))
+    with torch.no_grad():
+        x_BCHW = given_context.perturbed(batch)
+        target = [kind.target(label) for kind, label in zip(KINDS, batch.labels, strict=True)]
+        expected = (mean_loss(whole(x_BCHW), target, KINDS) + mean_loss(small(x_BCHW), target, KINDS)) / 2
+    assert base_loss(method, given_context, batch).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert {shape[-2:] for shape in seen} == {(10, 10)}
 
 
 def test_perturbed_images_stay_images_and_within_epsilon(table: ImageTable) -> None:
@@ -201,7 +215,7 @@ def test_the_surrogate_of_em_learns_the_perturbed_data_a_few_steps_before_each_p
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_the_surrogates_steps_leave_the_generator_alone(name: str, table: ImageTable) -> None:
-    given_context = context(table)
+    given_context = context(table, method=name)
     before = {key: value.clone() for key, value in given_context.generator.state_dict().items()}
     method = METHODS[name]()
     method.prepare(given_context)

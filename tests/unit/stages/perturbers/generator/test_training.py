@@ -226,7 +226,7 @@ def test_the_gradient_of_several_terms_is_that_of_their_sum_with_the_regulariser
 
 
 @pytest.mark.parametrize("setting", ["lambda_intra", "lambda_inter"])
-def test_a_loss_that_is_not_finite_ends_training_and_names_its_terms_and_the_mend(
+def test_a_loss_that_is_not_finite_ends_training_and_names_its_terms_and_the_remedy(
     setting: str, table: ImageTable
 ) -> None:
     with pytest.raises(GeneratorError) as error:

@@ -1,0 +1,155 @@
+"""What a protection gives away: detectable, δ alone, and tasks that were left open.
+
+Shapes: N pairs, R resolution, D values a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from schemas.evidence import Leak, TaskEvidence
+from schemas.tasks import ClassificationTask
+from schemas.training import LeakName
+from stages.audit.leaks.pairs import LeakTest, Pairs
+from stages.audit.leaks.probe import Probed, Values, probed
+from stages.tasks.kinds import kinds_of
+
+MEASURED = 256
+"""Rows, about, whose mean and deviation standardise the values."""
+
+ASKED = ClassificationTask(name="protected", field="protected", classes=["clean", "protected"])
+
+
+def detectable(pairs: Pairs) -> list[Leak]:
+    """Balanced accuracy over clean and protected images of which the probe saw neither, beside noise for protection.
+
+    Can a linear probe tell protected from clean images?
+
+    Steganalysis asks it of every image that carries something (Fridrich, 2009). The probe sees the pixels, and how far
+    each lies from the mean of its neighbours, of each and on average: noise of any kind raises that. All is
+    standardised. Both images of a pair are learned from, or both are tested on. Chance is 1/2.
+
+    An image that is known to be protected is not unprotected by that; but whoever can tell will look for a way.
+    """
+    found, control = (_told_apart(pairs, images) for images in (pairs.protected, pairs.noise))
+    return [
+        Leak(
+            name="detectable",
+            metric=found.metric,
+            reached=found.reached,
+            chance=found.chance,
+            noise=control.reached,
+            error=found.error,
+            samples=2 * len(pairs.halves[1]),
+        )
+    ]
+
+
+def _told_apart(pairs: Pairs, others_NRRC: np.ndarray) -> Probed:
+    """What `probed` says of clean images and others."""
+    count, kinds = len(pairs), kinds_of([ASKED])
+    labels = np.repeat(np.array([0, 1]), count)  # rows of the clean images, then those of their twins
+
+    def measured(rows: np.ndarray) -> torch.Tensor:
+        images = np.where((rows < count)[:, None, None, None], pairs.clean[rows % count], others_NRRC[rows % count])
+        return pixels_and_residuals(images)
+
+    learned, tested = (np.concatenate([half, half + count]) for half in pairs.halves)
+    some_ND = measured(learned[:: len(learned) // MEASURED + 1])
+    mean_D, scale_D = some_ND.mean(dim=0), some_ND.std(dim=0) + 1e-3
+    (found,) = probed(lambda rows: (measured(rows) - mean_D) / scale_D, [labels], kinds, (learned, tested), pairs.seed)
+    return found
+
+
+def pixels_and_residuals(images_NRRC: np.ndarray) -> torch.Tensor:
+    """N×D in 0..1: pixels, distances of pixels from the mean of their 3×3 neighbourhood, mean distance per channel."""
+    x_NCRR = torch.from_numpy(images_NRRC).permute(0, 3, 1, 2).float() / 255
+    around_NCRR = functional.avg_pool2d(x_NCRR, 3, stride=1, padding=1, count_include_pad=False)
+    away_NCRR = (x_NCRR - around_NCRR).abs()
+    return torch.cat([x_NCRR.flatten(1), away_NCRR.flatten(1), away_NCRR.mean(dim=(2, 3))], dim=1)
+
+
+def delta_alone(pairs: Pairs) -> list[Leak]:
+    """One figure a task, on pairs that the probe has not seen, beside that of random noise.
+
+    What does δ alone predict? A linear probe from δ to the label of each task.
+
+    Yu et al., KDD 2022 ("Availability attacks create shortcuts"): the perturbations of nearly all such protections are
+    linearly separable by class, and that is what makes them work. A figure near chance on a task that is to be
+    protected says that δ holds no shortcut for it; a high one also that whoever has a pair can read the label off its
+    difference. A task that was left open should stand at chance.
+
+    Random noise of the same strength is the control: where an image is black or white, what is added is cut, and the
+    difference shows the image.
+
+    Dense tasks, whose labels are per pixel, are passed over.
+    """
+    asked = [number for number, kind in enumerate(pairs.kinds) if not kind.dense]
+    labels, kinds = [pairs.labels[number] for number in asked], [pairs.kinds[number] for number in asked]
+    if not asked:
+        return []
+    reached, controls = (
+        probed(_values(pairs, images), labels, kinds, pairs.halves, pairs.seed)
+        for images in (pairs.protected, pairs.noise)
+    )
+    return [
+        Leak(
+            name="delta_alone",
+            task=pairs.tasks[number].name,
+            metric=found.metric,
+            reached=found.reached,
+            chance=found.chance,
+            noise=control.reached,
+            error=found.error,
+            samples=len(pairs.halves[1]),
+        )
+        for number, found, control in zip(asked, reached, controls, strict=True)
+    ]
+
+
+def _values(pairs: Pairs, images_NRRC: np.ndarray) -> Values:
+    """Images minus clean ones, scaled so that the largest difference is 1."""
+
+    def delta(rows: np.ndarray) -> np.ndarray:
+        found: np.ndarray = images_NRRC[rows].astype(np.int16) - pairs.clean[rows].astype(np.int16)
+        return found
+
+    largest = max(1, *(int(np.abs(delta(rows)).max()) for rows in pairs.halves))
+    return lambda rows: torch.from_numpy(delta(rows).reshape(len(rows), -1)).float() / largest
+
+
+def unlisted(tasks: Sequence[TaskEvidence], samples: int) -> list[Leak]:
+    """The strongest victim on protected images in each open task, beside the strongest one on clean images.
+
+    What remains of tasks that were not listed? A victim's figure in each task that was left open on purpose.
+
+    No pair is looked at: the audit's victims have learned these tasks beside the others. Where every task was to be
+    protected there is nothing to measure, and labels that nobody declared are outside of any audit.
+
+    Args:
+        tasks: of an audit.
+        samples: test images.
+    """
+    return [
+        Leak(
+            name="unlisted",
+            task=task.name,
+            metric=task.judged_by,
+            reached=task.judged("protected").best,
+            clean=task.judged("clean").best,
+            chance=task.chance[task.metric],
+            noise=task.judged("noise").best if "noise" in task.judged_scores else None,
+            error=task.judged("protected").best_error,
+            samples=samples,
+        )
+        for task in tasks
+        if not task.wanted and {"clean", "protected"} <= task.judged_scores.keys()
+    ]
+
+
+LEAK_TESTS: dict[LeakName, LeakTest] = {"detectable": detectable, "delta_alone": delta_alone}
+"""`unlisted` is none of them: it reads the figures of victims (`unlisted`)."""

@@ -1,0 +1,1 @@
+"""A person's own pictures: folders, and tables of labels beside them."""

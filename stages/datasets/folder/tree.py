@@ -1,0 +1,162 @@
+"""The pictures below a folder: which files are some, what is left out and why, and a key for each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.errors import ConfigError
+from schemas.imports import Skipped
+
+READ = frozenset(["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "ppm", "pgm", "pbm"])
+"""Endings of formats that are read; the bytes decide in the end."""
+
+UNREAD = {
+    **dict.fromkeys(("heic", "heif"), "HEIC"),
+    **dict.fromkeys(("avif", "jxl", "svg", "psd", "exr", "hdr", "ico", "pdf"), "this format"),
+    **dict.fromkeys(("cr2", "cr3", "nef", "arw", "raf", "orf", "rw2", "dng"), "camera raw"),
+    **dict.fromkeys(("dcm", "dicom", "nii"), "a medical format"),
+}
+"""Endings of pictures that are not read → what messages call them."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One file that is a picture by its name."""
+
+    path: str
+    """Below the folder, with `/`."""
+    size: int
+    """Bytes."""
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders that it lies in, from the outermost."""
+        return self.path.split("/")[:-1]
+
+    @property
+    def stem(self) -> str:
+        """The path without its ending."""
+        return self.path.rpartition(".")[0]
+
+
+@dataclass
+class Tree:
+    """What lies below a folder."""
+
+    pictures: list[Picture] = field(default_factory=list)
+    """In the order of their paths."""
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def tree_of(source: Path, known: Sequence[Path] = ()) -> Tree:
+    """Every picture below a folder; links are followed, circles of links are not.
+
+    Args:
+        source: the folder.
+        known: files that are read otherwise (a table of labels), and folders of labels beside the pictures.
+
+    Raises:
+        ConfigError: it is no folder, or has no picture.
+    """
+    if source.is_file():
+        raise ConfigError(f"{source} is a file, not a folder; unpack an archive first, and name its folder")
+    if not source.is_dir():
+        raise ConfigError(f"{source} is not a folder; name the folder with the pictures")
+    tree, passed_by = Tree(), {path.absolute() for path in known}
+    for path, of_folder in _files(source, passed_by):
+        place = path.relative_to(source).as_posix()
+        problem = of_folder or _problem(path)
+        if problem is None:
+            tree.pictures.append(Picture(place, path.stat().st_size))
+        else:
+            reason, message = problem
+            tree.skipped.append(Skipped(reason=reason, message=f"{_printable(place)}: {message}"))
+    if not tree.pictures:
+        first = f"; the first file: {tree.skipped[0].message}" if tree.skipped else ""
+        raise ConfigError(f"{source} has no picture at any depth ({' '.join(sorted(READ))}){first}")
+    tree.pictures.sort(key=lambda picture: picture.path)
+    return tree
+
+
+Problem = tuple[str, str]
+"""Reason, and what was found and what to do."""
+
+
+def _files(source: Path, passed_by: set[Path]) -> Iterator[tuple[Path, Problem | None]]:
+    """Every file below a folder, in order; a folder that cannot be entered with its problem."""
+    errors: list[OSError] = []
+    for folder, folders, names in os.walk(source, followlinks=True, onerror=errors.append):
+        here = Path(folder)
+        above = {_identity(parent) for parent in (here, *here.parents) if parent.is_relative_to(source)}
+        for name in sorted(folders):
+            if here / name in passed_by:
+                folders.remove(name)
+            elif (here / name).is_symlink() and _identity(here / name) in above:
+                folders.remove(name)
+                yield here / name, ("symlink-loop", "it leads back to a folder that it lies in; remove the link")
+        folders.sort()
+        yield from ((here / name, None) for name in sorted(names) if here / name not in passed_by)
+    for error in errors:
+        yield Path(error.filename), ("unreadable-folder", f"{error.strerror}; check its permissions")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    state = folder.stat()
+    return state.st_dev, state.st_ino
+
+
+def _problem(path: Path) -> Problem | None:
+    """Why a file becomes no sample, by its name; None where it may."""
+    ending = path.suffix[1:].lower()
+    if path.name.startswith("."):
+        return "hidden-file", "hidden files are not read; rename it, if it is a picture"
+    if not path.is_file():
+        return "missing-file", "it is a link that leads nowhere, or no ordinary file; correct it, or take it out"
+    if ending in UNREAD:
+        return "unsupported-format", f"{UNREAD[ending]} is not read; convert it to JPEG or PNG"
+    if ending not in READ:
+        return "not-a-picture", "its ending is none of a picture's; rename it, if it is one"
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        return "unsafe-name", "its name is not UTF-8; rename it"
+    return None
+
+
+def keys_of(pictures: Sequence[Picture]) -> list[str]:
+    """A key for each picture: its path, with `_` for what file names should not have.
+
+    So whoever unpacks the protected shards has the folders again. Two pictures whose keys would be one (`a.jpg` beside
+    `a.png`) get a hash of their path behind it.
+
+    >>> keys_of([Picture("cats/my cat.v2.jpg", 1), Picture("dogs/a.jpg", 1), Picture("dogs/A.png", 1)])
+    ['cats/my_cat_v2', 'dogs/a-312ad87c', 'dogs/A-86db26d2']
+    """
+    plain = ["/".join(map(_plain, picture.stem.split("/"))) for picture in pictures]
+    counts = Counter(key.casefold() for key in plain)
+    keys = []
+    for key, picture in zip(plain, pictures, strict=True):
+        alone = counts[key.casefold()] == 1 and key.rpartition("/")[2].strip("_")
+        keys.append(key if alone else f"{key}-{_digest(picture.path)}")
+    return keys
+
+
+def _plain(text: str) -> str:
+    """One step of a path; names such as `__MACOSX__` would be metadata in a shard."""
+    composed = unicodedata.normalize("NFC", text)
+    safe = "".join(sign if sign.isalnum() or sign in "_-" else "_" for sign in composed)
+    return (safe.strip("_") or "_") if safe.startswith("__") else safe
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,1 @@
+"""Datasets of rooms, with labels for every pixel."""

@@ -1,0 +1,1 @@
+"""Reading of lists and tables in text form."""
