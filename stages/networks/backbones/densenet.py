@@ -78,8 +78,6 @@ class DenseNet121(Backbone):
     }
 
     def __init__(self, *, width: int, resolution: int) -> None:
-        from torchvision.models.densenet import _DenseBlock, _Transition
-
         super().__init__(width=width, resolution=resolution)
         self.stem = stem(width, small=resolution <= SMALL_SIDE)
         growth, channels = width // 2, width
