@@ -22,9 +22,7 @@ POINTS = (
 )
 
 
-def test_after_five_deaths_the_output_is_that_of_an_unbroken_run(
-    s3: S3Server, here: None, tmp_path: Path
-) -> None:
+def test_after_five_deaths_the_output_is_that_of_an_unbroken_run(s3: S3Server, here: None, tmp_path: Path) -> None:
     made, killed = scene(tmp_path, s3.bucket(), s3.storage), Killed()
     live(made, f"{s3.bucket()}/life", random.Random(0), killed, kills=5, points=POINTS)
     assert sorted(killed.points) == sorted(point for run in POINTS for point in run), "a step was not reached"

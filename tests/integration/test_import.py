@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.configuration.loading import load_config
+from pipeline.state.places import Places
 from stages.io.store.store import Store
 from tests.datasets import celeba_tree, chest_tree, image_of, nyuv2_tree, samples_in, scenes, utkface_tree
 from tests.running import contents, end, gone, mtlue, shards_in, start, wait_for
 from tests.servers import BreakingProxy, S3Server
+from tests.unit.stages.datasets.test_folder import pictures
 
 SMALL = ("--size", "16", "--crop", "16", "--shard-samples", "4")
 
@@ -108,3 +111,20 @@ def test_a_killed_import_goes_on_and_makes_no_shard_twice(
     assert {name: records[name] for name in left} == left
     assert mtlue(capsys, *command(s3.endpoint_url, "1", str(tmp_path / "whole"))).code == 0
     assert shards_in(bucket.url, s3.storage) == shards_in(str(tmp_path / "whole"))
+
+
+def test_a_folder_goes_to_a_bucket_and_its_configuration_reads_it_from_there(
+    tmp_path: Path, s3: S3Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = pictures(tmp_path / "in", *(f"{kind}/{n}.jpg" for kind in ("cat", "dog") for n in range(3)))
+    out = f"{s3.bucket()}/raw/pets"
+    places = ("--out", out, "--endpoint-url", s3.endpoint_url, "--workers", "1")
+    ended = mtlue(capsys, "import", "folder", source, *places)
+    assert ended.code == 0, ended.err
+    config = load_config(Path("pets.yaml"), [])
+    assert (config.dataset.shards, config.output) == (f"{out}/train-*.tar", f"{out}-protected")
+    assert [ref.name for ref in Places(config).shards] == ["train-00000.tar"]
+    printed = mtlue(capsys, "init", out, "--endpoint-url", s3.endpoint_url, "--config", "-")
+    assert printed.code == 0, printed.err
+    assert "classes: [cat, dog]" in printed.out

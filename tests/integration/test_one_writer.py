@@ -144,9 +144,7 @@ def test_another_work_is_refused_an_output_that_has_an_owner_until_it_takes_the_
     assert mtlue(capsys, "verify", made.output).code == 0
 
 
-def test_a_run_whose_output_is_taken_over_under_way_stops_and_writes_nothing_more(
-    here: None, tmp_path: Path
-) -> None:
+def test_a_run_whose_output_is_taken_over_under_way_stops_and_writes_nothing_more(here: None, tmp_path: Path) -> None:
     made = prepared(tmp_path)
     at_theft: list[dict[str, str]] = []
 

@@ -210,7 +210,7 @@ def _file_system(protocol: str, storage: Storage, *, anon: bool, timeout: float)
         extra = _EXTRAS.get(protocol)
         remedy = f"; pip install 'mtlue[{extra}]'" if extra else ""
         raise ConfigError(f"{protocol}:// needs a package that is not installed: {error}{remedy}") from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # TypeError: it wants settings that a configuration has no key for
         raise ConfigError(f"{protocol}:// is no store that can be reached ({error}); use s3, gs or az") from error
     if protocol == "s3":
         files.retries = 1

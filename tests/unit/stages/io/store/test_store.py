@@ -358,9 +358,10 @@ def test_a_download_of_what_changed_since_it_was_listed_is_refused(store: Store,
     assert not (tmp_path / "back").exists()
 
 
-def test_a_protocol_that_nobody_knows_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="warp://"):
-        Store("warp://raw/a").list()
+@pytest.mark.parametrize("protocol", ["warp", "webhdfs"])  # the second wants a host as a setting
+def test_a_protocol_that_cannot_be_used_is_refused_by_name(protocol: str) -> None:
+    with pytest.raises(ConfigError, match=f"{protocol}:// is no store that can be reached"):
+        Store(f"{protocol}://host/x").list()
 
 
 def test_an_entry_is_compared_by_its_values() -> None:
