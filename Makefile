@@ -16,7 +16,7 @@ FASHION := /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run results results-real chaos test lint audit-deps check format setup test-data clean
+.PHONY: help run results results-real bench chaos test lint audit-deps check format setup test-data clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -31,6 +31,9 @@ results: $(VENV)/.ready-run test-data ## measure protection on drawn datasets (t
 
 results-real: $(VENV)/.ready-run ## measure protection on photographs of yours (DATA=folder; resumes; ARGS="--sections faces")
 	@PYTHONPATH=. $(BIN)/python benchmarks/strength.py --real --source "$(DATA)" $(ARGS)
+
+bench: $(VENV)/.ready-run ## measure the speed of protection as ratios of pairs (minutes; writes build/bench.json; ARGS="--rounds 3")
+	@PYTHONPATH=. $(BIN)/python benchmarks/bench.py $(ARGS)
 
 chaos: $(VENV)/.ready-dev ## kill drivers and workers of real runs, 50 in all (an hour on 2 busy cores; ARGS="--kills 10 --seed 3")
 	@PYTHONPATH=. $(BIN)/python benchmarks/chaos.py $(ARGS)

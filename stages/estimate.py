@@ -23,7 +23,6 @@ from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import network_of
 from stages.perturbers.timing import train_seconds
 from stages.protect.protect import write_protected
-from stages.protect.validate import validate_shard
 from stages.tasks.kinds import fitted_tasks, kinds_of
 
 MEASURED_SAMPLES = 64
@@ -96,15 +95,7 @@ def estimate_shard(
         write_protected(local, ref.name, protected, protect, perturber, limit=1)  # prepares kernels; not counted
         started = time.process_time()
         written = write_protected(local, ref.name, protected, protect, perturber, limit=MEASURED_SAMPLES)
-        validate_shard(
-            local,
-            ref.name,
-            protected,
-            protect.layout,
-            epsilon=protect.epsilon,
-            encoding=protect.encoding,
-            tasks=protect.tasks,
-        )
+        written.receipt.check(protected, ref.name, protect.layout)
         work = time.process_time() - started
         victims = 0.0
         if trainings.victims:

@@ -19,7 +19,8 @@ from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
 from stages.io.store.checksums import file_sha256
 from stages.io.store.store import Store
-from stages.protect.validate import Measured, refuse_strays, validate_shard
+from stages.protect.reread import refuse_strays
+from stages.protect.validate import Measured, validate_shard
 
 
 def verify_shard(

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from stages.networks.backbones.resnet import residual_stage
 from stages.networks.multitask import resized
@@ -108,6 +107,8 @@ def fine_wide() -> Body:
 
 def fine_residual() -> Body:
     """A stem of stride 2, residual blocks with dilated convolutions between."""
+    from torchvision.models.resnet import BasicBlock
+
     blocks = (BasicBlock(16, 16), normed(16, 32, dilation=2), BasicBlock(32, 32), normed(32, 48, dilation=4))
     return Body(nn.Sequential(normed(3, 16, 3, 2), *blocks), 48, pooled(), 48)
 

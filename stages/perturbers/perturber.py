@@ -13,6 +13,7 @@ from torch import nn
 
 from schemas.errors import GeneratorError
 from schemas.plans import GeneratorSpec
+from stages.perturbers.registry import PERTURBERS
 from stages.tasks.kinds import kinds_of
 
 HINT = "nothing was published; train again with --retrain, or choose another train.perturber"
@@ -28,6 +29,8 @@ class Perturber(Protocol):
     """ε in [0, 1] units."""
     fingerprint: str
     """Of everything that decides δ: two perturbers of one fingerprint add the same."""
+    sees_images: bool
+    """Whether δ depends on the image; otherwise on its labels and on whether it is gray alone."""
 
     def delta(
         self, views_BCRR: torch.Tensor, labels: Sequence[torch.Tensor], gray_B: torch.Tensor, keys: Sequence[str]
@@ -88,6 +91,7 @@ class GeneratorPerturber:
         regularised = ", with smaller train.lambda_intra and train.lambda_inter"
         self.hint = HINT + (regularised if self.spec.network == "generator" else "")
         self.resolution, self.epsilon = self.spec.resolution, self.spec.epsilon
+        self.sees_images = PERTURBERS[self.spec.network].sees_images
         self._try()
 
     def delta(

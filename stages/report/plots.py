@@ -9,11 +9,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
-
 TEXT, GRID, REFERENCE = "#010101", "#020202", "#030303"
 COLOURS = {
     TEXT: "var(--muted)",
@@ -65,6 +60,11 @@ def line_plot(
     Returns:
         An `<svg>` element, safe to put into HTML as it is.
     """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
     with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.size": 9.5}):
         figure = Figure(figsize=(4.9, 2.7))
         FigureCanvasSVG(figure)

@@ -95,3 +95,9 @@ def test_the_status_of_a_finished_run_loads_nothing_heavy(tmp_path: Path, here: 
     assert code == 0
     assert "1 planned, 1 published, 0 failed, 0 to do" in printed
     assert not loaded & HEAVY
+
+
+def test_what_only_some_networks_and_reports_need_is_loaded_with_them() -> None:
+    code = "import pipeline.run.run, sys; print(*sorted({'matplotlib', 'torchjd', 'torchvision'} & {*sys.modules}))"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == []

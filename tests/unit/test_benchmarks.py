@@ -1,6 +1,7 @@
 """The benchmark on photographs: what it says of a folder that lacks some of them."""
 
 import io
+import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import bench
 from benchmarks.cells import AT_HALF, FIRST_ONLY, MADE
 from benchmarks.photographs import faces, photographed_rooms, turned_objects
 from benchmarks.sections import REAL, SECTIONS
@@ -84,6 +86,14 @@ def test_a_room_whose_depth_is_missing_or_of_another_size_is_named(tmp_path: Pat
     packed(tmp_path / "nyuv2-train-00000.tar", members)
     with pytest.raises(ConfigError, match=named):
         photographed_rooms(tmp_path)
+
+
+def test_the_benchmark_of_speed_runs_and_writes_its_ratios(tmp_path: Path):
+    bench.main(["--rounds", "1", "--images", "3", "--no-starts", "--out", str(tmp_path / "build/bench.json")])
+    found = json.loads((tmp_path / "build/bench.json").read_text())
+    assert set(found["protect_ratio"]) == {"128", "512"}
+    assert all(ratio > 0 for ratio in found["protect_ratio"].values())
+    assert len({(row["name"], row["side"]) for row in found["rows"]}) == len(found["rows"])
 
 
 def test_every_row_and_dataset_of_a_section_is_known_and_every_row_can_be_trained():

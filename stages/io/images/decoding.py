@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from schemas.errors import SampleError
@@ -137,6 +138,8 @@ def _conversion(mode: str, depth: int, image: Image.Image) -> Callable[[Image.Im
 
 
 def _plain(image: Image.Image, mode: str, depth: int, transparency: Any) -> Pixels:
+    if mode == "RGB" and transparency is None:
+        return _colours(image)
     pixels = np.array(image.convert("L") if mode == "1" else image)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     if transparency is None:
@@ -146,6 +149,21 @@ def _plain(image: Image.Image, mode: str, depth: int, transparency: Any) -> Pixe
     clear = (np.atleast_1d(transparency) & top) * 255 // top
     alpha = np.where((pixels == clear).all(axis=2), 0, 255).astype(np.uint8)
     return np.dstack([pixels, alpha])
+
+
+def _colours(image: Image.Image) -> Pixels:
+    """The pixels of an RGB image, without the copies that NumPy's way from Pillow makes.
+
+    Pillow keeps four bytes a pixel and shows them as an Arrow array, unless it has put the image in several blocks.
+    """
+    try:
+        values: Any = pa.array(image)
+    except ValueError:
+        return np.array(image)
+    shown_HWX = np.asarray(values.values).reshape(image.height, image.width, 4)
+    colours: Any = cv2.cvtColor(shown_HWX, cv2.COLOR_RGBA2RGB)
+    pixels_HWC: Pixels = colours.reshape(shown_HWX.shape[0], shown_HWX.shape[1], 3)
+    return pixels_HWC
 
 
 def _gathered(image: Image.Image, convert: Callable[[Image.Image], Pixels]) -> Pixels:

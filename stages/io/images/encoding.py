@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from schemas.errors import SampleError
+from schemas.errors import SampleError, ValidationError
+from stages.io.images.decoding import decode_image
 from stages.io.images.formats import unsupported
-from stages.io.images.spill import LARGE_PIXELS, Pixels
-from stages.io.images.strips import swap_red_and_blue
+from stages.io.images.png import encode_png, shows
+from stages.io.images.spill import Pixels
+
+PNG_LIMIT = 1_000_000
+"""Longest side of a PNG, in pixels: libpng refuses more unless it is told otherwise."""
 
 WEBP_LIMIT = 16383
 """Longest side of a WebP image, in pixels (the format's own limit)."""
@@ -24,7 +25,7 @@ WEBP_EFFORT = {"method": 0, "quality": 25}
 with the same bytes; method 1 saves 14 % of the bytes of a smooth picture at a quarter of the speed."""
 
 
-def encode_image(pixels: Pixels, encoding: Literal["png", "webp"], *, spend: bool = False) -> bytes:
+def encode_image(pixels: Pixels, encoding: Literal["png", "webp"]) -> bytes:
     """Encode losslessly, without metadata; the same pixels give the same bytes.
 
     WebP has neither gray images nor, when every pixel is opaque, alpha: gray comes back as RGB with equal channels,
@@ -33,11 +34,10 @@ def encode_image(pixels: Pixels, encoding: Literal["png", "webp"], *, spend: boo
     Args:
         pixels: H×W×C, C = 1..4, uint8; uint16 as PNG with C = 1, 3 or 4.
         encoding: `png` or `webp`.
-        spend: the array may be overwritten, so that no second one is needed.
 
     Raises:
         SampleError: `unsupported-mode` (16-bit WebP, 16-bit gray with alpha), `image-too-large` (a side over 16383 px
-            as WebP, or beyond what the PNG encoder takes).
+            as WebP, over 1,000,000 px as PNG).
         ValueError: not H×W×C, C in 1..4, of uint8 or uint16.
     """
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or not pixels.size:
@@ -48,36 +48,13 @@ def encode_image(pixels: Pixels, encoding: Literal["png", "webp"], *, spend: boo
     channels, deep = pixels.shape[2], pixels.dtype == np.uint16
     if encoding == "webp":
         return _encode_webp(pixels)
-    if channels == 2:
-        if deep:
-            raise unsupported("16-bit gray with alpha")
-        target = io.BytesIO()
-        Image.fromarray(pixels).save(target, "PNG")
-        return target.getvalue()
-    if channels > 1:
-        pixels = pixels if spend else pixels.copy()
-        swap_red_and_blue(pixels)
-    try:
-        return _encode_png(pixels)
-    except cv2.error:
+    if channels == 2 and deep:
+        raise unsupported("16-bit gray with alpha")
+    if max(pixels.shape[:2]) > PNG_LIMIT:
         raise SampleError(
-            "image-too-large", f"the PNG encoder refuses the shape {pixels.shape}; shrink the image"
-        ) from None
-
-
-def _encode_png(pixels: Pixels) -> bytes:
-    """PNG of gray, BGR or BGRA pixels; the bytes of a large image are gathered in a file, not in memory that grows."""
-    if pixels.shape[0] * pixels.shape[1] < LARGE_PIXELS:
-        done, encoded = cv2.imencode(".png", pixels)
-        data = encoded.tobytes()
-    else:
-        with TemporaryDirectory(prefix="mtlue-pixels-") as directory:
-            path = Path(directory, "image.png")
-            done = cv2.imwrite(str(path), pixels)
-            data = path.read_bytes() if done else b""
-    if not done:
-        raise cv2.error("no image was written")
-    return data
+            "image-too-large", f"readers of PNG refuse a side of over {PNG_LIMIT} pixels; shrink the image"
+        )
+    return encode_png(pixels)
 
 
 def _encode_webp(pixels: Pixels) -> bytes:
@@ -94,6 +71,32 @@ def _encode_webp(pixels: Pixels) -> bytes:
     target = io.BytesIO()
     Image.fromarray(pixels).save(target, "WEBP", lossless=True, exact=True, **WEBP_EFFORT)
     return target.getvalue()
+
+
+def check_encoded(
+    data: bytes, pixels: Pixels, encoding: Literal["png", "webp"], *, with_readers_decoder: bool = True
+) -> None:
+    """Decode an encoded image again: it must show exactly these pixels.
+
+    Args:
+        data: what `encode_image` gave.
+        pixels: what it was given.
+        encoding: as there.
+        with_readers_decoder: also by the decoder that most readers have (Pillow's). A PNG is decoded by `png.shows` all
+            the same, in half the time.
+
+    Raises:
+        ValidationError: it does not.
+    """
+    same = encoding != "png" or shows(data, pixels)
+    if same and (with_readers_decoder or encoding != "png"):
+        try:
+            found = decode_image(data, max_pixels=pixels.shape[0] * pixels.shape[1]).pixels
+        except SampleError as error:
+            raise ValidationError(f"the encoded image cannot be decoded ({error.problem})") from None
+        same = found.dtype == pixels.dtype and np.array_equal(same_layout(found, pixels.shape[2]), pixels)
+    if not same:
+        raise ValidationError(f"the encoded image ({encoding}) decodes to other pixels than those that were encoded")
 
 
 def same_layout(pixels: Pixels, channels: int) -> Pixels:

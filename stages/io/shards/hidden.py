@@ -56,6 +56,9 @@ class _Object(list[tuple[str, Any]]):
     """The keys and values of a JSON object, doubled keys as well."""
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object)
+
+
 @dataclass(slots=True)
 class _Numbers:
     """The numbers below one JSON value."""
@@ -226,7 +229,7 @@ def _json_in(text: str) -> list[Any] | None:
 
 
 def _parsed(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_Object)
+    return _DECODER.decode(text)
 
 
 @lru_cache(maxsize=4096)

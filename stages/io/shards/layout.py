@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
 
 from schemas.config import Layout
 from schemas.errors import RefusedInputError, SampleError
@@ -29,8 +28,7 @@ def image_member(sample: Sample, dataset: Layout, tasks: Sequence[Task] = ()) ->
             field; the caller adds the shard.
         SampleError: `no-image`, `empty-image`.
     """
-    fields = (sample.image,) if sample.image is not None else dataset.image_fields
-    images = [member for member in sample.members if member.field in fields]
+    images = images_among(sample, dataset)
     if len(images) > 1:
         raise RefusedInputError(
             f"members {', '.join(member.field for member in images)} are all alternatives of dataset.image "
@@ -38,9 +36,15 @@ def image_member(sample: Sample, dataset: Layout, tasks: Sequence[Task] = ()) ->
             "dataset.members",
             key=sample.key,
         )
-    size = cache(lambda: header_size(images[0].data) if images else None)
+    sizes: list[Size | None] = []
+
+    def size() -> Size | None:
+        if not sizes:
+            sizes.append(header_size(images[0].data) if images else None)
+        return sizes[0]
+
     for member in sample.members:
-        if member.field not in fields and dataset.members.get(member.field) != "drop":
+        if member not in images and dataset.members.get(member.field) != "drop":
             problem = _undeclared(member, dataset) or hidden_in(sample, member, dataset, tasks, size)
             if problem is not None:
                 raise RefusedInputError(f"member {member.field!r} {problem}", key=sample.key)
@@ -55,6 +59,12 @@ def image_member(sample: Sample, dataset: Layout, tasks: Sequence[Task] = ()) ->
     if not images[0].data:
         raise SampleError("empty-image", f"member {images[0].field!r} has 0 bytes; add the image", key=sample.key)
     return images[0]
+
+
+def images_among(sample: Sample, dataset: Layout) -> list[Member]:
+    """The members that `dataset.image` names, or the image of a table's row; there should be one."""
+    fields = (sample.image,) if sample.image is not None else dataset.image_fields
+    return [member for member in sample.members if member.field in fields]
 
 
 def _undeclared(member: Member, dataset: Layout) -> str | None:

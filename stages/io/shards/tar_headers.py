@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from typing import IO, cast
@@ -14,6 +15,15 @@ HEADER_LIMIT = 2**20
 """Largest extended header (long names, PAX), in bytes; a larger one is an attack on memory."""
 
 _MALFORMED = (tarfile.TarError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)
+
+_PLAIN = re.compile(
+    rb"(?P<name>[^\0]{1,100})\0*(?<=^.{100})"  # the whole field, 100 bytes
+    rb"[0-7 \0]{24}(?P<size>[0-7]{11})[ \0][0-7 \0]{12}(?P<sum>[0-7]{6})(?:\0 | \0)0\0{100}"
+    rb"ustar(?:\x0000|  \0).{80}\0{167}",
+    re.DOTALL,
+)
+"""A header of USTAR or GNU tar: name, mode, uid, gid, size, time, checksum, type `0`, no link, any names of user and
+group, no prefix."""
 
 _OTHER_FORMATS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
 
@@ -60,7 +70,7 @@ class TarHeaders:
         offset, key = -1, None
         while True:
             try:
-                entry = archive.next()
+                entry = self._plain(archive) or archive.next()
             except _MALFORMED as error:
                 raise self.broken(archive.offset, f"a header or data cannot be read ({error})") from error
             if entry is None:
@@ -78,6 +88,28 @@ class TarHeaders:
                 self.last, key = key, parts[0]
             yield entry
         self._check_end(archive.offset)
+
+    def _plain(self, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+        """The next header where it is as plain as nearly all are, in a tenth of the time that `archive.next` takes.
+
+        None, and nothing has changed: it is anything but an ordinary file with a short name and an octal size, or its
+        checksum is wrong, or a global header speaks of all. The first header is one that tarfile has read already.
+        """
+        if archive.pax_headers or archive.firstmember is not None:  # type: ignore[attr-defined]
+            return None
+        offset = archive.offset
+        self.file.seek(offset)
+        block = self.file.read(tarfile.BLOCKSIZE)
+        found = _PLAIN.fullmatch(block)
+        if found is None or sum(block) - sum(block[148:156]) + 8 * ord(" ") != int(found["sum"], 8):
+            return None
+        entry = tarfile.TarInfo(found["name"].decode("utf-8", "surrogateescape"))
+        if entry.name.endswith("/"):  # a directory, in old archives
+            return None
+        entry.size = int(found["size"], 8)
+        entry.offset, entry.offset_data = offset, offset + tarfile.BLOCKSIZE
+        archive.offset = entry.offset_data + -(-entry.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        return entry
 
     def broken(self, offset: int, found: str) -> InputError:
         """The error of a damaged archive: names the byte and the last key that was whole."""

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Mapping
 
 import torch
-from torchjd.aggregation import AlignedMTLWeighting
 
 from stages.learning.weightings.weighting import Weighting
 
@@ -62,6 +61,8 @@ class AlignedWeighting(GradientWeighting):
     """
 
     def __init__(self, tasks: int, rng: torch.Generator) -> None:
+        from torchjd.aggregation import AlignedMTLWeighting
+
         super().__init__(tasks, rng)
         self.aligned = AlignedMTLWeighting(scale_mode="min")
 

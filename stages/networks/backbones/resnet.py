@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from stages.networks.backbones.backbone import Backbone
 
@@ -41,6 +40,8 @@ def shortcut(channels_in: int, channels: int, stride: int) -> nn.Sequential | No
 
 def residual_stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
     """Two basic blocks, as in every stage of ResNet-18 (He et al., 2016, table 1)."""
+    from torchvision.models.resnet import BasicBlock
+
     first = BasicBlock(channels_in, channels, stride, shortcut(channels_in, channels, stride))
     return nn.Sequential(first, BasicBlock(channels, channels))
 
@@ -53,6 +54,8 @@ def bottleneck_stage(
     The stride lies in the 3×3 convolution, as in torchvision ("v1.5"); no strided 1×1 but the shortcut's. `dilations`:
     of the first block's 3×3 convolution, and of the others'.
     """
+    from torchvision.models.resnet import Bottleneck
+
     wide, (one, others) = 4 * channels, dilations
     first = Bottleneck(channels_in, channels, stride, shortcut(channels_in, wide, stride), dilation=one)
     return nn.Sequential(first, *(Bottleneck(wide, channels, dilation=others) for _ in range(blocks - 1)))

@@ -6,11 +6,10 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torchvision.models.vgg import cfgs, make_layers
 
 from stages.networks.backbones.backbone import Backbone
 
-LAYOUT: list[str | int] = cfgs["D"]
+LAYOUT = "D"
 """Thirteen convolutions of 64 to 512 channels, a pooling ("M") after each of the five stages."""
 
 
@@ -38,8 +37,10 @@ class VGG16(Backbone):
     torchvision_names: ClassVar = {"features.": "layers."}
 
     def __init__(self, *, width: int, resolution: int) -> None:
+        from torchvision.models.vgg import cfgs, make_layers
+
         super().__init__(width=width, resolution=resolution)
-        layout = [entry if isinstance(entry, str) else entry * width // 64 for entry in LAYOUT]
+        layout = [entry if isinstance(entry, str) else entry * width // 64 for entry in cfgs[LAYOUT]]
         poolings = min(5, resolution.bit_length() - 2)
         self.layers = without_last_poolings(make_layers(layout, batch_norm=True), poolings)
         self.features = 8 * width

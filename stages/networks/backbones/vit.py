@@ -10,7 +10,6 @@ from typing import ClassVar, cast
 
 import torch
 from torch import nn
-from torchvision.models.vision_transformer import Encoder
 
 from schemas.errors import ConfigError
 from stages.networks.backbones.backbone import Backbone
@@ -72,6 +71,8 @@ class ViTB16(Backbone):
     }
 
     def __init__(self, *, width: int, resolution: int) -> None:
+        from torchvision.models.vision_transformer import Encoder
+
         super().__init__(width=width, resolution=resolution)
         patch = patch_side(resolution) or STANDARD_PATCH
         depth, heads = depth_and_heads(width)

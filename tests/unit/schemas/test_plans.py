@@ -33,21 +33,21 @@ PINS: dict[str, dict[str, str]] = {
         "IngestPlan": "483be6b733cc6f66",
         "TrainPlan": "fe10f22525372292",
         "GeneratorSpec": "7d81b7e4265fee36",
-        "ProtectPlan": "9062e6fb19dd6b63",
+        "ProtectPlan": "70379c2be4ac3868",
         "VictimPlan": "0e71c187bf67f510",
     },
     "multifashion": {
         "IngestPlan": "3af1dd5d1d58bd03",
         "TrainPlan": "513364ba1693dead",
         "GeneratorSpec": "2526beb435975b1b",
-        "ProtectPlan": "2aeb5c16b2a05abf",
+        "ProtectPlan": "204f558f12b89b1e",
         "VictimPlan": "9056066cbbdf8736",
     },
     "scenes": {
         "IngestPlan": "b6c1e950c8cb1df9",
         "TrainPlan": "7cfc92aa1f534cd0",
         "GeneratorSpec": "d67aab263971174b",
-        "ProtectPlan": "b3825970b90fa03a",
+        "ProtectPlan": "b0baf07b7ad12d5d",
         "VictimPlan": "10269054ec66eecc",
     },
 }
@@ -127,7 +127,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 VERSIONS = {
     "GeneratorSpec": 2,
     "IngestPlan": 3,
-    "ProtectPlan": 2,
+    "ProtectPlan": 3,
     "PublishPlan": 1,
     "ReportPlan": 1,
     "TrainPlan": 4,

@@ -19,17 +19,18 @@ from schemas.config import Layout
 from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
 from stages.ingest import reading
 from stages.ingest.ingest import profile_shard
-from stages.io.images import decoding, encoding, spill, strips
+from stages.io.images import decoding, png, spill, strips
 from stages.io.images.decoding import decode_image
-from stages.io.images.encoding import encode_image
+from stages.io.images.encoding import check_encoded, encode_image
 from stages.io.images.pixels import bound_of, canonical_view, has_alpha, peak_of
 from stages.io.shards.names import key_hash
 from stages.perturbers.codes.network import ClassCodes
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.protect import protect
+from stages.protect.change import measure_change
 from stages.protect.perturb import add_perturbation
 from stages.protect.protect import write_protected
-from stages.protect.validate import measure_change, validate_shard
+from stages.protect.validate import validate_shard
 from stages.transforms.pixels import UniformNoise
 from tests import builders
 
@@ -42,7 +43,7 @@ def small_strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Strips of a few pixels, and every image is a large one."""
     monkeypatch.setattr(strips, "STRIP_PIXELS", request.param)
     monkeypatch.setattr(decoding, "LARGE_PIXELS", 1)
-    monkeypatch.setattr(encoding, "LARGE_PIXELS", 1)
+    monkeypatch.setattr(png, "STRIP_PIXELS", request.param)
     monkeypatch.setattr(spill, "LARGE_PIXELS", 1)
 
 
@@ -148,17 +149,18 @@ def test_a_large_image_decodes_to_the_pixels_of_a_small_one(name: str, monkeypat
     assert (found.pixels.dtype, found.mode, found.rotated) == (expected.pixels.dtype, expected.mode, expected.rotated)
 
 
+@pytest.mark.usefixtures("small_strips")
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_large_image_is_encoded_to_the_same_bytes(
-    channels: int, dtype: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_png_of_several_strips_shows_the_image(channels: int, dtype: type) -> None:
     pixels = image(37, 51, channels, dtype)
-    before, expected = pixels.copy(), encode_image(pixels, "png")
-    monkeypatch.setattr(encoding, "LARGE_PIXELS", 1)
-    assert encode_image(pixels, "png") == expected
+    before, data = pixels.copy(), encode_image(pixels, "png")
     np.testing.assert_array_equal(pixels, before)
-    assert encode_image(pixels, "png", spend=True) == expected
+    assert data.count(b"IDAT") > 1
+    check_encoded(data, pixels, "png")
+    wrong = pixels.copy()
+    wrong[-1, -1, 0] ^= 1
+    assert not png.shows(data, wrong)
 
 
 # --- peaks ------------------------------------------------------------------------------------------------------------

@@ -17,8 +17,9 @@ from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import encode_image
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
+from stages.protect.change import measure_change
 from stages.protect.protect import write_protected
-from stages.protect.validate import measure_change, validate_shard
+from stages.protect.validate import validate_shard
 from tests import builders
 
 EPSILON = 8 / 255
