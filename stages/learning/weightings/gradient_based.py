@@ -94,7 +94,7 @@ def fair_weights(gramian_KK: torch.Tensor, alpha: float = FAIR_ALPHA) -> torch.T
 
     torchjd 0.18 has FairGrad too, by SciPy's least squares with finite differences. On gradients of norm 1e-4, such as
     those of shared features, it stops where it starts: the largest |w_k·(G Gᵀ w)_k - 1| stays near 1. On gradients of
-    norm 1 it falls to 1e-4 or less. This function takes Newton's steps on the convex function whose minimum the equation
+    norm 1 it falls to 1e-4. This function takes Newton's steps on the convex function whose minimum the equation
     describes, whatever the scale. Its figure is below 1e-6 too, but up to 1e-2 where norms differ by a factor of 1e4 or
     gradients nearly cancel: that is the price of `FAIR_FLOOR`.
 
