@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.pictures import Dataset
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.plans import Noise, TrainPlan, VictimPlan
 from schemas.protection import POISONING, WITHSTANDING
 from schemas.training import Train

@@ -16,20 +16,19 @@ from pipeline.run.session import Session
 from pipeline.run.tables import fetch_files
 from pipeline.run.victim_plans import attack_plans, plain_plans, words_of
 from pipeline.run.victims import AuditData, Budget, VictimTraining
-from pipeline.state.left_out import kind_of
-from pipeline.state.weights import upload_weights
+from pipeline.state.generators import upload_weights
 from schemas.config import Config
 from schemas.errors import ConfigError, ValidationError
 from schemas.evidence import VERSIONS, Evidence, Leak
 from schemas.plans import IngestPlan, Noise
-from schemas.records import ShardProfile, ShardRef
+from schemas.records import ShardProfile, ShardRef, kind_of
 from schemas.tasks import AnyTask
 from schemas.training import Audit, LeakName
-from stages.audit.leaks.leak_tests import LEAK_TESTS, unlisted
-from stages.audit.leaks.pairs import pairs_of
+from stages.audit.leak_pairs import pairs_of
+from stages.audit.leak_tests import LEAK_TESTS, unlisted
 from stages.audit.verdict import reach_verdict
 from stages.io.shards.layout import published_layout
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 from stages.io.store.store import Store
 from stages.learning.sampling import key_hashes, share
 from stages.learning.table import open_table

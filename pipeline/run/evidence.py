@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline.configuration.plans import audit_plan, victim_plans
+from pipeline.state.generators import weights_sha256
 from pipeline.state.places import Places
-from pipeline.state.weights import weights_sha256
 from schemas.config import Config
 from schemas.evidence import VERSIONS, Evidence
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.training import Audit
 from stages.io.store.records import read_record
 from stages.io.store.store import Store

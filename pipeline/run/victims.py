@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from pipeline.cluster.jobs import Job
 from pipeline.run.session import Session
 from pipeline.run.tables import device, fetch_table
-from pipeline.state.weights import fetch_weights, with_fetched_weights
+from pipeline.state.generators import fetch_weights, with_fetched_weights
 from schemas.errors import MtlueError, ValidationError
 from schemas.evidence import VictimResult
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.plans import VictimPlan
 from stages.audit.victims import train_victim
 from stages.countermeasures.registry import COUNTERMEASURES

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.plugins import COUNTERMEASURES as GROUP
+from schemas.plugins import Registry
 from stages.countermeasures.countermeasure import Countermeasure
 from stages.countermeasures.leaked_originals import Averaged, CleanSamples, Coverage, Purifier
 from stages.countermeasures.pixels import Scaled, Squeezed
@@ -20,7 +21,6 @@ from stages.countermeasures.training import (
     jitter,
     plasma,
 )
-from stages.plugins import Registry
 from stages.transforms.pixels import Band, Bits, Blur, DownUp, Gray, Lossy, Median
 
 

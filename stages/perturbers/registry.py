@@ -16,10 +16,10 @@ from torch import nn
 
 from schemas.plans import GeneratorSpec, TrainPlan
 from schemas.plugins import PERTURBERS as GROUP
+from schemas.plugins import Registry
 from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.perturbers.training import Phase, Trainer
-from stages.plugins import Registry
 
 
 def _no_phases(settings: Train) -> tuple[Phase, ...]:

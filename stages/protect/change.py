@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 
 from schemas.errors import SampleError
-from stages.io.images.pixels import bound_of, has_alpha, peak_of
+from stages.io.images.pixels import bound_of, has_alpha, peak_of, strips
 from stages.io.images.spill import KeptPixels, Pixels
-from stages.io.images.strips import strips
 
 
 class Change:

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from stages.io.images.pixels import bound_of, has_alpha, peak_of
+from stages.io.images.pixels import bound_of, has_alpha, peak_of, strips
 from stages.io.images.spill import Pixels
-from stages.io.images.strips import strips
 
 KEPT_BYTES = 96 * 2**20
 """Largest sum of the shifts that are kept: 64 of RGB at 512×512."""

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 from schemas.errors import InputError, RefusedInputError, SampleError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.records import Quarantined, ShardRecord, ShardRef
-from stages.ingest.reading import ReadSample, read_decoded
+from stages.ingest.ingest import ReadSample, read_decoded
 from stages.io.shards.tar import TarWriter
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 from stages.io.store.store import Store
 from stages.perturbers.perturber import Perturber
 from stages.protect.deltas import Deltas

@@ -8,9 +8,8 @@ from pathlib import Path
 from schemas.config import Layout
 from schemas.errors import ValidationError
 from schemas.records import Quarantined
-from stages.io.shards.names import OnStray
 from stages.io.shards.reading import read_samples
-from stages.io.shards.sample import Sample
+from stages.io.shards.sample import OnStray, Sample
 
 
 def protected_samples(path: Path, shard: str, layout: Layout) -> Iterator[Sample]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.errors import ValidationError
 from schemas.plans import ProtectPlan
-from stages.ingest.reading import ReadSample
+from stages.ingest.ingest import ReadSample
 from stages.io.images.encoding import check_encoded, encode_image
 from stages.io.images.spill import LARGE_PIXELS, Pixels
 from stages.io.shards.layout import images_among, published_members

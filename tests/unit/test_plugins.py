@@ -163,7 +163,7 @@ def test_what_a_package_offers_is_checked_and_named(
     registry: Any, group: str, found: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plugins, "installed", lambda asked: {"other": Point("other", found)} if asked == group else {})
-    monkeypatch.setattr("stages.plugins.installed", plugins.installed)
+    monkeypatch.setattr("schemas.plugins.installed", plugins.installed)
     with pytest.raises(ConfigError, match=message) as caught:
         registry["other"]
     assert group in caught.value.message

@@ -17,7 +17,7 @@ from stages.datasets.folder.tree import Picture, Tree, keys_of, matched, tree_of
 from stages.datasets.pictures import Stored, encoded, upright
 from stages.datasets.tables.records import read_table
 from stages.io.images.formats import header_size
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),

@@ -34,7 +34,7 @@ from stages.datasets.rooms.dense import (
 )
 from stages.datasets.rooms.matlab import is_hdf5, open_hdf5, small_array
 from stages.datasets.tables.lists import find_file
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 
 CLASSES = (
     "bed",

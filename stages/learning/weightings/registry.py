@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.plugins import WEIGHTINGS as GROUP
+from schemas.plugins import Registry
 from stages.learning.weightings.gradient_based import AlignedWeighting, FairWeighting
 from stages.learning.weightings.loss_based import Equal, RandomWeighting, UncertaintyWeighting
 from stages.learning.weightings.weighting import Weighting
-from stages.plugins import Registry
 
 
 def _made(found: Any) -> type[Weighting]:

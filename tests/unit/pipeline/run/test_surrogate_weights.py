@@ -10,11 +10,11 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import train_plan
+from pipeline.run.refusing import check_networks
 from pipeline.run.train import train_step
 from pipeline.run.victims import victim_step
-from pipeline.state.weights import upload_weights, weights_sha256
+from pipeline.state.generators import upload_weights, weights_sha256
 from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.evidence import VictimResult
