@@ -43,7 +43,7 @@ from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import encode_image, encode_png, shows
 from stages.io.shards.tar import TarWriter
 from stages.io.store.store import Store
-from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.codes import ClassCodes
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.protect.perturb import Shifts, shifted
 from stages.protect.protect import protect_shard

@@ -29,7 +29,7 @@ from stages.perturbers.checkpoint import serialise, weights_name
 from stages.perturbers.generator.explained import drowned
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import PERTURBERS, passes_of
-from stages.perturbers.resuming import SAVE_SECONDS, TrainingState
+from stages.perturbers.training import SAVE_SECONDS, TrainingState
 from stages.publish.manifest import MANIFEST
 from stages.tasks.kinds import fitted_tasks
 

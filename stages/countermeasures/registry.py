@@ -9,13 +9,13 @@ from schemas.plugins import Registry
 from stages.countermeasures.countermeasure import Countermeasure
 from stages.countermeasures.leaked_originals import Averaged, CleanSamples, Coverage, Purifier
 from stages.countermeasures.pixels import Scaled, Squeezed
-from stages.countermeasures.pretrained import Pretrained
 from stages.countermeasures.removal import ClassMeans, Projection
 from stages.countermeasures.training import (
     SMALLEST_WINDOW,
     Adversarial,
     Augmenting,
     Mixing,
+    Pretrained,
     Staged,
     cutout,
     jitter,

@@ -20,7 +20,7 @@ from stages.io.store.store import Store
 from stages.perturbers.perturber import Perturber
 from stages.protect.deltas import Deltas
 from stages.protect.prefetch import ahead
-from stages.protect.receipt import Receipt
+from stages.protect.reread import Receipt
 from stages.protect.sample import SampleMaker
 from stages.protect.validate import Measured
 from stages.tasks.kinds import kinds_of

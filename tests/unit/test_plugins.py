@@ -25,7 +25,7 @@ from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.datasets.registry import adapter_class, dataset_names
 from stages.learning.table import ImageTable
-from stages.learning.weightings.registry import WEIGHTINGS
+from stages.learning.weightings import WEIGHTINGS
 from stages.perturbers.registry import PERTURBERS
 from stages.tasks.kinds import KINDS, kinds_of
 from tests.running import ROOT

@@ -15,7 +15,7 @@ from stages.audit.curves import Measure, curves, strongest
 from stages.audit.verdict import reach_verdict
 from stages.audit.victims import train_victim
 from stages.learning.table import ImageTable
-from stages.learning.weightings.registry import WEIGHTINGS
+from stages.learning.weightings import WEIGHTINGS
 from tests.builders import labelled_picture
 
 CLASSES = (3, 2)

@@ -16,7 +16,7 @@ from schemas.errors import ConfigError
 from schemas.plans import VictimPlan
 from schemas.training import Audit
 from stages.audit.victims import train_victim
-from stages.countermeasures.pretrained import Pretrained
+from stages.countermeasures.training import Pretrained
 from stages.networks.backbones.architectures import BACKBONES
 from stages.networks.multitask import MultiTaskModel, accumulate_gradients
 from tests import builders

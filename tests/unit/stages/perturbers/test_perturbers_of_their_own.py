@@ -17,7 +17,7 @@ from stages.audit.victims import train_victim
 from stages.learning.table import ImageTable
 from stages.networks.multitask import mean_loss
 from stages.perturbers.checkpoint import serialise
-from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.codes import ClassCodes
 from stages.perturbers.linear import LinearInducement
 from stages.perturbers.patterns import autoregressive_maps
 from stages.perturbers.per_sample import PerSample

@@ -24,11 +24,10 @@ from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import check_encoded, encode_image
 from stages.io.images.pixels import bound_of, canonical_view, has_alpha, peak_of
 from stages.io.shards.sample import key_hash
-from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.codes import ClassCodes
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.protect import protect
-from stages.protect.change import measure_change
-from stages.protect.perturb import add_perturbation
+from stages.protect.perturb import add_perturbation, measure_change
 from stages.protect.protect import write_protected
 from stages.protect.validate import validate_shard
 from stages.transforms.pixels import UniformNoise
