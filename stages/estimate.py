@@ -13,7 +13,7 @@ import torch
 from schemas.errors import InputError
 from schemas.plans import IngestPlan, ProtectPlan, TrainPlan, VictimPlan
 from schemas.records import ShardProfile, ShardRef
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.ingest.ingest import profile_shard
 from stages.io.store.store import Store

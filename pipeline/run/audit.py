@@ -15,7 +15,7 @@ from pipeline.run.ingest import Source, ingest_all
 from pipeline.run.session import Session
 from pipeline.run.tables import fetch_files
 from pipeline.run.victim_plans import attack_plans, plain_plans, words_of
-from pipeline.run.victims import AuditData, Budget, VictimTraining
+from pipeline.run.victim_training import AuditData, Budget, VictimTraining
 from pipeline.state.generators import upload_weights
 from schemas.config import Config
 from schemas.errors import ConfigError, ValidationError

@@ -15,7 +15,7 @@ from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.plans import VictimPlan
 from schemas.training import Audit
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.countermeasures.training import Pretrained
 from stages.networks.backbones.architectures import BACKBONES
 from stages.networks.multitask import MultiTaskModel, accumulate_gradients

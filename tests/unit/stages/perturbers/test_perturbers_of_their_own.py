@@ -13,7 +13,7 @@ import torch
 
 from schemas.plans import GeneratorSpec, Noise, TrainPlan, VictimPlan
 from schemas.tasks import MISSING, Task
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.learning.table import ImageTable
 from stages.networks.multitask import mean_loss
 from stages.perturbers.checkpoint import serialise

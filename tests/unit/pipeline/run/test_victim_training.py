@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.commands.audit import seconds_of
 from pipeline.run.victim_plans import fits, words_of
-from pipeline.run.victims import Budget
+from pipeline.run.victim_training import Budget
 from schemas.errors import ConfigError
 from schemas.plans import VictimPlan
 from stages.countermeasures.registry import COUNTERMEASURES

@@ -17,7 +17,7 @@ from schemas.errors import MtlueError, ValidationError
 from schemas.evidence import VictimResult
 from schemas.model import fingerprint
 from schemas.plans import VictimPlan
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.io.store.records import read_record
 from stages.io.store.store import Store
