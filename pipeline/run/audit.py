@@ -18,7 +18,7 @@ from pipeline.run.victim_plans import attack_plans, plain_plans, words_of
 from pipeline.run.victim_training import AuditData, Budget, VictimTraining
 from pipeline.state.generators import upload_weights
 from schemas.config import Config
-from schemas.errors import ConfigError, ValidationError
+from schemas.errors import ConfigError, MtlueError, ValidationError
 from schemas.evidence import VERSIONS, Evidence, Leak
 from schemas.plans import IngestPlan, Noise
 from schemas.records import ShardProfile, ShardRef, kind_of
@@ -124,10 +124,13 @@ class Auditor:
             return []
         tasks, seed = session.config.tasks, session.config.train.seed
         work = partial(leaks_step, session.work, data.versions, audit.leaks, tasks, seed, data.samples)
-        (outcome,) = session.executor.map([Job("leaks", work)])
-        if outcome.result is None:
-            raise ValidationError(f"audit: leaks: {outcome.error}")
-        return outcome.result
+        found: list[Leak] = []
+
+        def failed(name: str, error: MtlueError) -> None:
+            raise ValidationError(f"audit: {name}: {error}")
+
+        session.each("leaks", [Job("leaks", work)], lambda _, leaks: found.extend(leaks), failed, count=1, unit="jobs")
+        return found
 
     def _budget(self) -> Budget:
         cpus = self.session.config.compute.cpus

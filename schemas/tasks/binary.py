@@ -69,6 +69,11 @@ class BinaryTask(Task):
         return names if self.part is None else f"{names}; entry {self.part.index} of {len(self.part.findings)}"
 
     @property
+    def yes_or_no(self) -> bool:
+        """It is."""
+        return True
+
+    @property
     def class_count(self) -> int:
         """2."""
         return 2
