@@ -72,7 +72,7 @@ class TaskKind(ABC):
         """The raw value of a field as a label, or `missing`.
 
         Args:
-            raw: a JSON value, the text of a text member, an array (npy), the bytes of any other member; None where the
+            raw: a JSON value, the text of a text member, an array (npy), the bytes of any other member. None where the
                 member or a key on the way is missing.
 
         Raises:
