@@ -25,12 +25,10 @@ def folded(network: Network) -> Network:
     for module in list(made.modules()):
         children = list(module.named_children())
         for (name, first), (other, second) in pairwise(children):
-            if _belong_together(first, second):
+            # A subclass of a convolution may compute its result another way.
+            if type(first) is not nn.Conv2d or not isinstance(second, nn.BatchNorm2d):
+                continue
+            if first.out_channels == second.num_features:
                 setattr(module, name, fuse_conv_bn_eval(first, second))
                 setattr(module, other, nn.Identity())
     return made.requires_grad_(False)
-
-
-def _belong_together(first: nn.Module, second: nn.Module) -> bool:
-    """Of plain convolutions alone: a subclass may compute its result another way."""
-    return type(first) is nn.Conv2d and isinstance(second, nn.BatchNorm2d) and first.out_channels == second.num_features

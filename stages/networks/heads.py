@@ -18,11 +18,13 @@ def answers_of(heads: Sequence[nn.Module], seen_BF: torch.Tensor) -> list[torch.
     The gradient of a head that no loss looks at is then zero instead of none.
     """
     linear = [head for head in heads if type(head) is nn.Linear]
-    if len(linear) < 2 or len({head.bias is None for head in linear}) > 1:
+    given: list[torch.Tensor | None] = [head.bias for head in linear]
+    biases = [bias for bias in given if bias is not None]
+    if len(linear) < 2 or 0 < len(biases) < len(linear):
         return [head(seen_BF) for head in heads]
     weights = torch.cat([head.weight for head in linear])
-    biases = None if linear[0].bias is None else torch.cat([head.bias for head in linear])
-    parts = iter(functional.linear(seen_BF, weights, biases).split([head.out_features for head in linear], dim=1))
+    outputs_BO = functional.linear(seen_BF, weights, torch.cat(biases) if biases else None)
+    parts = iter(outputs_BO.split([head.out_features for head in linear], dim=1))
     return [next(parts) if type(head) is nn.Linear else head(seen_BF) for head in heads]
 
 

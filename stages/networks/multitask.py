@@ -121,11 +121,12 @@ def task_losses(
     for number, kind in enumerate(kinds):
         if active is None or active[number]:
             alike.setdefault(type(kind), []).append(number)
-    losses = {}
+    found: dict[int, torch.Tensor] = {}
     for group, numbers in alike.items():
-        of_group = [[each[number] for number in numbers] for each in (kinds, outputs, labels)]
-        losses |= dict(zip(numbers, group.losses(*of_group), strict=True))
-    return {number: losses[number] for number in sorted(losses) if losses[number] is not None}
+        of_group = [kinds[number] for number in numbers]
+        losses = group.losses(of_group, [outputs[number] for number in numbers], [labels[number] for number in numbers])
+        found |= {number: loss for number, loss in zip(numbers, losses, strict=True) if loss is not None}
+    return dict(sorted(found.items()))
 
 
 def mean_loss(
