@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Out = Annotated[str, typer.Option("--out", help="URL or path of the shards.")]
 PerShard = Annotated[int, typer.Option(min=1, help="Samples in a shard.")]
 ByteLimit = Annotated[
-    int | None, typer.Option(min=1, help="Close a shard at so many bytes of source files, instead of by samples.")
+    int | None, typer.Option(min=1, help="Source files in a shard, in bytes; instead of --shard-samples.")
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Workers; every core when left out. 1: without Ray.")]
 Endpoint = Annotated[str | None, typer.Option(help="Endpoint of an S3-compatible store.")]
@@ -67,7 +67,7 @@ def dataset_command(name: str, adapter: type[Adapter]) -> Any:
 
 @dataclass(frozen=True)
 class Target:
-    """Where an import goes and how it is made."""
+    """Where an import goes, and how it runs."""
 
     out: str
     endpoint_url: str | None
@@ -109,8 +109,7 @@ def _import_of(adapter: type[Adapter]) -> Callable[..., None]:
 
 def _option_fields(adapter: type[Adapter]) -> Iterator[tuple[str | None, str, FieldInfo, str]]:
     """Group (a field that is a model itself; None for the adapter's own), name, field and help of each option."""
-    from schemas.describing import field_docs
-    from schemas.model import Model
+    from schemas.model import Model, field_docs
 
     for name, info in adapter.model_fields.items():
         inner = info.annotation
@@ -167,7 +166,7 @@ def run_adapter(adapter: Adapter, target: Target, config: str | None = None, out
     from pipeline.cluster.progress import Reporter
     from pipeline.run.import_data import SUMMARY, import_dataset
     from schemas.config import Compute, Storage
-    from stages.datasets.planning import ShardLimit
+    from stages.datasets.importing import ShardLimit
     from stages.io.store.store import Store, places_overlap
 
     by_bytes = target.shard_bytes is not None

@@ -143,7 +143,7 @@ def _placed(
 ) -> Placed:
     """The places of a configuration: those that were asked for, or beside the shards."""
     from stages.io.store.urls import normalised_url
-    from stages.survey.splits import Splits, splits_of
+    from stages.survey.survey import Splits, splits_of
     from stages.survey.writing import Placed
 
     place = _place_of(url)
@@ -160,7 +160,7 @@ def _placed(
 
 
 def _check(text: str, source: str) -> None:
-    """Hold what was written against the configuration's own checks."""
+    """Run the configuration's own checks on what was written."""
     import yaml
 
     from pipeline.configuration.loading import check_config

@@ -15,7 +15,7 @@ from pipeline.state.places import Places
 from schemas.config import Compute, Config, Storage
 from schemas.records import ManifestShard, ShardRef
 from schemas.stats import Moments
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 from stages.io.store.store import Store
 from stages.protect.validate import Measured
 from stages.publish.manifest import read_manifest
@@ -49,7 +49,7 @@ def verify_url(
     Args:
         url: the prefix.
         reporter: where progress goes.
-        config: names the input; None: shards are held against the manifest alone.
+        config: names the input; None: shards are compared with the manifest alone.
         fraction: share of the shards to read.
         endpoint_url: of an S3-compatible store; None: the configuration's.
     """

@@ -1,4 +1,4 @@
-"""Folded records: many small objects of one folder, read as one.
+"""RecordIndex records: many small objects of one folder, read as one.
 
     <folder>/…            one object a record, the only truth
     index/<folder>.gz     a line for each: name, size, etag, the object's bytes
@@ -23,7 +23,7 @@ from stages.io.store.store import Store
 R = TypeVar("R", bound=Record)
 
 
-class Folded(Generic[R]):
+class RecordIndex(Generic[R]):
     """The records of one folder of the private place; what is asked first lists it, once.
 
     Args:
@@ -48,7 +48,7 @@ class Folded(Generic[R]):
         return self.refresh() if self.listed is None else self.listed
 
     def refresh(self) -> dict[str, Entry]:
-        """List the folder anew: others may have changed it."""
+        """List the folder again: others may have changed it."""
         self.listed = {entry.name: entry for entry in self.work.list(self.folder)}
         return self.listed
 

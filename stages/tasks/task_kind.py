@@ -11,8 +11,8 @@ it computes.
 What is counted for profile, card and report: `classes_in` (one count a class) or `values_in` (a histogram of numbers).
 `fitted` looks once at the labels that are learned from; what it finds is stored in the generator's specification.
 
-A kind with `dense = True` has a label for each pixel, H×W first of its axes: its head sees feature maps, B×F×h×w, and
-its output is brought to the image's size before `loss` and `predicted`; the other heads see B×F.
+A kind with `dense = True` has a label for each pixel, H×W first of its axes. Its head sees feature maps, B×F×h×w, and
+its output is brought to the image's size before `loss` and `predicted`. The other heads see B×F.
 
 Shapes: B samples of a batch, N samples of a table, F features, M embedding channels, h×w maps, R canonical side.
 """
@@ -72,7 +72,7 @@ class TaskKind(ABC):
         """The raw value of a field as a label, or `missing`.
 
         Args:
-            raw: a JSON value, the text of a text member, an array (npy), the bytes of any other member; None where the
+            raw: a JSON value, the text of a text member, an array (npy), the bytes of any other member. None where the
                 member or a key on the way is missing.
 
         Raises:
@@ -89,7 +89,7 @@ class TaskKind(ABC):
         """Whether a label is `missing`."""
 
     def check(self, label: Any, height: int, width: int) -> None:  # noqa: B027 - a label without places fits any image
-        """Hold a label that is not missing against the size of its image in pixels.
+        """Compare a label that is not missing with the size of its image in pixels.
 
         Raises:
             SampleError: it does not belong to such an image (a mask of another size).

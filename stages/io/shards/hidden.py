@@ -76,9 +76,9 @@ def hidden_originals(
     disk, data URIs, SVG, encoded bytes, numbers that are the bytes of a file (`file_in`) or pixels (`pixels_in`), and
     numbers under a key that says embedding or latent.
 
-    Not recognised are: encrypted or permuted pixels, numbers spread over several members or samples, encodings with an
-    alphabet outside ASCII, captions that describe an image, a few pixels, a thumbnail of less than 12×12, embeddings
-    under another name.
+    It does not recognise: encrypted or permuted pixels, numbers spread over several members or samples, encodings with
+    an alphabet outside ASCII. Nor captions that describe an image, a few pixels, a thumbnail of less than 12×12, and
+    embeddings under another name.
 
     >>> list(hidden_originals('{"label": 3, "caption": "a cat"}'))
     []

@@ -12,13 +12,16 @@ from fsspec.utils import glob_translate
 from schemas.config import Storage
 from schemas.errors import ConfigError
 from schemas.records import ShardRef
-from stages.io.shards.beside import Beside, is_hidden, is_packed, is_shard
 from stages.io.shards.patterns import (
+    Beside,
     as_stored,
     composed,
     escaped_where_there,
     expand_braces,
     fixed,
+    is_hidden,
+    is_packed,
+    is_shard,
     is_wild,
     literal,
     unescaped,
@@ -39,14 +42,14 @@ def list_shards(
 ) -> tuple[Store, list[ShardRef]]:
     """List the shards that `patterns` name, from what the store shows now.
 
-    Below a prefix or glob, hidden and unfinished shards (`.Trash-1000/`, `_temporary/`, `x.tar.part`) are passed by,
-    and packed ones (`x.tar.gz`) are refused. What is spelled out counts as spelled: a folder `[v2]` that exists on the
+    Below a prefix or glob, hidden and unfinished shards (`.Trash-1000/`, `_temporary/`, `x.tar.part`) are ignored, and
+    packed ones (`x.tar.gz`) are refused. What is spelled out counts as spelled: a folder `[v2]` that exists on the
     local disk is no pattern. Accents are the same in both of Unicode's spellings.
 
     Args:
-        patterns: each a URL, a brace range (`x-{00000..00011}.tar`, also `{train,val}`), a glob (`*`, `?`, `[0-9]`;
-            `**` for any number of directories; `[[]` for a bracket) or a prefix, below which every .tar and .parquet
-            counts.
+        patterns: each a URL, a brace range (`x-{00000..00011}.tar`, also `{train,val}`), a glob or a prefix. Signs of a
+            glob: `*`, `?`, `[0-9]`; `**` for any number of directories; `[[]` for a bracket. Below a prefix every .tar
+            and .parquet counts.
         storage: how the store is reached; `anon` reads it without credentials.
         key: the configuration's key, for messages.
         passed_by: a sentence is added for each kind of object that is not read though it may be data.
@@ -57,7 +60,7 @@ def list_shards(
 
     Raises:
         ConfigError: a shard that was spelled out is missing; a pattern finds none, or a packed one; a shard is a link
-            that leads nowhere; two shards would be published under one name; the patterns name several buckets.
+            that leads nowhere. Or two shards would be published under one name, or the patterns name several buckets.
         StoreError, TransientError: the store refuses or fails (`Store`).
     """
     spelled = [escaped_where_there(pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns)]
