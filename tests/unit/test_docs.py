@@ -23,8 +23,8 @@ import yaml
 
 from pipeline.cli import app
 from pipeline.configuration.loading import check_config, load_config
+from stages.datasets.label_tables import read_table
 from stages.datasets.medical.chestxray14 import FINDINGS
-from stages.datasets.tables.records import read_table
 from tests.builders import config, labelled_samples, png, write_shard
 from tests.datasets import ATTRIBUTES, celeba_tree, chest_tree, nyuv2_export, utkface_tree
 from tests.running import ROOT, mtlue, write_config
