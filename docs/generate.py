@@ -88,8 +88,11 @@ def tasks_section(kinds: list[dict[str, Any]], models: dict[str, Any]) -> str:
         "## `tasks`\n",
         "A list: what the labels of an image say, one entry a task. `kind` decides which other keys an entry has.\n",
         *(key(f"tasks.{name}", found, name == "field", models) for name, found in common.items() if name != "kind"),
-        fact("tasks.kind", f"one of {words([constant(kind) for kind in kinds])} · default `classification`"),
-        "The kind of label. Each kind has a section below.\n",
+        entry(
+            "tasks.kind",
+            f"one of {words([constant(kind) for kind in kinds])} · default `classification`",
+            "The kind of label. Each kind has a section below.",
+        ),
     ]
     for kind in kinds:
         name = constant(kind)
@@ -117,13 +120,13 @@ def key(name: str, found: dict[str, Any], required: bool, models: dict[str, Any]
         facts += " · **required**"
     elif not models_of(found, models):
         facts += f" · default {default_of(found)}"
-    return f"{fact(name, facts)}\n{text(found.get('description', ''))}\n"
+    return entry(name, facts, found.get("description", ""))
 
 
-def fact(name: str, facts: str) -> str:
-    """The line that a key begins with; others can link to it as `#key-<name>`."""
+def entry(name: str, facts: str, meaning: str) -> str:
+    """An entry of a list of definitions; others can link to it as `#key-<name>`."""
     anchor = re.sub(r"[^a-z0-9]+", "-", name.lower())
-    return f'<a id="key-{anchor}"></a>**`{name}`** — {facts}\n'
+    return f'<a id="key-{anchor}"></a>`{name}`\n:   {facts}\n\n    {text(meaning)}\n'
 
 
 def models_of(found: dict[str, Any], models: dict[str, Any]) -> list[dict[str, Any]]:

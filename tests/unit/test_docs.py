@@ -10,7 +10,6 @@ import json
 import re
 import shlex
 import subprocess
-import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -106,9 +105,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def own_labels() -> None:
     """Photographs with the tables and masks that docs/own-pictures.md names."""
     pictures(Path("photos"), "IMG_1.jpg", "IMG_2.jpg", "a.jpg", "b.jpg", "c.jpg")
-    found = re.search(r"^(file,species.*?)\n\n", textwrap.dedent(OWN[OWN.index("    file,species") :]), re.DOTALL)
-    assert found is not None
-    Path("labels.csv").write_text(found[1] + "\n")
+    (table,) = [text for text in blocks(ROOT / "docs" / "own-pictures.md", "text") if text.startswith("file,")]
+    Path("labels.csv").write_text(table)
     Path("instances.json").write_text(json.dumps(COCO))
     Path("masks").mkdir()
     for number, path in enumerate(sorted(Path("photos").iterdir())):
