@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import tempfile
@@ -25,6 +26,8 @@ from schemas.config import Compute
 from schemas.errors import ConfigError, TransientError
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 START_SECONDS = 600.0
 """Time for a worker or a node to start, or to be noticed as lost, on top of a job's own limit."""
@@ -77,6 +80,13 @@ class Executor:
         if self.compute.cpus != "auto":
             return self.compute.cpus
         return max(1, int(_resources().get("CPU", 1)))
+
+    @property
+    def dashboard(self) -> str:
+        """Address of Ray's dashboard, where this process started it; else where to look."""
+        if self.ray is None:
+            return f"that of the cluster {self.compute.address}"
+        return f"http://{self.ray.dashboard}" if self.ray.dashboard else "not running; Ray's logs say why"
 
     def map(self, jobs: Iterable[Job[T]], *, gpu: bool = False, length: int = 1) -> Iterator[Outcome[T]]:
         """Run each job's work; outcomes come as they are ready, each job exactly once.
@@ -133,6 +143,7 @@ class Executor:
                     if outcome.error is not None and outcome.error.ends_run:
                         raise outcome.error
                     if isinstance(outcome.error, TransientError) and attempts[done.name] < ATTEMPTS:
+                        logger.warning("%s is tried again: %s", done.name, outcome.error.problem)
                         again.append(done)
                     else:
                         del attempts[done.name]
@@ -176,6 +187,7 @@ class Executor:
                 failure = death_of(error)
             finally:
                 stream.kill()
+            logger.warning("the training's worker is replaced by another: %s", failure)
         raise TransientError(f"the worker died {ATTEMPTS} times: {failure}")
 
     def start(self) -> None:
@@ -197,7 +209,7 @@ class Executor:
             if self.compute.gpus != "auto":
                 options["num_gpus"] = self.compute.gpus
             with _signals_kept():
-                self.ray.start(options)
+                self.ray.start(options, dashboard=self.compute.dashboard)
         else:
             try:
                 with _signals_kept():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
 import tempfile
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,9 @@ NICENESS = "RAY_worker_niceness"
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
 
+logger = logging.getLogger(__name__)
+
+
 class LocalRay:
     """One Ray, joined by nobody else.
 
@@ -44,27 +49,33 @@ class LocalRay:
     def __init__(self) -> None:
         self.scratch = _short_scratch()
         self.directory = f"{self.scratch.path}/r"
+        self.dashboard = ""
+        """Address of Ray's dashboard, once it runs."""
         self.own_token = not {TOKEN, "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
         if self.own_token:
             os.environ[TOKEN] = secrets.token_hex(32)
             _read_token_again()
 
-    def start(self, options: dict[str, Any]) -> None:
+    def start(self, options: dict[str, Any], *, dashboard: bool = False) -> None:
         """Start it.
 
         Args:
             options: `num_cpus` and the like, of `ray.init`.
+            dashboard: whether Ray's dashboard is started too, for this machine alone.
 
         Raises:
             TransientError: it did not start in `START_ATTEMPTS` times.
             ConfigError: it never will with these options.
         """
         os.environ.setdefault(NICENESS, "0")
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+        if dashboard:
+            _check_dashboard()
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": dashboard}
         problem = ""
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
-                ray.init(address="local", _temp_dir=self.directory, _skip_env_hook=True, **quiet, **options)
+                context = ray.init(address="local", _temp_dir=self.directory, _skip_env_hook=True, **quiet, **options)
+                self.dashboard = context.dashboard_url or ""
                 return
             except Exception as error:  # Ray raises Exception itself when its processes are slow
                 if _lasts(error):
@@ -73,6 +84,7 @@ class LocalRay:
                         "RAY_TMPDIR are directories that you may write to"
                     ) from None
                 problem = " ".join(str(error).split())[:300]
+                logger.warning("Ray did not start, attempt %d of %d: %s", attempt, START_ATTEMPTS, problem)
             ray.shutdown()
             self._end_processes()
             if attempt < START_ATTEMPTS:
@@ -95,6 +107,15 @@ class LocalRay:
             with suppress(OSError):
                 if f"{self.directory}/".encode() in path.read_bytes() and int(path.parent.name) != os.getpid():
                     os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def _check_dashboard() -> None:
+    """Raise ConfigError when the packages of Ray's dashboard are not installed."""
+    if find_spec("aiohttp_cors") is None or find_spec("prometheus_client") is None:
+        raise ConfigError(
+            "compute.dashboard: the packages of Ray's dashboard are not installed; pip install 'mtlue[dashboard]', or "
+            "leave it out"
+        )
 
 
 def _lasts(error: Exception) -> bool:

@@ -13,6 +13,7 @@ from pipeline.run.publish import write_report
 from pipeline.run.session import Session, open_session
 from pipeline.state.generators import fitting_generator
 from pipeline.state.places import REPORT, Places
+from pipeline.trackers.trackers import check_trackers
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError
 from schemas.evidence import Evidence
@@ -47,6 +48,7 @@ def audit_published(
     if config.audit is None:
         raise ConfigError("audit: the configuration has no `audit` section; give it one (audit: {})")
     check_networks(config)
+    check_trackers(config)
     places = Places(config)
     output = places.output if url is None else Store(url, places.endpoint)
     manifest = {shard.name: shard for shard in read_manifest(output).shards}
@@ -71,6 +73,7 @@ def audit_published(
             evidence = auditor.examine(sample, output, published, audited=audited, fingerprint=state)
         evidence = held_against(evidence, config.audit.require)
         _report(session, evidence, output, sample)
+        reporter.events.tell("ended", figures={"exit_code": 0 if evidence.passed else 1})
     return evidence, places.work.join(REPORT)
 
 

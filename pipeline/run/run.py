@@ -15,7 +15,7 @@ from pipeline.run.protect import Protected, protect_all
 from pipeline.run.prove import prove
 from pipeline.run.publish import publish, write_report
 from pipeline.run.refusing import check_data, refuse_places
-from pipeline.run.result import RunResult, empty_shards
+from pipeline.run.result import RunResult, empty_shards, exit_code
 from pipeline.run.session import Session, open_session
 from pipeline.run.train import train_or_find
 from pipeline.run.withdrawn import prune, withdrawn_shards
@@ -24,6 +24,7 @@ from pipeline.state.last import keep_config
 from pipeline.state.places import LEFT_OUT, REPORT, Places
 from pipeline.state.weights import upload_weights
 from pipeline.state.written import adopt
+from pipeline.trackers.trackers import check_trackers
 from schemas.config import Config
 from schemas.errors import EvidenceError
 from schemas.evidence import Evidence
@@ -77,6 +78,7 @@ def run(
             the result's `failures`, and the others went on.
     """
     check_networks(config)
+    check_trackers(config)
     places = Places(config)
     places.check_writable()
     if exposed := places.work.public():
@@ -85,7 +87,10 @@ def run(
             "whoever has the generator can undo the protection"
         )
     with open_session(config, reporter, places) as session:
-        return Run(session, Options(retrain, take_over, prune)).result()
+        result = Run(session, Options(retrain, take_over, prune)).result()
+        figures = {f"seconds {step}": round(value, 3) for step, value in result.seconds.items()}
+        reporter.events.tell("ended", figures={"exit_code": exit_code(result), **figures})
+        return result
 
 
 class Run:

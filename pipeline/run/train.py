@@ -65,6 +65,8 @@ def train_or_find(session: Session, profiles: Sequence[ShardProfile], *, retrain
     add_generator(work, plan, record)
     _forget_states(work)
     _warn(reporter, record)
+    for number, losses in enumerate(record.losses, 1):
+        reporter.events.tell("pass", "train", name=plan.train.perturber, number=number, figures=losses)
     return record
 
 
