@@ -175,6 +175,10 @@ class Config(Model):
     work: str = ""
     """Private place: cache, generator, ledger, audit. When left out: `.mtlue/<name>-<hash>` in this directory."""
 
+    sign_with: str = ""
+    """Private key of OpenSSH that signs `certificate.json`, or the public half of one in ssh-agent. When left out: the
+    certificate is not signed."""
+
     compute: Compute = Compute()
 
     watch: Watch = Watch()

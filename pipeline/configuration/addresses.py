@@ -25,7 +25,7 @@ _STORES: tuple[tuple[str, ...], ...] = (
 """Keys whose values are URLs of stores."""
 
 _ENDPOINT = ("dataset", "storage", "endpoint_url")
-_FILES = (("train", "weights", _EACH), ("audit", "pretrained", "weights"))
+_FILES = (("train", "weights", _EACH), ("audit", "pretrained", "weights"), ("sign_with",))
 _ADDRESSES = (*_STORES, _ENDPOINT, *_FILES, ("compute", "address"), ("watch", "mlflow"))
 """Keys in whose values variables are replaced."""
 

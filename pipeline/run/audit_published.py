@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
 from pipeline.run.audit import Auditor
+from pipeline.run.certify import certify
 from pipeline.run.evidence import find_evidence
 from pipeline.run.ingest import stored_profiles
 from pipeline.run.publish import write_report
@@ -21,7 +22,7 @@ from schemas.fingerprints import fingerprint
 from schemas.records import ShardRef
 from stages.audit.verdict import held_against
 from stages.io.store.store import Store
-from stages.publish.manifest import read_manifest
+from stages.publish.manifest import MANIFEST, read_manifest
 from stages.report.before_after import sample_pairs
 from stages.report.report_input import ReportInput
 
@@ -85,5 +86,9 @@ def _report(session: Session, evidence: Evidence, output: Store, sample: Sequenc
     records = []
     if generator is not None and output.url == places.output.url:
         records = session.ledger.done(places.shards, plans.protect(generator.content), output.list())
-    report_input = ReportInput(plans.report, list(profiles.values()), generator, records, [], evidence, {})
+    report_input = ReportInput(
+        plans.report, list(profiles.values()), generator, records, [], evidence, {}, manifest=output.read(MANIFEST)
+    )
     write_report(places, report_input, sample_pairs(places.source, sample[0], output, plans.publish))
+    if output.url == places.output.url:
+        certify(places, plans.publish, evidence, session.config.sign_with)

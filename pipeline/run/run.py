@@ -10,6 +10,7 @@ from typing import TypeVar
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.networks import check_networks
 from pipeline.run.audit import Auditor
+from pipeline.run.certify import certify
 from pipeline.run.ingest import Source, check_failed, check_quarantined, ingest_all
 from pipeline.run.protect import Protected, protect_all
 from pipeline.run.prove import prove
@@ -42,6 +43,7 @@ from stages.audit.verdict import NOT_MEASURED
 from stages.formatting import strays_text
 from stages.ingest.drift import drift
 from stages.learning.sampling import share
+from stages.publish.signature import check_key
 from stages.publish.strangers import CARD
 from stages.report.before_after import sample_pairs
 from stages.report.report_input import ReportInput
@@ -79,6 +81,8 @@ def run(
     """
     check_networks(config)
     check_trackers(config)
+    if config.sign_with:
+        check_key(config.sign_with)
     places = Places(config)
     places.check_writable()
     if exposed := places.work.public():
@@ -122,6 +126,7 @@ class Run:
         check_quarantined(config, quarantined, profiles)
         report_input = self._report_input(profiles, generator, records, evidence)
         manifest = self._timed("publish", lambda: publish(owner.places, report_input))
+        certify(owner.places, self.plans.publish, evidence, config.sign_with)
         if self.options.prune:
             prune(owner.places, ledger, withdrawn)
         ledger.save()

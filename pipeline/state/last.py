@@ -10,7 +10,7 @@ from pipeline.state.places import LAST_CONFIG
 from schemas.config import Config
 from stages.io.store.store import Store
 
-NOT_COMPARED = {"compute", "watch"}
+NOT_COMPARED = {"compute", "watch", "sign_with"}
 """Sections that decide nothing about what is published."""
 
 
