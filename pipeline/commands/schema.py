@@ -21,10 +21,11 @@ def configuration_schema() -> dict[str, Any]:
     """The schema of `schemas.config.Config`; each property is described by the text below its field."""
     from schemas.config import Config
     from schemas.describing import field_docs
+    from schemas.tasks import offered_tasks
 
     made = {"$schema": DIALECT, **Config.model_json_schema()}
     made["title"] = "mtlue: pipeline.yaml"
-    for model in models_in(Config):
+    for model in [*models_in(Config), *offered_tasks()]:
         described = made if model is Config else made["$defs"].get(model.__name__)
         if described is None:
             continue

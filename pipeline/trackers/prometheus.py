@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import ray
-
 from pipeline.run.events import Event
 
 
@@ -18,6 +16,8 @@ class Prometheus:
 
     def hear(self, event: Event) -> None:
         """Units done and planned of a step, shards published and failed, every curve's last point."""
+        import ray
+
         if not ray.is_initialized():
             return
         if event.kind == "advanced":

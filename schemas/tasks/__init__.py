@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
@@ -29,6 +30,7 @@ __all__ = [
     "RegressionTask",
     "SegmentationTask",
     "Task",
+    "offered_tasks",
 ]
 
 
@@ -48,15 +50,36 @@ def _of_another_package(data: Any, own: ValidatorFunctionWrapHandler) -> Any:
         return own(data)
     if isinstance(data, Task):
         return data
+    return _offered(kind).model_validate(data)
+
+
+def _offered(kind: str) -> type[Task]:
+    """The class of a kind that another package offers."""
     found = loaded(TASKS, kind)
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise ConfigError(f"entry point {kind!r} of {TASKS} is {found!r}; it must be a class that derives from Task")
-    return found.model_validate(data)
+    return found
+
+
+def offered_tasks() -> list[type[Task]]:
+    """The classes of all kinds that installed packages offer, by the names of the kinds."""
+    return [_offered(kind) for kind in installed(TASKS)]
+
+
+class _OfferedTasks:
+    """Annotation: the schema of editors knows the kinds that are installed here."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Our own kinds, then theirs."""
+        own = handler(schema)
+        theirs = [handler(task.__pydantic_core_schema__) for task in offered_tasks()]
+        return {"oneOf": [*own["oneOf"], *theirs]} if theirs else own
 
 
 AnyTask = Annotated[
     SerializeAsAny[Annotated[_OWN, Field(discriminator="kind")]],
     WrapValidator(_of_another_package),
     BeforeValidator(_classification_by_default),
+    _OfferedTasks(),
 ]
 """A task of any kind, for the fields of configuration and plans."""
