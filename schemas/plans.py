@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from schemas.config import Layout
-from schemas.fingerprints import fingerprint
-from schemas.model import Model
+from schemas.model import Model, fingerprint
 from schemas.plugins import COUNTERMEASURES, PERTURBERS, TASKS, WEIGHTINGS, version_of
 from schemas.tasks import AnyTask
 from schemas.training import CountermeasureName, Train, WeightingName

@@ -120,7 +120,7 @@ def _is_poisoned(given: Mapping[str, Any], protected: Sequence[AnyTask]) -> bool
 
 def _are_many(protected: Sequence[AnyTask]) -> bool:
     """Whether so many yes/no tasks are protected that the default is another one."""
-    return sum(task.kind == "binary" for task in protected) >= MANY_YES_OR_NO
+    return sum(task.yes_or_no for task in protected) >= MANY_YES_OR_NO
 
 
 def reasons(train: Train, protected: Sequence[AnyTask], withstand: Sequence[Withstood]) -> list[str]:

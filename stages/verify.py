@@ -17,7 +17,7 @@ from stages.io.images.formats import header_size, looks_like_image
 from stages.io.shards.layout import hidden_in
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 from stages.io.store.store import Store
 from stages.protect.reread import refuse_strays
 from stages.protect.validate import Measured, validate_shard

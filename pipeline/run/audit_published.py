@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.cluster.progress import Reporter
-from pipeline.configuration.networks import check_networks
 from pipeline.run.audit import Auditor
 from pipeline.run.certify import certify
 from pipeline.run.evidence import find_evidence
 from pipeline.run.ingest import stored_profiles
 from pipeline.run.publish import write_report
+from pipeline.run.refusing import check_networks
 from pipeline.run.session import Session, open_session
 from pipeline.state.generators import fitting_generator
 from pipeline.state.places import REPORT, Places
@@ -18,12 +18,12 @@ from pipeline.trackers.trackers import check_trackers
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError
 from schemas.evidence import Evidence
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.records import ShardRef
 from stages.audit.verdict import held_against
 from stages.io.store.store import Store
 from stages.publish.manifest import MANIFEST, read_manifest
-from stages.report.before_after import sample_pairs
+from stages.report.pictures import sample_pairs
 from stages.report.report_input import ReportInput
 
 

@@ -13,13 +13,12 @@ from pipeline.configuration.plans import Plans
 from pipeline.run.shared_disks import check_shared
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
-from pipeline.state.left_out import failure_of
 from pipeline.state.owner import claim
 from pipeline.state.places import Places
 from pipeline.trackers.trackers import tracked
 from schemas.config import Config
 from schemas.errors import MtlueError
-from schemas.records import Quarantined, ShardFailure
+from schemas.records import Quarantined, ShardFailure, failure_of
 from stages.io.store.store import Store
 
 

@@ -18,7 +18,7 @@ from schemas.config import Compute, Config, Storage
 from schemas.errors import ConfigError
 from schemas.records import ManifestShard, ShardRef
 from schemas.stats import Moments
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 from stages.io.store.store import Store
 from stages.protect.validate import Measured
 from stages.publish.certificate import CERTIFICATE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pipeline.state.record_index import Folded
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.plans import ProtectPlan
 from schemas.records import ShardRecord, ShardRef
 from stages.io.store.objects import Entry

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from schemas.errors import SampleError
 from schemas.metrics import ACCURACY, AUC, BALANCED_ACCURACY, Metric
 from schemas.model import Model
-from schemas.tasks.classes import check_names
+from schemas.tasks.classification import check_names
 from schemas.tasks.task import MISSING, Task, is_missing, is_number, only_name
 
 WORDS = {"0": 0, "no": 0, "n": 0, "false": 0, "f": 0, "1": 1, "yes": 1, "y": 1, "true": 1, "t": 1}
@@ -67,6 +67,11 @@ class BinaryTask(Task):
         """The two classes, and the place in a vector."""
         names = f"0 = {self.class_names[0]}, 1 = {self.class_names[1]}"
         return names if self.part is None else f"{names}; entry {self.part.index} of {len(self.part.findings)}"
+
+    @property
+    def yes_or_no(self) -> bool:
+        """It is."""
+        return True
 
     @property
     def class_count(self) -> int:

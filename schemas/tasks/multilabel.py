@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from schemas.metrics import Metric
 from schemas.tasks.binary import BinaryTask, Part
-from schemas.tasks.classes import check_names
+from schemas.tasks.classification import check_names
 from schemas.tasks.task import Task
 
 

@@ -109,6 +109,11 @@ class Task(BaseModel):
         return False
 
     @property
+    def yes_or_no(self) -> bool:
+        """Whether a label is one of two answers about the whole image."""
+        return False
+
+    @property
     def category(self) -> str:
         """The Hugging Face Hub's word for tasks of this kind."""
         return "image-classification"

@@ -15,10 +15,8 @@ from schemas.evidence import VERSIONS, Evidence, Judge, SetEvidence, TaskEvidenc
 from schemas.metrics import BALANCED_ACCURACY, Metric
 from schemas.tasks import Task
 from schemas.training import Requirement
-from stages.audit.attacks import attacks_of, counts
-from stages.audit.cells import cells_of
 from stages.audit.curves import Measure, strongest
-from stages.audit.judging import judges_of
+from stages.audit.judging import attacks_of, cells_of, counts, judges_of
 from stages.audit.sentences import details_of, sentence_of
 from stages.formatting import figure, percent
 from stages.tasks.counts import grouped

@@ -1,4 +1,8 @@
-"""Countermeasures that change how the victim learns: adversarial steps, augmentation, mixing, frozen layers.
+"""Countermeasures that change how the victim learns: adversarial steps, augmentation, mixing, pretrained weights.
+
+Features that were learned on other data know no shortcut of this dataset; to learn on top of them is an attacker's
+cheapest way around one. Such a victim is fine-tuned as a whole, or frozen below its heads. The weights come from a
+local file (`audit.pretrained`); nothing is downloaded. The control starts from them too, and learns from clean data.
 
 Shapes: B images, C channels, H×W pixels.
 """
@@ -19,6 +23,25 @@ from stages.learning.table import Batch
 from stages.networks.multitask import MultiTaskModel, mean_loss
 from stages.tasks.task_kind import TaskKind
 from stages.transforms.movement import Window
+
+
+@dataclass(frozen=True)
+class Pretrained(Countermeasure):
+    """The victim has weights before its first step."""
+
+    freeze: bool = False
+    """Whether the backbone, its batch statistics too, stays as it is."""
+
+    @property
+    def needs_weights(self) -> bool:
+        """Always."""
+        return True
+
+    def begin_epoch(self, model: MultiTaskModel, progress: float = 0.0) -> None:
+        """In train mode; a frozen backbone neither learns nor counts."""
+        model.train()
+        if self.freeze:
+            model.backbone.requires_grad_(False).eval()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import ValidationError, field_validator
 from schemas.errors import ConfigError
 from schemas.imports import Parameters, Skipped
 from schemas.model import Model
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 
 Members = list[tuple[str, bytes]]
 """Members of a sample, each (field, data), in the order stored."""

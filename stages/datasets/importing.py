@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas.errors import ConfigError, InputError, SampleError
-from schemas.fingerprints import fingerprint
 from schemas.imports import ImportedShard, Parameters, Skipped, SkippedCounts
+from schemas.model import fingerprint
 from schemas.records import ManifestShard
 from stages.datasets.adapter import Adapter, Members, Row
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 from stages.io.shards.tar import TarWriter
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 from stages.io.store.store import Store
 
 FORMAT = "mtlue-import-2"

@@ -24,9 +24,8 @@ from schemas.training import Train
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
-from stages.perturbers.resuming import TrainingState
 from stages.perturbers.shape import shaped
-from stages.perturbers.training import Trained
+from stages.perturbers.training import Trained, TrainingState
 from stages.tasks.kinds import kinds_of
 
 STEPS = 30

@@ -26,9 +26,8 @@ from torch.nn import functional
 from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
 from stages.learning.table import ImageTable
-from stages.perturbers.codes.network import ClassCodes
-from stages.perturbers.resuming import TrainingState
-from stages.perturbers.training import Trained
+from stages.perturbers.codes import ClassCodes
+from stages.perturbers.training import Trained, TrainingState
 from stages.tasks.task_kind import LabelEmbedding
 
 PATCH = 8

@@ -28,9 +28,8 @@ from stages.learning.table import ImageTable
 from stages.networks.multitask import MultiTaskModel, mean_loss
 from stages.perturbers.generator.methods.base_methods import METHODS
 from stages.perturbers.generator.methods.method import Context
-from stages.perturbers.resuming import TrainingState
 from stages.perturbers.shape import shaped
-from stages.perturbers.training import Trained
+from stages.perturbers.training import Trained, TrainingState
 from stages.tasks.kinds import kinds_of
 
 

@@ -17,7 +17,7 @@ from stages.io.shards.declared import dropped_keys, exact_json, without
 from stages.io.shards.layout import image_member, published_field
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
-from stages.protect.change import measure_change
+from stages.protect.perturb import measure_change
 from stages.protect.reread import protected_samples
 
 

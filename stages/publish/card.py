@@ -18,7 +18,7 @@ import yaml
 from schemas.plans import PublishPlan
 from schemas.records import Manifest, ShardProfile, output_name
 from schemas.tasks import Task
-from stages.publish.layout import image_fields, label_place
+from stages.io.shards.layout import image_fields, label_place
 from stages.tasks.counts import grouped, label_table, set_table
 
 CLASSES_SHOWN = 50

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import SampleError
-from stages.io.images.maps import decode_map
+from stages.io.images.decoding import decode_map
 from stages.survey.tasks import Suggestion
 
 MAX_PIXELS = 64 * 2**20

@@ -15,10 +15,9 @@ from PIL import Image, ImageFilter
 from PIL.Image import Resampling
 
 from schemas.plans import Noise
-from stages.io.images.pixels import bound_of, has_alpha, is_gray, peak_of
+from stages.io.images.pixels import bound_of, has_alpha, is_gray, peak_of, strips
 from stages.io.images.spill import Pixels
-from stages.io.images.strips import strips
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 
 
 class Transform(Protocol):

@@ -15,9 +15,9 @@ from typing import ClassVar
 from schemas.errors import InputError, SampleError
 from schemas.imports import Skipped
 from stages.datasets.adapter import Checked, Members, OnDisk, Row
+from stages.datasets.lists import csv_rows, find_file, find_folder, text_rows
 from stages.datasets.pictures import Stored
-from stages.datasets.tables.lists import csv_rows, find_file, find_folder, text_rows
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 
 ATTRIBUTES = tuple(f"{folder}list_attr_celeba.{ending}" for ending in ("txt", "csv") for folder in ("", "Anno/"))
 PARTITION = tuple(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from schemas.errors import InputError, SampleError
-from stages.datasets.tables.records import Table, read_json
+from stages.datasets.label_tables import Table, read_json
 
 OBJECTS = "objects"
 """Label of the names of a picture's categories."""

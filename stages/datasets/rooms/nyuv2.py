@@ -23,6 +23,7 @@ import numpy.typing as npt
 from schemas.errors import ConfigError, InputError, SampleError
 from schemas.imports import Skipped
 from stages.datasets.adapter import Adapter, Checked, Members, OnDisk, Row
+from stages.datasets.lists import find_file
 from stages.datasets.rooms.dense import (
     UNLABELLED,
     check_sizes,
@@ -33,8 +34,7 @@ from stages.datasets.rooms.dense import (
     dense_members,
 )
 from stages.datasets.rooms.matlab import is_hdf5, open_hdf5, small_array
-from stages.datasets.tables.lists import find_file
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 
 CLASSES = (
     "bed",

@@ -11,8 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from stages.io.shards.encoded import chunks_of_one, encoded_bytes, start_of
-from stages.io.shards.numbers import FEWEST, Floats, Size, numbers_of, pixels_in, runs_of
+from stages.io.shards.spellings import (
+    FEWEST,
+    Floats,
+    Size,
+    chunks_of_one,
+    encoded_bytes,
+    numbers_of,
+    pixels_in,
+    runs_of,
+    start_of,
+)
 
 SVG = "an SVG picture"
 

@@ -12,13 +12,16 @@ from fsspec.utils import glob_translate
 from schemas.config import Storage
 from schemas.errors import ConfigError
 from schemas.records import ShardRef
-from stages.io.shards.beside import Beside, is_hidden, is_packed, is_shard
 from stages.io.shards.patterns import (
+    Beside,
     as_stored,
     composed,
     escaped_where_there,
     expand_braces,
     fixed,
+    is_hidden,
+    is_packed,
+    is_shard,
     is_wild,
     literal,
     unescaped,

@@ -16,8 +16,7 @@ from schemas.config import Layout
 from schemas.errors import InputError, RefusedInputError, SampleError
 from schemas.records import Quarantined
 from stages.io.images.formats import image_extension
-from stages.io.shards.names import key_hash, same_key, unsafe_name
-from stages.io.shards.sample import Member, Sample
+from stages.io.shards.sample import Member, Sample, key_hash, same_key, unsafe_name
 
 BATCH_ROWS = 64
 """Rows that are in memory at once."""

@@ -12,10 +12,8 @@ from typing import IO, Any, Self
 
 from schemas.errors import SampleError
 from schemas.records import Quarantined
-from stages.io.shards.names import OnStray, is_metadata, key_and_field, key_hash, same_key, unsafe_name
-from stages.io.shards.sample import Member, Sample
-from stages.io.shards.tar_headers import TarHeaders, printable
-from stages.io.shards.tar_keys import Problem, apart
+from stages.io.shards.sample import Member, OnStray, Sample, is_metadata, key_and_field, key_hash, same_key, unsafe_name
+from stages.io.shards.tar_headers import Problem, TarHeaders, apart, printable
 
 MEMBER_LIMIT = 2 * 2**30
 """Largest member, and largest sum of a sample's members, that is read into memory: 2 GiB."""

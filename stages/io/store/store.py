@@ -13,11 +13,10 @@ from schemas.config import Storage
 from schemas.errors import ConfigError, StoreError, TransientError
 from schemas.secrets import holds_password, scrub
 from stages.io.store import failures
-from stages.io.store.checksums import same_bytes
 from stages.io.store.disk import Disk
 from stages.io.store.failpoints import reached
 from stages.io.store.failures import WRITING, retried
-from stages.io.store.objects import Entries, Entry, Guard, Objects
+from stages.io.store.objects import Entries, Entry, Guard, Objects, same_bytes
 from stages.io.store.remote import READ_TIMEOUT_SECONDS, Remote
 from stages.io.store.urls import LOCAL, checked_name, format_url, places_overlap, split_url
 

@@ -4,7 +4,7 @@
 
 Before each pass a FRESH network of the next kind learns for a few steps; it is what every victim is in its first steps.
 x' is another sample's image in part of the steps (swapped hosts): δ must win against the image that carries it.
-Class codes (`stages/perturbers/codes/training.py`) learn by the same networks.
+Class codes (`stages/perturbers/codes.py`) learn by the same networks.
 
 Shapes: B images, C channels, H×W pixels.
 """

@@ -20,7 +20,7 @@ from schemas.training import Backbone, Train
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable
-from stages.learning.weightings.registry import WEIGHTINGS
+from stages.learning.weightings import WEIGHTINGS
 from stages.networks.backbones.pretrained import load_pretrained
 from stages.networks.multitask import MultiTaskModel, accumulate_gradients, mean_loss
 from stages.perturbers.training import Phase

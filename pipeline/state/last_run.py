@@ -1,13 +1,18 @@
-"""The configuration of the last run on a `work` prefix: stored by the run, compared by whoever comes with another."""
+"""The configuration of the last run: stored in `work`, and noted in the directory where the run was started."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+from pydantic import Field, ValidationError
 
 from pipeline.state.places import LAST_CONFIG
 from schemas.config import Config
+from schemas.model import Model
 from stages.io.store.store import Store
 
 NOT_COMPARED = {"compute", "watch", "sign_with"}
@@ -48,3 +53,38 @@ def _differences(last: Any, here: Any, key: str) -> Iterator[str]:
 
 LONGEST = 60
 """Letters of a value that is shown; of a longer one only the key is named."""
+
+
+PLACE = Path(".mtlue/last-run.json")
+"""Below the current directory."""
+
+
+class LastRun(Model):
+    """What `mtlue run` was given."""
+
+    config: str | None = None
+    """Configuration file as it was typed; None: pipeline.yaml."""
+    overrides: list[str] = Field(default_factory=list)
+    """`a.b=c` of each `--set`."""
+
+    @property
+    def words(self) -> str:
+        """As it would be typed again."""
+        return " ".join([self.config or "pipeline.yaml", *(f"--set '{item}'" for item in self.overrides)])
+
+
+def remember(config: Path | None, overrides: list[str] | None) -> None:
+    """Note what a run was given; a directory that cannot be written is passed by: it is a convenience."""
+    with suppress(OSError):
+        PLACE.parent.mkdir(mode=0o700, exist_ok=True)
+        last = LastRun(config=None if config is None else str(config), overrides=overrides or [])
+        PLACE.write_text(json.dumps(last.model_dump(), indent=1) + "\n", encoding="utf-8")
+
+
+def last_run() -> LastRun | None:
+    """What the last run in this directory was given; None where none is known, or its configuration is gone."""
+    try:
+        last = LastRun.model_validate_json(PLACE.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return last if Path(last.config or "pipeline.yaml").exists() else None
