@@ -90,7 +90,13 @@ class Events:
         if not self.listeners:
             return
         event = Event(
-            time=time.time(), kind=kind, step=step, name=name, number=number, text=scrub(text), figures=figures or {}
+            time=time.time(),
+            kind=kind,
+            step=step,
+            name=name,
+            number=number,
+            text=scrub(text),
+            figures=dict(figures or {}),
         )
         for listener in list(self.listeners):
             self._attempt(listener, lambda listener=listener: listener.hear(event))  # type: ignore[misc]

@@ -21,7 +21,9 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         self.handler = logging.FileHandler(path, encoding="utf-8")
-        self.handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%SZ"))
+        formatter = _Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%SZ")
+        formatter.converter = time.gmtime
+        self.handler.setFormatter(formatter)
         self.handler.setLevel(logging.INFO)
         self.levels = {name: logging.getLogger(name).level for name in PACKAGES}
         for name in PACKAGES:
@@ -45,7 +47,7 @@ class LogFile:
 
 
 class _Formatter(logging.Formatter):
-    converter = time.gmtime
+    """Lines without credentials."""
 
     def format(self, record: logging.LogRecord) -> str:
         return scrub(super().format(record))
