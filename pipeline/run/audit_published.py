@@ -64,7 +64,7 @@ def audit_published(
             ShardRef(name=name, url=output.join(name), size=there[name].size, etag=there[name].etag)
             for name in (ref.output_name for ref in sample)
         ]
-        # As the store shows them now, not as the manifest says: bytes that were exchanged are judged anew.
+        # As the store shows them now, not as the manifest says: bytes that were exchanged are judged again.
         found = [[ref.name, ref.size, ref.etag] for ref in published]
         state = auditor.state(fingerprint([found, auditor.plan.fingerprint]))
         evidence = find_evidence(session.work, state)

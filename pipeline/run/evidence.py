@@ -40,7 +40,7 @@ def pretrained_sha256(audit: Audit) -> str:
 
 
 def find_evidence(work: Store, state: str) -> Evidence | None:
-    """The evidence of an earlier audit under this fingerprint; one that left something out is gone on with."""
+    """The evidence of an earlier audit under this fingerprint; None where it left something out, to go on with it."""
     name = f"{FOLDER}{state}.json"
     if work.stat(name) is None:
         return None

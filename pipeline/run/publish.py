@@ -107,19 +107,19 @@ def publish(places: Places, report_input: ReportInput) -> Manifest:
 
 
 def write_report(places: Places, report_input: ReportInput, pictures: Sequence[Pair]) -> None:
-    """Write the HTML report into the private place, its evidence as Markdown and JSON, and remember what it tells."""
+    """Write the HTML report into the private place, its evidence as Markdown and JSON, and a mark of its contents."""
     report = build_report(replace(report_input, pictures=pictures))
     places.work.write(REPORT, report.encode())
     places.work.write(REPORT_MARKDOWN, build_markdown(report_input.plan.published.name, report_input.evidence).encode())
     places.work.write(REPORT_JSON, report_input.evidence.model_dump_json(indent=1).encode())
     for entry in places.work.list("report."):
-        if entry.name.endswith(".told"):
+        if entry.name.endswith((".written", ".told")):  # earlier versions named the mark `.told`
             places.work.delete(entry.name)
     places.work.write(_written(report_input), b"")
 
 
 def _written(report_input: ReportInput) -> str:
-    """Name of the mark that the report tells this evidence, these shards and these failures.
+    """Name of the mark that the report of this evidence, these shards and these failures is written.
 
     What a run has done counts by its result: one that was broken off before it wrote the report leaves no such mark.
     """
@@ -128,7 +128,7 @@ def _written(report_input: ReportInput) -> str:
     inputs = [[profile.name, profile.sha256] for profile in report_input.profiles]
     failures = [failure.model_dump() for failure in report_input.failures]
     generator = report_input.generator.content if report_input.generator else ""
-    return f"report.{fingerprint([evidence, generator, shards, inputs, failures])}.told"
+    return f"report.{fingerprint([evidence, generator, shards, inputs, failures])}.written"
 
 
 def _check_one_shard(output: Store, records: Sequence[ShardRecord]) -> None:

@@ -37,8 +37,8 @@ from stages.tasks.kinds import fitted_tasks
 def train_or_find(session: Session, profiles: Sequence[ShardProfile], *, retrain: bool) -> GeneratorRecord:
     """The generator of this plan; a new one is trained when there is none, or when `retrain` asks for it.
 
-    A retraining draws a nonce, so that unchanged data gives other weights too; one that was broken off is ended by the
-    next run, whether that asks for it or not.
+    A retraining draws a nonce, so that unchanged data gives other weights too. A retraining that was broken off is
+    ended by the next run, whether that asks for it or not.
     """
     work, reporter, plan = session.work, session.reporter, session.plans.train
     current, asked = fitting_generator(work, plan), pending_retraining(work, plan)

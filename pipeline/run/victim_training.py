@@ -39,7 +39,7 @@ class Budget:
         self.waiting = 0.0
 
     def allows(self, plan: VictimPlan, share: float = 1.0) -> bool:
-        """Whether a victim would probably be done within a share of the time; 0 s are expected while none is known."""
+        """Whether a victim would probably be done within a share of the time; 0 s are expected until one is done."""
         if self.seconds is None:
             return True
         ends = time.monotonic() - self.started + self.waiting / self.workers + self.estimate(plan)

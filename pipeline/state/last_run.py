@@ -29,7 +29,7 @@ def keep_config(work: Store, config: Config) -> None:
 def differences(work: Store, config: Config) -> list[str]:
     """Keys in which the last run's configuration differs from this one, `train.rounds=4 (here 12)` each.
 
-    Keys that only one of the two knows are passed by: another version of mtlue has written it. Empty without a run.
+    Keys that only one of the two knows are ignored: another version of mtlue has written it. Empty without a run.
     """
     if work.stat(LAST_CONFIG) is None:
         return []
@@ -74,7 +74,7 @@ class LastRun(Model):
 
 
 def remember(config: Path | None, overrides: list[str] | None) -> None:
-    """Note what a run was given; a directory that cannot be written is passed by: it is a convenience."""
+    """Note what a run was given. A directory that cannot be written is ignored: the note is a convenience."""
     with suppress(OSError):
         PLACE.parent.mkdir(mode=0o700, exist_ok=True)
         last = LastRun(config=None if config is None else str(config), overrides=overrides or [])
@@ -82,7 +82,7 @@ def remember(config: Path | None, overrides: list[str] | None) -> None:
 
 
 def last_run() -> LastRun | None:
-    """What the last run in this directory was given; None where none is known, or its configuration is gone."""
+    """What the last run in this directory was given; None where no run is known, or its configuration is gone."""
     try:
         last = LastRun.model_validate_json(PLACE.read_bytes())
     except (OSError, ValidationError):

@@ -27,8 +27,8 @@ def _shard_of(name: str) -> str:
 class Ledger:
     """The records of one `work` prefix.
 
-    The name of a record holds the shard's name and identity, so one listing tells which shards are done; it is taken
-    when something is asked for the first time. Their contents are folded into one object (`Folded`).
+    The name of a record holds the shard's name and identity, so one listing shows which shards are done. The listing is
+    taken at the first question. Their contents are folded into one object (`Folded`).
     """
 
     def __init__(self, work: Store) -> None:

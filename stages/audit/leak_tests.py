@@ -1,7 +1,7 @@
 """What a protection gives away: detectable, δ alone, and tasks that were left open; each by one linear probe.
 
-The probe is one linear layer on an image's values, learned on half of the samples: 30 passes from zero, Adam 3e-3 and
-its usual schedule, batches of 64. Its figures are those of the task's kind on the other half.
+The probe is one linear layer on an image's values, learned on half of the samples. It takes 30 passes from zero, with
+Adam at 3e-3, its usual schedule and batches of 64. Its figures are those of the task's kind on the other half.
 
 Shapes: N pairs, B batch, R resolution, D values a pair.
 """
@@ -106,7 +106,7 @@ def detectable(pairs: Pairs) -> list[Leak]:
     Can a linear probe tell protected from clean images?
 
     Steganalysis asks it of every image that carries something (Fridrich, 2009). The probe sees the pixels, and how far
-    each lies from the mean of its neighbours, of each and on average: noise of any kind raises that. All is
+    each lies from the mean of its neighbours: for each pixel and on average. Noise of any kind raises that. All is
     standardised. Both images of a pair are learned from, or both are tested on. Chance is 1/2.
 
     An image that is known to be protected is not unprotected by that; but whoever can tell will look for a way.
@@ -155,11 +155,11 @@ def delta_alone(pairs: Pairs) -> list[Leak]:
     What does δ alone predict? A linear probe from δ to the label of each task.
 
     Yu et al., KDD 2022 ("Availability attacks create shortcuts"): the perturbations of nearly all such protections are
-    linearly separable by class, and that is what makes them work. A figure near chance on a task that is to be
-    protected says that δ holds no shortcut for it; a high one also that whoever has a pair can read the label off its
-    difference. A task that was left open should stand at chance.
+    linearly separable by class. That is why they work. A figure near chance on a protected task means that δ has no
+    shortcut for it. A high figure also means that the difference of a pair shows the label. A task that was left open
+    should stand at chance.
 
-    Random noise of the same strength is the control: where an image is black or white, what is added is cut, and the
+    Random noise of the same strength is the control. Where an image is black or white the added noise is cut, and the
     difference shows the image.
 
     Dense tasks, whose labels are per pixel, are passed over.
@@ -228,4 +228,4 @@ def unlisted(tasks: Sequence[TaskEvidence], samples: int) -> list[Leak]:
 
 
 LEAK_TESTS: dict[LeakName, LeakTest] = {"detectable": detectable, "delta_alone": delta_alone}
-"""`unlisted` is none of them: it reads the figures of victims (`unlisted`)."""
+"""`unlisted` is not among them: it reads the figures of victims (`unlisted`)."""

@@ -1,10 +1,10 @@
 """From the audit's figures to one word and one sentence: does the protection work?
 
-Judged are the tasks that were to be protected, by the first metric of their kind (for classes: mean recall, whose
-chance line is 1/C whatever the class sizes), at the epoch that is best for the attacker, who can stop early; of several
-victims on one version of the data the strongest counts (`stages/audit/curves.py`). Of a metric only its direction and
-its distance from chance are known (`Metric.advantage`), so that accuracies and errors are judged alike. A victim that
-fails on clean images as well is no evidence for a protection (`stages/audit/judging.py`).
+The verdict judges the protected tasks, by the first metric of their kind. For classes that is mean recall, whose chance
+line is 1/C whatever the class sizes. The epoch that is best for the attacker counts, since an attacker can stop early.
+Of several victims on one version of the data the strongest counts (`stages/audit/curves.py`). Accuracies and errors are
+judged alike: by their direction and their distance from chance (`Metric.advantage`). A victim that fails on clean
+images as well is no evidence for a protection (`stages/audit/judging.py`).
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Row(NamedTuple):
     place: str
     """Path below `source` of the file that it is made from; `file#17` for a record inside a file; a drawn one's key."""
     size: int
-    """Bytes that are read for it; a change of it makes the shard anew."""
+    """Bytes that are read for it; when this changes, the shard is written again."""
     labels: dict[str, Any]
     """What goes into its `json` member, or the adapter's own note of it."""
 

@@ -124,8 +124,8 @@ def import_shard(adapter: Adapter, planned: PlannedShard, store: Store, known: I
         adapter: the dataset.
         planned: the shard's name and rows.
         store: where it goes.
-        known: the record of an earlier import with the same identity, when an object of the recorded size is there:
-            its bytes are compared, and it is made anew only when they differ.
+        known: the record of an earlier import with the same identity, when an object of the recorded size is there. Its
+            bytes are compared, and the shard is written again only when they differ.
 
     Raises:
         InputError: a file of the source cannot be read; nothing was put.

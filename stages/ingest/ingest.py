@@ -85,8 +85,8 @@ def read_decoded(
 def select_keys(path: Path, name: str, dataset: Layout, limit: int) -> frozenset[str] | None:
     """The `limit` keys of a shard that come first by hash; None when all of them fit.
 
-    The choice depends on keys alone, so every version of a dataset (clean, noise, protected) keeps the same samples;
-    where samples are left out, others take their places in the protected version.
+    The choice depends on keys alone, so every version of a dataset (clean, noise, protected) keeps the same samples.
+    Where samples are left out, others take their places in the protected version.
     """
     keys = [found.key for found in read_samples(path, name, dataset)]
     return None if len(keys) <= limit else frozenset(sorted(keys, key=key_hash)[:limit])

@@ -1,7 +1,7 @@
 """Task weightings: from the losses of K tasks to the gradients of one step; the contract, and one class each.
 
-To add one: a class that derives from `Weighting` (or from `GradientWeighting` if it only weighs the inner products of
-the gradients), a row of `WEIGHTINGS` below, and its name in `schemas/training.py`.
+To add one: a class that derives from `Weighting`, a row in `_ROWS` below, and its name in `schemas/training.py`. It
+derives from `GradientWeighting` if it only weighs the tasks' gradients by their inner products.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from schemas.plugins import Registry
 class Weighting(nn.Module, ABC):
     """How the losses of several tasks become the gradients of one step; one for each training of a model.
 
-    It is a module of the model that it trains (`MultiTaskModel.weighting`): what it learns is among the model's
-    `parameters()`, so the optimiser sees it, and in the model's `state_dict()`, so an interrupted training goes on.
+    It is a module of the model that it trains (`MultiTaskModel.weighting`). What it learns is among the model's
+    `parameters()`, so the optimiser sees it. It is in the model's `state_dict()`, so an interrupted training goes on.
 
     Args:
         tasks: K.
@@ -63,7 +63,7 @@ class Equal(Weighting):
 
 
 class RandomWeighting(Weighting):
-    """Weights that are drawn for each step; each task's is 1/K on average.
+    """Weights that are drawn for each step; each is 1/K on average.
 
     RLW, random loss weighting (Lin et al., "Reasonable Effectiveness of Random Weighting", TMLR 2022).
 
@@ -121,13 +121,13 @@ class GradientWeighting(Weighting):
 
     What gradient-based weightings have in common: they weigh the tasks by the inner products of their gradients.
 
-    g_k is the gradient of task k's loss with respect to the shared features, not to the shared parameters: K passes
-    through the heads and one through the backbone, instead of K through the backbone (the upper bound of Sener and
-    Koltun, NeurIPS 2018; "Aligned-MTL-UB" in Senushkin et al., CVPR 2023).
+    g_k is the gradient of task k's loss with respect to the shared features, not to the shared parameters. It takes K
+    passes through the heads and one through the backbone, instead of K through the backbone. Sources: the upper bound
+    of Sener and Koltun, NeurIPS 2018; "Aligned-MTL-UB" in Senushkin et al., CVPR 2023.
 
     The price: a task that is solved early keeps its full say in a space where gradients hardly overlap. On three easy
-    drawn tasks such victims reached 60 to 95 % where those of the parameters' gradients reached 92 to 100 %, at some
-    four times the cost of a step, and equal weights 87 to 100 %.
+    drawn tasks such victims reached 60 to 95 %, and equal weights 87 to 100 %. Victims by the parameters' gradients
+    reached 92 to 100 %, at some four times the cost of a step.
     """
 
     @abstractmethod
@@ -155,9 +155,9 @@ class AlignedWeighting(GradientWeighting):
         w = √λ_min · V diag(1/√λ) Vᵀ · (1/K, …, 1/K)
 
     The gradients are moved as little as possible until they are orthogonal and of equal length, then averaged: the
-    result never points against their mean. Against a single task it can point only where the gradients are far from
-    orthogonal, which Senushkin et al. measure by the condition number √(λ_max / λ_min). λ_min is the smallest
-    eigenvalue above zero.
+    result never points against their mean. It can point against a single task only where the gradients are far from
+    orthogonal. Senushkin et al. measure that by the condition number √(λ_max / λ_min). λ_min is the smallest eigenvalue
+    above zero.
 
     Example:
         >>> jacobian = torch.tensor([[1.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
@@ -202,7 +202,7 @@ def fair_weights(gramian_KK: torch.Tensor, alpha: float = FAIR_ALPHA) -> torch.T
     those of shared features, it stops where it starts: the largest |w_k·(G Gᵀ w)_k - 1| stays near 1. On gradients of
     norm 1 it falls to 1e-4. This function takes Newton's steps on the convex function whose minimum the equation
     describes, whatever the scale. Its figure is below 1e-6 too, but up to 1e-2 where norms differ by a factor of 1e4 or
-    gradients nearly cancel: that is the price of `FAIR_FLOOR`.
+    gradients nearly cancel. That is the price of `FAIR_FLOOR`.
 
     Example:
         >>> fair_weights(torch.tensor([[4.0, 0.0], [0.0, 0.25]], dtype=torch.float64), alpha=1.0)

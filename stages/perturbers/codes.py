@@ -5,8 +5,8 @@
     through the frozen F, with x' another sample's image, whose own evidence speaks against y
 
 This is the shortest form of the paper's point that consistency within a class is what counts: no encoder, no decoder.
-Several dense tasks have the same texture wherever a class lies, so each of them has pixels of its own: on common pixels
-the strongest would cut off the others.
+The code of a dense task is the same texture wherever a class lies. So each of several dense tasks has pixels of its
+own: on common pixels the strongest would cut off the others.
 
 A network that is trained longer, or kept from round to round, forgets the shortcut for the image. A fresh one asks what
 every victim asks in its first steps. Swapped images make a code win against the image instead of helping it.
@@ -92,8 +92,8 @@ CODE_STEPS = 48
 """Steps of the codes through each network."""
 
 SMALL_SIDE = 64
-"""Side in pixels up to which one thread trains on a CPU: with networks this small several threads wait for each other,
-on a busy machine ten times as long as one needs."""
+"""Side in pixels up to which one thread trains on a CPU. With networks this small several threads wait for each other:
+on a busy machine ten times as long as one thread needs."""
 
 
 def train_codes(

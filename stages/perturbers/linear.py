@@ -32,7 +32,7 @@ STEPS = 30
 STEP_SHARE = 0.1
 """Of ε, size of a step."""
 CLASS_WEIGHT = 0.9
-"""Of the term that makes δ alone look like the class; the rest is the weight of the other term."""
+"""Of the term by which δ alone looks like the class; the rest is the weight of the other term."""
 
 
 class LinearInducement(nn.Module):

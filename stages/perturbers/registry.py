@@ -1,7 +1,7 @@
 """Every perturber by the name of `train.perturber`: one row each. Its settings are its row in `schemas/perturbers.py`.
 
-A row names network and trainer as text, so that only the chosen one is imported: torchvision, whose blocks some of them
-use, takes 170 MB of a worker and some seconds.
+A row names network and trainer as text, so that only the chosen one is imported. Some of them use torchvision's blocks,
+whose import takes 170 MB of a worker and some seconds.
 """
 
 from __future__ import annotations

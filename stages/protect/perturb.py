@@ -28,8 +28,8 @@ SHIFTED_PIXELS = 2**20
 class Shift(NamedTuple):
     """What δ adds to and takes from each stored value, in the image's own levels; at least one of the two is 0.
 
-    For a whole p, rint(p + d) is p + rint(d), unless d lies midway between two levels: there rint goes to the even sum,
-    so that it depends on whether p is even.
+    For a whole p, rint(p + d) is p + rint(d), unless d lies midway between two levels. There rint goes to the even sum,
+    which depends on whether p is even.
     """
 
     up_HWC: Pixels

@@ -1,6 +1,6 @@
 """The dataset card (README.md of the public place).
 
-It is meant for strangers. A fact gets in only when it is listed on purpose: names, sizes and checksums of the published
+It is meant for strangers. It has only facts that are listed on purpose: names, sizes and checksums of the published
 bytes, tasks, classes, label counts, and the bound B. Nothing of the configuration's places, storage, seeds, method or
 generator, and no figure of the originals, is passed to the template.
 """

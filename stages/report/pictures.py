@@ -133,8 +133,8 @@ def max_levels(clean_HWC: Pixels, protected_HWC: Pixels) -> float:
 def viewable(pixels_HWC: Pixels, side: int = 256) -> Image.Image:
     """Turn pixels of any depth and channel count into a picture whose longer side is about `side` pixels.
 
-    Nearest neighbour by a whole factor, up or down: smoothing would hide the very pattern that is to be seen.
-    16-bit values keep their upper eight bits; transparent parts lie on white.
+    Nearest neighbour by a whole factor, up or down: smoothing would hide the pattern. 16-bit values keep their upper
+    eight bits; transparent parts lie on white.
     """
     pixels = (pixels_HWC >> 8).astype(np.uint8) if pixels_HWC.dtype == np.uint16 else pixels_HWC.astype(np.uint8)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels

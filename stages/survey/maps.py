@@ -1,4 +1,4 @@
-"""Members with a value for each pixel: masks, depths and normals, told apart by what they hold.
+"""Members with a value for each pixel: masks, depths and normals, recognised by their values.
 
 Shapes: H×W values, H×W×3 or 3×H×W directions.
 """

@@ -1,8 +1,8 @@
 """CelebA: 202,599 aligned faces with 40 binary attributes, in the official splits.
 
-Liu et al., "Deep Learning Face Attributes in the Wild" (ICCV 2015); for non-commercial research. Read are the aligned
-pictures (178×218 JPEG), the attributes and the partition, as text (a count line and a header line before the
-attributes, values −1 and 1) or as CSV, in one directory or in `Img/`, `Anno/` and `Eval/`.
+Liu et al., "Deep Learning Face Attributes in the Wild" (ICCV 2015); for non-commercial research. The import reads the
+aligned pictures (178×218 JPEG), the attributes and the partition. They lie in one directory or in `Img/`, `Anno/` and
+`Eval/`. Attributes are text (a count line, a header line, values −1 and 1) or CSV.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ FILE_ENDINGS = (".png", ".npy")
 """Files with a value for each pixel that become members of their own."""
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-"""Names of the table that is read when none is named: those of Hugging Face's ImageFolder."""
+"""Names of the table that is read by default: those of Hugging Face's ImageFolder."""
 
 
 class Labelled(NamedTuple):

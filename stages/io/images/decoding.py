@@ -58,7 +58,7 @@ class Decoded:
 def decode_image(data: bytes, *, max_pixels: int) -> Decoded:
     """Decode JPEG, PNG, WebP, GIF, TIFF, JPEG 2000, BMP or PPM to the pixels that are stored.
 
-    Bits, palettes and other colour spaces become gray, RGB or RGBA of 8 bits; transparency becomes an alpha channel;
+    Bits, palettes and other colour spaces become gray, RGB or RGBA of 8 bits; transparency becomes an alpha channel.
     16-bit gray (PNG, TIFF, JPEG 2000) and 16-bit RGB and RGBA (PNG) stay 16 bits. Colour profiles and gamma are not
     applied, orientation is not applied. A JPEG with several pictures (MPO) is its first one.
 

@@ -11,17 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.io.shards.spellings import (
-    FEWEST,
-    Floats,
-    Size,
-    chunks_of_one,
-    encoded_bytes,
-    numbers_of,
-    pixels_in,
-    runs_of,
-    start_of,
-)
+from stages.io.shards.encoded import chunks_of_one, encoded_bytes, start_of
+from stages.io.shards.numbers import FEWEST, Floats, Size, numbers_of, pixels_in, runs_of
 
 SVG = "an SVG picture"
 
@@ -89,8 +80,8 @@ def hidden_originals(
     that lead back (`url`, `md5`, `sha256`, `exif`, `gps…`), links to images, data URIs, SVG, encoded bytes, and numbers
     that are pixels (`pixels_in`).
 
-    Not recognised are: encrypted or permuted pixels, numbers spread over several members or samples, encodings with an
-    alphabet outside ASCII, captions that describe an image, a few pixels, a thumbnail of less than 12×12.
+    It does not recognise: encrypted or permuted pixels, numbers spread over several members or samples, encodings with
+    an alphabet outside ASCII. Nor captions that describe an image, a few pixels, a thumbnail of less than 12×12.
 
     >>> list(hidden_originals('{"label": 3, "caption": "a cat"}'))
     []

@@ -14,8 +14,8 @@ from schemas.tasks import Task
 from stages.io.images.formats import header_size, looks_like_image
 from stages.io.shards.declared import EVERYTHING, passed_over, published_data
 from stages.io.shards.hidden import SVG, hidden_originals
+from stages.io.shards.numbers import Size
 from stages.io.shards.sample import Member, Sample, text_in_another_encoding, text_of
-from stages.io.shards.spellings import Size
 
 
 def image_member(sample: Sample, dataset: Layout, tasks: Sequence[Task] = ()) -> Member:

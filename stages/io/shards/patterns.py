@@ -186,7 +186,7 @@ class Beside:
             self.others.add(name)
 
     def sentences(self, key: str) -> list[str]:
-        """What the configuration's key `key` passes by, for people."""
+        """What the configuration's key `key` ignores, for people."""
         found = []
         if self.hidden:
             found.append(

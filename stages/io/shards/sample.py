@@ -78,7 +78,7 @@ _METADATA = re.compile(r"__[^/]*__")
 """Basename of a member that webdataset takes for metadata of the shard."""
 
 _SYSTEM = re.compile(r"(?:__[^/]*__/|(?:.*/)?__MACOSX/)")
-"""Folders whose members belong to no sample: those that webdataset passes by, and what macOS adds to an archive."""
+"""Folders whose members belong to no sample: those that webdataset ignores, and what macOS adds to an archive."""
 
 
 def unsafe_name(name: str) -> str | None:

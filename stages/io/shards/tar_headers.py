@@ -171,10 +171,10 @@ class _Spelling:
 def apart(headers: Iterable[tarfile.TarInfo], shard: str) -> dict[bytes, Problem | None]:
     """Hash of each key that must be left out (`same_key`) → why; None where another spelling of it says so.
 
-    A sample is left out when other keys stand between its members (`unsorted-key`), when a field comes twice
-    (`duplicate-key`), or when its members spell its key in capitals and in small letters (`unsorted-key`). Two keys
-    that differ in case alone are two samples where they have a field in common. Memory holds 8 bytes' hash of each key,
-    and the fields of those that are in doubt.
+    A sample is left out when other keys stand between its members (`unsorted-key`), or when a field comes twice
+    (`duplicate-key`). It is also left out when its members spell its key in capitals and in small letters
+    (`unsorted-key`). Two keys that differ in case alone are two samples where they have a field in common. Memory holds
+    8 bytes' hash of each key, and the fields of those that are in doubt.
 
     Args:
         headers: of the archive; read once, and once more when a key is in doubt.

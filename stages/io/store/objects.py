@@ -59,8 +59,8 @@ class Objects(Protocol):
     def create(self, name: str, data: bytes, token: str) -> bool:
         """Publish bytes unless the object exists; of several writers exactly one gets True.
 
-        `token` is the caller's own: stored beside the object where a request may be repeated below this layer, so that
-        the repetition's conflict is not taken for another writer.
+        `token` is the caller's own. It is stored beside the object where a request may be repeated below this layer:
+        then the repetition's conflict is not taken for another writer.
         """
 
     def replace(self, name: str, data: bytes, etag: str) -> str | None:

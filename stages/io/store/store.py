@@ -149,8 +149,8 @@ class Store:
     def put(self, path: Path, name: str) -> Entry:
         """Publish the local file `path` as a whole, or not at all; an object of that name is replaced.
 
-        Afterwards the store's size must be the file's, and so must its etag where that is a checksum (an S3 store that
-        encrypts has other etags: there the object is read back and compared).
+        Afterwards the store's size must be the file's, and so must its etag where that is a checksum. An S3 store that
+        encrypts has other etags: there the object is read back and compared.
         """
         if not path.is_file():
             raise StoreError(f"{self.join(name)}: cannot upload {path}: there is no such file")

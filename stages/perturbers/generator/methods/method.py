@@ -1,6 +1,6 @@
 """The contract of a base method, and what every method is given.
 
-A method says what is minimised on perturbed images. The loop (`stages/perturbers/generator/training.py`) owns δ: it
+A method says what is minimised on perturbed images. The loop (`stages/perturbers/generator/training.py`) owns δ. It
 computes δ once a batch, gives the method x + δ, and carries the gradient of the method's terms back into the generator.
 To add one: a file with a class that derives from `BaseMethod`, and a line in `base_methods.py`.
 """
