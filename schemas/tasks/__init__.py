@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
@@ -66,20 +65,9 @@ def offered_tasks() -> list[type[Task]]:
     return [_offered(kind) for kind in installed(TASKS)]
 
 
-class _OfferedTasks:
-    """Annotation: the schema of editors knows the kinds that are installed here."""
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """Our own kinds, then theirs."""
-        own = handler(schema)
-        theirs = [handler(task.__pydantic_core_schema__) for task in offered_tasks()]
-        return {"oneOf": [*own["oneOf"], *theirs]} if theirs else own
-
-
 AnyTask = Annotated[
     SerializeAsAny[Annotated[_OWN, Field(discriminator="kind")]],
     WrapValidator(_of_another_package),
     BeforeValidator(_classification_by_default),
-    _OfferedTasks(),
 ]
 """A task of any kind, for the fields of configuration and plans."""
