@@ -18,7 +18,7 @@ from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, LocalRayletDiedError, RayError
 
 from pipeline.cluster.jobs import ATTEMPTS, Job, Outcome, death_of, no_answer, outcome_of, ray_is_gone
-from pipeline.cluster.local import LocalRay
+from pipeline.cluster.local import TOKEN, LocalRay
 from pipeline.cluster.remote import RemoteObject, submit
 from pipeline.cluster.scratch import Scratch
 from pipeline.cluster.worker import Stream, call
@@ -83,10 +83,12 @@ class Executor:
 
     @property
     def dashboard(self) -> str:
-        """Address of Ray's dashboard, where this process started it; else where to look."""
+        """Where Ray's dashboard is, and the token that it asks for: Ray lets nobody in who does not have it."""
         if self.ray is None:
             return f"that of the cluster {self.compute.address}"
-        return f"http://{self.ray.dashboard}" if self.ray.dashboard else "not running; Ray's logs say why"
+        if not self.ray.dashboard:
+            return "not running; Ray's logs say why"
+        return f"http://{self.ray.dashboard}" + (f" (token: {os.environ[TOKEN]})" if self.ray.own_token else "")
 
     def map(self, jobs: Iterable[Job[T]], *, gpu: bool = False, length: int = 1) -> Iterator[Outcome[T]]:
         """Run each job's work; outcomes come as they are ready, each job exactly once.

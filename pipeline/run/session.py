@@ -76,7 +76,7 @@ def open_session(config: Config, reporter: Reporter, places: Places) -> Iterator
         with tracked(reporter, config, guarded.work):
             if config.compute.dashboard:
                 executor.start()
-                reporter.say(f"dashboard: {executor.dashboard}")
+                reporter.show(f"dashboard: {executor.dashboard}")  # for no log: it asks for a token, which it names
             check_shared(executor, guarded)
             ledger = Ledger(guarded.work)
             yield Session(executor, reporter, config, Plans(config), guarded, lease, ledger)
