@@ -75,7 +75,7 @@ class LocalRay:
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
                 context = ray.init(address="local", _temp_dir=self.directory, _skip_env_hook=True, **quiet, **options)
-                self.dashboard = context.dashboard_url or ""
+                self.dashboard = (context.dashboard_url or "") if dashboard else ""
                 return
             except Exception as error:  # Ray raises Exception itself when its processes are slow
                 if _lasts(error):
