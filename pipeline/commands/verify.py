@@ -61,6 +61,6 @@ def verify_lines(verified: Verified) -> list[str]:
     if verified.psnr_mean is not None:
         lines.append(f"PSNR        {verified.psnr_mean:.1f} dB on average")
     if verified.certified:
-        lines.append("certificate it belongs to this manifest and to the evidence beside it")
+        lines.append("certificate belongs to this manifest and to the evidence beside it")
     lines.append(f"result      {len(verified.problems)} problems" if verified.problems else "result      clean")
     return lines

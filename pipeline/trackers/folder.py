@@ -16,6 +16,9 @@ from stages.io.store.urls import LOCAL, split_url
 FOLDER = "runs/"
 """Folder of `work`."""
 
+LOG, LINES = "log.txt", "events.jsonl"
+"""Names in a run's folder."""
+
 KEPT = 30
 """Runs whose folders stay; older ones are removed when a run begins."""
 
@@ -77,6 +80,12 @@ class RunFolder:
         finally:
             if self.remote:
                 shutil.rmtree(self.path, ignore_errors=True)
+
+
+def last_log(work: Store) -> str | None:
+    """Where the log of the last run lies; None before the first."""
+    names = [entry.name for entry in work.list(FOLDER) if entry.name.endswith(f"/{LOG}")]
+    return work.join(max(names)) if names else None
 
 
 def _forget(work: Store, kept: int) -> None:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pipeline.cluster.progress import Reporter
 from pipeline.run.events import Event, Listener
-from pipeline.trackers.folder import RunFolder
+from pipeline.trackers.folder import LINES, LOG, RunFolder
 from pipeline.trackers.lines import JsonLines
 from pipeline.trackers.log import LogFile
 from pipeline.trackers.mlflow import MLflow, check_mlflow
@@ -19,9 +19,6 @@ from schemas.config import Config
 from schemas.errors import MtlueError
 from schemas.secrets import scrub
 from stages.io.store.store import Store
-
-LOG, LINES = "log.txt", "events.jsonl"
-"""Names in a run's folder."""
 
 INTERRUPTED = 130
 """Exit code of a run that a signal ended."""

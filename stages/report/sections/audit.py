@@ -96,7 +96,7 @@ def _plot(evidence: Evidence, task: TaskEvidence) -> Markup:
     unit = f" ({metric.unit})" if metric.unit and not metric.is_share else ""
     plot = line_plot(
         lines,
-        title=f"{task.name}: {metric.words}{unit} on clean test data, by epoch of the training",
+        title=f"{task.name}: {metric.words}{unit} on clean test data, by epoch",
         description=f"At the last epoch: {reached}; chance {figure(metric, line)}.",
         salt=task.name,
         reference=("chance", line),

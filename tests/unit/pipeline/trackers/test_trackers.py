@@ -84,6 +84,14 @@ def points(data: bytes) -> list[tuple[str, int]]:
     return found
 
 
+def test_the_last_runs_log_is_found(tmp_path: Path) -> None:
+    work = Store(str(tmp_path / "private"))
+    assert run_folder.last_log(work) is None
+    for day in (2, 1):
+        work.write(f"runs/2020-01-0{day}T00-00-00Z-abc/log.txt", b"")
+    assert run_folder.last_log(work) == work.join("runs/2020-01-02T00-00-00Z-abc/log.txt")
+
+
 def test_loggers_are_afterwards_as_before(tmp_path: Path) -> None:
     before = [(list(logger.handlers), logger.level) for logger in map(logging.getLogger, ("pipeline", "stages"))]
     with tracked(Reporter("plain"), config(tmp_path), Store(str(tmp_path / "private"))):
