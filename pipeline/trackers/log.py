@@ -60,7 +60,12 @@ def words_of(event: Event) -> str:
     'train: pass 3 of codes: total 0.25'
     """
     start = f"{event.step}: " if event.step else ""
-    figures = ", ".join(f"{name} {value:.6g}" for name, value in event.figures.items())
+    figures = ", ".join(f"{name} {_shown(value)}" for name, value in event.figures.items())
     about = f" {event.number} of {event.name}" if event.kind in {"pass", "epoch"} else f" {event.name}"
     what = "" if event.kind == "message" else f"{event.kind}{about.rstrip()}"
     return start + ": ".join(part for part in (what, event.text, figures) if part)
+
+
+def _shown(value: float) -> str:
+    """A whole number with all its digits, any other with four."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
