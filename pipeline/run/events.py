@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Literal, Protocol
 
 from pydantic import Field
 
 from schemas.records import Record
 from schemas.secrets import scrub
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal[
     "began",  # a run
@@ -99,7 +104,7 @@ class Events:
             figures=dict(figures or {}),
         )
         for listener in list(self.listeners):
-            self._attempt(listener, lambda listener=listener: listener.hear(event))  # type: ignore[misc]
+            self._attempt(listener, partial(listener.hear, event))
 
     def close(self) -> None:
         """Close every listener."""
@@ -113,5 +118,9 @@ class Events:
         except Exception as error:
             if listener in self.listeners:
                 self.listeners.remove(listener)
+            with suppress(Exception):
+                listener.close()
             problem = f"{type(error).__name__}: {' '.join(scrub(error).split())[:300]}"
-            self.complain(f"events: {type(listener).__name__} is switched off ({problem}); the run goes on")
+            sentence = f"events: {type(listener).__name__} is switched off ({problem}); the run goes on"
+            logger.warning(sentence)
+            self.complain(sentence)

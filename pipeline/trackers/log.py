@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class LogFile:
     """Writes `2026-11-29 13:21:33Z INFO protect: …` lines; times are UTC. Standard logging, no other configuration."""
 
     def __init__(self, path: Path) -> None:
-        self.handler = logging.FileHandler(path, encoding="utf-8")
+        self.handler = _File(path, encoding="utf-8")
         formatter = _Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%SZ")
         formatter.converter = time.gmtime
         self.handler.setFormatter(formatter)
@@ -35,6 +36,8 @@ class LogFile:
         """One line; what only a bar shows is left out."""
         if event.kind == "advanced":
             return
+        if self.handler.problem is not None:
+            raise self.handler.problem
         failed = event.kind == "ended" and event.figures.get("exit_code")
         self.logger.log(logging.ERROR if failed else LEVELS.get(event.kind, logging.INFO), "%s", words_of(event))
 
@@ -44,6 +47,16 @@ class LogFile:
             logging.getLogger(name).removeHandler(self.handler)
             logging.getLogger(name).setLevel(level)
         self.handler.close()
+
+
+class _File(logging.FileHandler):
+    """A file that fails quietly: whoever logs something cannot help it, and the next event says it once."""
+
+    problem: BaseException | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is that of `logging`
+        """Keep what happened."""
+        self.problem = sys.exc_info()[1]
 
 
 class _Formatter(logging.Formatter):

@@ -43,7 +43,7 @@ def test_a_listener_that_fails_is_reported_once_and_the_others_go_on() -> None:
     ]
     events.close()
     assert kept.closed
-    assert not broken.closed
+    assert broken.closed, "what it has open"
 
 
 def test_an_interrupt_is_no_failure_of_a_listener() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 import re
@@ -12,6 +14,7 @@ import pytest
 
 from pipeline.cluster.progress import Reporter
 from pipeline.trackers import folder as run_folder
+from pipeline.trackers.log import LogFile
 from pipeline.trackers.mlflow import check_mlflow
 from pipeline.trackers.trackers import tracked
 from schemas.config import Config, Watch
@@ -134,6 +137,25 @@ def test_a_store_that_takes_no_log_ends_no_run(
     assert capsys.readouterr().err.splitlines()[-1] == (
         "events: _Saver is switched off (TransientError: the store answered 503); the run goes on"
     )
+
+
+def test_a_log_that_cannot_be_written_is_named_once_and_the_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    reporter, work = Reporter("plain"), Store(str(tmp_path / "private"))
+    with tracked(reporter, config(tmp_path), work):
+        (log,) = [each for each in reporter.events.listeners if isinstance(each, LogFile)]
+        log.handler.stream.close()
+        log.handler.stream = Full()  # type: ignore[assignment]
+        logging.getLogger("pipeline.cluster.executor").warning("nothing of this is raised")
+        told(reporter)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "LogFile" in line]
+    assert lines == ["events: LogFile is switched off (OSError: [Errno 28] No space left on device); the run goes on"]
+    assert "ended" in read(work, "events.jsonl")
 
 
 def test_only_the_last_runs_keep_their_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
