@@ -34,7 +34,7 @@ def training_facts(material: ReportInput) -> dict[str, Any]:
     plots = []
     for term in terms:
         values = [epoch.get(term, math.nan) for epoch in generator.losses]
-        title = f"Loss of the training, {term}, by pass"
+        title = f"Loss of the training ({term}), by epoch"
         description = f"From {values[0]:.4g} at the first of {len(values)} epochs to {values[-1]:.4g} at the last."
         plot = line_plot([Line(term, values)], title=title, description=description, salt=f"loss {term}")
         plots.append({"term": term, "last": f"{values[-1]:.4g}", "plot": Markup(plot)})  # noqa: S704 - escaped there
