@@ -24,6 +24,8 @@ from stages.io.store.store import Store
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 600  # a net for what hangs; a busy machine may take minutes
+LOOK_SECONDS = 0.2
+"""Between two looks at a process: a store that is asked without a pause takes a core from the run that is waited for."""
 
 COMMAND = """
 import os, signal
@@ -106,7 +108,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise AssertionError(f"it did not come to that (exit code {process.poll()}): {process.communicate()}")
-        time.sleep(0.01)
+        time.sleep(LOOK_SECONDS)
 
 
 def end(process: subprocess.Popen[str]) -> Ended:
@@ -137,9 +139,9 @@ def processes_of(directory: Path) -> list[int]:
 def gone(directory: Path) -> bool:
     """Whether every process of a run that was broken off ends by itself; waits for it."""
     deadline = time.monotonic() + 120  # a busy machine is slow to notice
-    while processes_of(directory) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return not processes_of(directory)
+    while (left := processes_of(directory)) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    return not left
 
 
 def contents(url: str, storage: Storage = Storage()) -> dict[str, str]:
