@@ -25,7 +25,7 @@ from stages.io.store.store import Store
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 600  # a net for what hangs; a busy machine may take minutes
 LOOK_SECONDS = 0.2
-"""Between two looks at a process: a store that is asked without a pause takes a core from the run that is waited for."""
+"""Between two looks at a process; to ask a store without a pause takes a core from the run that is waited for."""
 
 COMMAND = """
 import os, signal
