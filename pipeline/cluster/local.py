@@ -98,8 +98,8 @@ class LocalRay:
             if attempt < START_ATTEMPTS:
                 time.sleep(PAUSE_SECONDS * attempt)
         raise TransientError(
-            f"Ray did not start on this machine in {START_ATTEMPTS} attempts: the machine is too busy, or has too "
-            f"little memory or disk; wait until other work ends, or lower compute.cpus, and run again ({problem})"
+            f"Ray did not start on this machine in {START_ATTEMPTS} attempts. The machine is too busy, or has too "
+            f"little memory or disk: wait until other work ends, or lower compute.cpus, and run again ({problem})"
         )
 
     def close(self) -> None:

@@ -104,7 +104,7 @@ def check_shared(executor: Executor, places: Places) -> None:
         for node, missing in on_other_nodes(executor, partial(unseen, seen)):
             for key, url in missing:
                 raise ConfigError(
-                    f"{key} ({url}) lies on a disk that node {node} of {executor.compute.address} does not share; name "
+                    f"{key} ({url}) lies on a disk that node {node} of {executor.compute.address} does not share. Name "
                     "an object store (s3://…) or a file system that every node has mounted there, or set "
                     "compute.address to local"
                 )
