@@ -27,7 +27,7 @@ from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
 from stages.learning.table import ImageTable
 from stages.perturbers.codes import ClassCodes
-from stages.perturbers.training import Trained, TrainingState
+from stages.perturbers.training import Report, Trained, TrainingState, unheard
 from stages.tasks.task_kind import LabelEmbedding
 
 PATCH = 8
@@ -100,7 +100,7 @@ def draw_patterns(
     table: ImageTable,
     plan: TrainPlan,
     device: torch.device,
-    report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    report: Report = unheard,
     kept: TrainingState | None = None,
 ) -> Trained:
     """Fill class codes at random; the arguments are those of `train_generator`, of which only plan and seed matter.
