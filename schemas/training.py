@@ -52,8 +52,8 @@ class Train(Model):
     """How the perturber is trained. A setting that has no part in it is refused (`schemas/perturbers.py`)."""
 
     perturber: PerturberName = "codes"
-    """What makes δ: class codes, learned against fresh small networks (strongest against architectures that training
-    never saw, and quick; docs/results.md), the paper's generator, which also sees the image, or sign steps per image
+    """What makes δ: class codes, learned against fresh small networks (quick, and strong against architectures that
+    training never saw, but undone by gray on photographs; docs/results.md), the paper's generator, which also sees the image, or sign steps per image
     against linear heads (pil). To compare with: sign steps per image against surrogates (em-, tap-, sep-sample), and
     patterns that nothing was trained for (floor, lsp, ar)."""
 
