@@ -15,8 +15,7 @@ from schemas.errors import ConfigError, InputError
 from schemas.imports import ImportedShard, ImportSummary, Parameters, Skipped, SkippedCounts, SplitCount
 from schemas.records import ManifestShard
 from stages.datasets.adapter import Adapter
-from stages.datasets.importing import import_shard, record_name
-from stages.datasets.planning import PlannedShard, ShardLimit, planned_shards
+from stages.datasets.importing import PlannedShard, ShardLimit, import_shard, planned_shards, record_name
 from stages.io.store.objects import Entry
 from stages.io.store.store import Store
 

@@ -20,8 +20,7 @@ from pydantic import Field
 
 from schemas.errors import ConfigError
 from schemas.imports import Skipped
-from stages.datasets.adapter import Checked, Members, OnDisk, Row
-from stages.datasets.keys import held_out
+from stages.datasets.adapter import Checked, Members, OnDisk, Row, held_out
 from stages.datasets.pictures import Stored
 
 GENDERS = ("male", "female")

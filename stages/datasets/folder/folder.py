@@ -11,11 +11,9 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.errors import ConfigError, InputError, SampleError
 from schemas.imports import Parameters, Skipped
-from stages.datasets.adapter import Checked, Members, OnDisk, Row
+from stages.datasets.adapter import Checked, Members, OnDisk, Row, held_out
 from stages.datasets.folder.coco import OBJECTS, SEGMENTS, annotations_of, is_coco, mask_of
-from stages.datasets.folder.matching import matched
-from stages.datasets.folder.tree import Picture, Tree, keys_of, tree_of
-from stages.datasets.keys import held_out
+from stages.datasets.folder.tree import Picture, Tree, keys_of, matched, tree_of
 from stages.datasets.pictures import Stored, encoded, upright
 from stages.datasets.tables.records import read_table
 from stages.io.images.formats import header_size
