@@ -53,10 +53,10 @@ class Train(Model):
 
     perturber: PerturberName = "codes"
     """What makes δ: class codes, learned against fresh small networks (quick, and strong against architectures that
-    training never saw, but undone by gray on photographs; docs/results.md), the paper's generator, which also sees the image,
-    or sign steps per image against linear heads (pil). To compare with: sign steps per image against surrogates (em-,
-    tap-, sep-sample), and patterns that nothing was trained for (floor, lsp, ar). Left out where most of the protected
-    tasks are yes/no: the generator (`protection.withstand`)."""
+    training never saw, but undone by gray on photographs; docs/results.md), the paper's generator, which also sees the
+    image, or sign steps per image against linear heads (pil). To compare with: sign steps per image against surrogates
+    (em-, tap-, sep-sample), and patterns that nothing was trained for (floor, lsp, ar). Left out where most of the
+    protected tasks are yes/no: the generator (`protection.withstand`)."""
 
     rounds: int = Field(default=12, ge=1)
     """Fresh networks that codes are learned against, one after the other. Left out where more than four tasks are
