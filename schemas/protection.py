@@ -66,7 +66,7 @@ WITHSTANDING: dict[Withstood, dict[str, Any]] = {
     "gray": {"achromatic": True, "robust": ["gray"]},
     "half_size": {"achromatic": True, "robust": ["gray"], "surrogate_sizes": [1.0, 0.5]},
 }
-"""What must hold of a training so that δ withstands something, beside the perturber and its method."""
+"""What a training needs so that δ withstands something, beside the perturber and its method."""
 
 USUAL: tuple[Withstood, ...] = ("gray", "half_size")
 """What the default of yes/no tasks withstands (docs/results.md, "Which perturber a run gets")."""
@@ -75,7 +75,7 @@ NAMES_A_TRAINING = {"perturber", "method", "rounds"}
 """Keys of `train` that say which perturber, or belong to one: with any of them the tasks do not choose it."""
 
 MANY_TASKS, ROUNDS_OF_MANY = 5, 24
-"""From so many protected tasks on, `train.rounds` is that where it is left out (docs/results.md, number of tasks)."""
+"""From this number of protected tasks on, `train.rounds` has this default (docs/results.md, number of tasks)."""
 
 
 def chosen_training(train: Any, withstand: Sequence[Withstood]) -> Any:
@@ -154,9 +154,8 @@ def _is_met(needed: Any, found: Any) -> bool:
 
 
 def _are_yes_or_no(protected: Sequence[AnyTask]) -> bool:
-    """Whether most of the protected tasks are yes/no, or have two classes, which is the same."""
-    two = [task for task in protected if task.kind in ("binary", "classification") and len(task.class_names) == 2]
-    return 2 * len(two) > len(protected)
+    """Whether most of the protected tasks are yes/no."""
+    return 2 * sum(task.yes_or_no for task in protected) > len(protected)
 
 
 CHOSEN = (

@@ -17,7 +17,7 @@ from stages.io.images.formats import header_size, looks_like_image
 from stages.io.shards.layout import hidden_in
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 from stages.io.store.store import Store
 from stages.protect.reread import refuse_strays
 from stages.protect.validate import Measured, validate_shard
@@ -113,7 +113,7 @@ def check_as_user_reads(path: Path, name: str) -> None:
     """Compare, sample by sample, what both readers find in a published shard; constant memory.
 
     webdataset (1.0) takes the members of one key that follow each other for a sample and lowers the case of their
-    fields. It says nothing of what it passes by: a published shard has no member without a key or a field, and none
+    fields. It is silent about what it ignores, so a published shard has no member without a key or a field, and none
     below a folder `__…__` at the top. Keys, order, fields and bytes must agree all the same.
 
     Args:

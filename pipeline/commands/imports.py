@@ -109,8 +109,7 @@ def _import_of(adapter: type[Adapter]) -> Callable[..., None]:
 
 def _option_fields(adapter: type[Adapter]) -> Iterator[tuple[str | None, str, FieldInfo, str]]:
     """Group (a field that is a model itself; None for the adapter's own), name, field and help of each option."""
-    from schemas.describing import field_docs
-    from schemas.model import Model
+    from schemas.model import Model, field_docs
 
     for name, info in adapter.model_fields.items():
         inner = info.annotation

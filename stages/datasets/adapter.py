@@ -12,7 +12,7 @@ from pydantic import ValidationError, field_validator
 from schemas.errors import ConfigError
 from schemas.imports import Parameters, Skipped
 from schemas.model import Model
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 
 Members = list[tuple[str, bytes]]
 """Members of a sample, each (field, data), in the order stored."""
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     place: str
     """Path below `source` of the file that it is made from; `file#17` for a record inside a file; a drawn one's key."""
     size: int
-    """Bytes that are read for it; a change of it makes the shard anew."""
+    """Bytes that are read for it; when this changes, the shard is written again."""
     labels: dict[str, Any]
     """What goes into its `json` member, or the adapter's own note of it."""
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas.errors import ConfigError, InputError, SampleError
-from schemas.fingerprints import fingerprint
 from schemas.imports import ImportedShard, Parameters, Skipped, SkippedCounts
+from schemas.model import fingerprint
 from schemas.records import ManifestShard
 from stages.datasets.adapter import Adapter, Members, Row
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 from stages.io.shards.tar import TarWriter
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 from stages.io.store.store import Store
 
 FORMAT = "mtlue-import-2"
@@ -124,8 +124,8 @@ def import_shard(adapter: Adapter, planned: PlannedShard, store: Store, known: I
         adapter: the dataset.
         planned: the shard's name and rows.
         store: where it goes.
-        known: the record of an earlier import with the same identity, when an object of the recorded size is there:
-            its bytes are compared, and it is made anew only when they differ.
+        known: the record of an earlier import with the same identity, when an object of the recorded size is there. Its
+            bytes are compared, and the shard is written again only when they differ.
 
     Raises:
         InputError: a file of the source cannot be read; nothing was put.

@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.errors import ConfigError, InputError
 from schemas.imports import Skipped
-from stages.datasets.tables.records import Table
+from stages.datasets.label_tables import Table
 
 READ = frozenset(["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "ppm", "pgm", "pbm"])
 """Endings of formats that are read; the bytes decide in the end."""

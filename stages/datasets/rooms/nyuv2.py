@@ -1,13 +1,13 @@
 """NYUv2, in either of the layouts in which people have it: the labelled file as published, or the export as npy files.
 
-As published: 1,449 labelled pictures of 640×480 in one MATLAB 7.3 file, and the official split (Silberman et al.,
-"Indoor Segmentation and Support Inference from RGBD Images", ECCV 2012). Read are `nyu_depth_v2_labeled.mat` (`images`,
-`depths`, `labels`; HDF5 shows MATLAB's H×W×3×N as N×3×W×H), `splits.mat` and, for the masks, `classMapping40.mat`. It
-has no surface normals.
+As published: 1,449 labelled pictures of 640×480 in one MATLAB 7.3 file, and the official split. Source: Silberman et
+al., "Indoor Segmentation and Support Inference from RGBD Images", ECCV 2012. The import reads
+`nyu_depth_v2_labeled.mat` (`images`, `depths`, `labels`; HDF5 shows MATLAB's H×W×3×N as N×3×W×H), `splits.mat` and, for
+the masks, `classMapping40.mat`. It has no surface normals.
 
 The export of Liu et al., "End-to-End Multi-Task Learning with Attention" (CVPR 2019), has 795 and 654 pictures of
-288×384 as npy files: `train/image/0.npy` (floats in 0..1), `label` (classes 0..12, -1 is none), `depth` (metres, 0 is
-none), `normal`, and the same below `val` (here: the split `test`).
+288×384 as npy files. They are `train/image/0.npy` (floats in 0..1), `label` (classes 0..12, -1 is none), `depth`
+(metres, 0 is none), `normal`, and the same below `val` (here: the split `test`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from schemas.errors import ConfigError, InputError, SampleError
 from schemas.imports import Skipped
 from stages.datasets.adapter import Adapter, Checked, Members, OnDisk, Row
+from stages.datasets.lists import find_file
 from stages.datasets.rooms.dense import (
     UNLABELLED,
     check_sizes,
@@ -33,8 +34,7 @@ from stages.datasets.rooms.dense import (
     dense_members,
 )
 from stages.datasets.rooms.matlab import is_hdf5, open_hdf5, small_array
-from stages.datasets.tables.lists import find_file
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 
 CLASSES = (
     "bed",
