@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from schemas.model import Model
-from schemas.protection import Protection, Withstood, chosen_training, reasons, with_rounds
+from schemas.protection import Protection, Withstood, chosen_training, reasons, to_withstand, with_rounds
 from schemas.secrets import holds_password, scrub
 from schemas.tasks import AnyTask
 from schemas.training import Audit, Train
@@ -205,8 +205,9 @@ class Config(Model):
     @field_validator("train", mode="wrap")
     @classmethod
     def _choose_training(cls, train: Any, checked: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Train:
-        choice = _to_protect(info.data)
-        return with_rounds(checked(chosen_training(train, *choice)), *choice)
+        protected, wish = _to_protect(info.data)
+        withstand = to_withstand(train, protected, wish)
+        return with_rounds(checked(chosen_training(train, withstand)), protected, withstand)
 
     @model_validator(mode="after")
     def _check_tasks(self) -> Config:
@@ -288,8 +289,8 @@ def _dropped_key(field: str, layout: Layout) -> str | None:
     return None
 
 
-def _to_protect(data: dict[str, Any]) -> tuple[list[AnyTask], list[Withstood]]:
-    """The tasks to be protected, and what δ must withstand, of the fields that were validated before `train`."""
+def _to_protect(data: dict[str, Any]) -> tuple[list[AnyTask], list[Withstood] | None]:
+    """The tasks to be protected, and `protection.withstand`, of the fields that were validated before `train`."""
     tasks, protection = data.get("tasks", []), data.get("protection", Protection())
     pairs = zip(tasks, _protected(tasks, protection), strict=True)
     return [task for task, wanted in pairs if wanted], protection.withstand
