@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from schemas.tasks.task import is_number
 
 
@@ -41,3 +43,8 @@ def check_names(names: list[str]) -> None:
             f"class names must be words without spaces around them; found {bad[0]!r} "
             "(for numbered classes, give their number: `classes: 5`)"
         )
+
+
+def class_label(names: list[str]) -> dict[str, Any]:
+    """The Hugging Face feature of class indices."""
+    return {"names": names, "_type": "ClassLabel"}

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.metrics import ACCURACY, BALANCED_ACCURACY, Metric
-from schemas.tasks.classes import Classes, check_names
+from schemas.tasks.classes import Classes, check_names, class_label
 from schemas.tasks.task import MISSING, Sentinel, Task, is_missing, is_sentinel, only_name
 
 
@@ -40,6 +40,11 @@ class ClassificationTask(Classes, Task):
     def metrics(self) -> tuple[Metric, ...]:
         """Mean recall, whose chance line is 1/C whatever the class sizes, and plain accuracy."""
         return BALANCED_ACCURACY, ACCURACY
+
+    @property
+    def feature(self) -> dict[str, Any]:
+        """Class indices."""
+        return class_label(self.class_names)
 
     @property
     def description(self) -> str:

@@ -11,21 +11,21 @@ from schemas.records import Quarantined
 from stages.io.shards.names import OnStray
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
+from stages.io.shards.writing import local_name
 
 
 def protected_samples(path: Path, shard: str, layout: Layout) -> Iterator[Sample]:
     """Stream a protected shard; memory is constant.
 
     Args:
-        path: on the local disk.
+        path: on the local disk; its ending tells the format.
         shard: name of its input.
         layout: of its input.
 
     Raises:
         ValidationError: something in it is no sample.
     """
-    tar = shard if shard.lower().endswith(".tar") else f"{shard}.tar"
-    for found in read_samples(path, tar, layout, refuse_strays(shard)):
+    for found in read_samples(path, local_name(shard, path), layout, refuse_strays(shard)):
         if isinstance(found, Quarantined):
             raise ValidationError(found.problem, shard=shard, key=found.key)
         yield found
