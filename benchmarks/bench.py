@@ -40,11 +40,10 @@ from schemas.plans import GeneratorSpec, ProtectPlan
 from schemas.records import ShardRef
 from schemas.tasks import Task
 from stages.io.images.decoding import decode_image
-from stages.io.images.encoding import encode_image
-from stages.io.images.png import encode_png, shows
+from stages.io.images.encoding import encode_image, encode_png, shows
 from stages.io.shards.tar import TarWriter
 from stages.io.store.store import Store
-from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.codes import ClassCodes
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.protect.perturb import Shifts, shifted
 from stages.protect.protect import protect_shard

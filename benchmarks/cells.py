@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from benchmarks.pictures import Dataset
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.plans import Noise, TrainPlan, VictimPlan
 from schemas.protection import POISONING, WITHSTANDING
 from schemas.training import Train
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.countermeasures.leaked_originals import protected_again
 from stages.learning.table import ImageTable
 from stages.transforms.pixels import transforms_of

@@ -44,7 +44,7 @@ from stages.ingest.ingest import profile_shard
 from stages.io.images.decoding import decode_image
 from stages.io.shards.tar import TarWriter
 from stages.io.store.records import parse_record
-from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.codes import ClassCodes
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.protect.protect import write_protected
 from stages.protect.validate import validate_shard

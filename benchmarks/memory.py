@@ -62,7 +62,7 @@ def measure(path: Path) -> None:
     from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
     from schemas.tasks import Task
     from stages.ingest.ingest import profile_shard
-    from stages.perturbers.codes.network import ClassCodes
+    from stages.perturbers.codes import ClassCodes
     from stages.perturbers.perturber import GeneratorPerturber
     from stages.protect.protect import write_protected
     from stages.protect.validate import validate_shard

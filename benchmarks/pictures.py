@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from schemas.tasks import Task
-from stages.datasets.drawn.idx import read_products
-from stages.datasets.drawn.multifashion import draw_pair
+from stages.datasets.drawn.multifashion import draw_pair, read_products
 from stages.datasets.drawn.outlines import CLASSES, draw_outlines
 from stages.learning.table import ImageTable
 

@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parents[1]
 def _import_from_beside() -> None:
     """Import our packages from this installation, whatever else on `sys.path` has such a name.
 
-    A user's own folder `stages`, `schemas` or `pipeline` in the working directory or on PYTHONPATH is none of ours.
+    A user's own folder `stages`, `schemas` or `pipeline` in the working directory or on PYTHONPATH is another package.
 
     Raises:
         ImportError: another module of such a name was imported before.

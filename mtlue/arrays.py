@@ -128,7 +128,7 @@ def fit(
     Args:
         images: N images.
         labels: of each task.
-        tasks: as in a configuration file, their `field` naming a key of `labels`; None: every key is a classification,
+        tasks: as in a configuration file; their `field` names a key of `labels`. None: every key is a classification,
             whole numbers count from 0, and other labels are names.
         epsilon: ε in [0, 1] units, or a fraction in text.
         train: the keys of `train` in a configuration file: `{"perturber": "generator", "method": "tap"}`.

@@ -1,6 +1,6 @@
 """Whole datasets from Python: what the commands `mtlue run`, `plan`, `audit` and `verify` do, as functions.
 
-Each takes a configuration as the path of a YAML file, as a mapping with the same keys, or as a checked `Config`, and
+Each takes a configuration: the path of a YAML file, a mapping with the same keys, or a checked `Config`. It also takes
 `overrides` such as `["train.rounds=4"]`. Errors are those of `schemas.errors`; nothing is printed but progress.
 """
 

@@ -48,8 +48,8 @@ class Layout(Model):
     members: dict[str, Literal["keep", "drop"]] = Field(default_factory=dict)
     """What happens to every other member. Undeclared: an image and unknown bytes are refused; text is kept. Text and
     JSON, kept or undeclared, are refused when they hold an image or lead to one (base64, numbers of pixels, `url`,
-    `sha256`, `exif`). A dotted name means a key in JSON or a field of a Parquet struct (`json.imageData: drop`,
-    `json.url: keep`); `txt.*: keep` means all of a text."""
+    `sha256`, `exif`). A dotted name means a key in JSON or a field of a Parquet struct: `json.imageData: drop`,
+    `json.url: keep`. `txt.*: keep` means all of a text."""
 
     max_pixels: int = Field(default=64 * 2**20, gt=0)
     """Largest H·W that is decoded, in pixels; a larger image is quarantined as a decompression bomb."""
@@ -118,8 +118,8 @@ class Protect(Model):
     """Share of all samples that may be quarantined before the run ends with exit code 3."""
 
     max_failed: float = Field(default=0.1, ge=0, le=1)
-    """Share of all shards that may fail before the run ends with exit code 3: a generator that has seen only part of
-    the data would decide for good, so nothing is trained, and no manifest is written."""
+    """Share of all shards that may fail before the run ends with exit code 3. Nothing is trained then, and no manifest
+    is written: a generator that has seen only part of the data would stay the dataset's generator."""
 
 
 class Compute(Model):
@@ -135,8 +135,8 @@ class Compute(Model):
     """GPUs that Ray may use; `auto`: those that are found."""
 
     job_minutes: float = Field(default=240.0, gt=0, allow_inf_nan=False)
-    """Longest time for one shard, one epoch of a victim, or between two reports of a training, in minutes; then the
-    worker is ended and the job tried again, three times in all."""
+    """Longest time for one shard, one epoch of a victim, or between two reports of a training, in minutes. After it the
+    worker is ended and the job is tried again, three times in all."""
 
 
 class Config(Model):

@@ -132,7 +132,7 @@ class TransientError(MtlueError):
 
 
 class ClusterError(MtlueError):
-    """Ray ended on the machine of this process: no job can run any more, and none is to blame; ends the whole run."""
+    """Ray ended on the machine of this process: no job can run any more. Ends the whole run."""
 
     ends_run = True
 

@@ -159,8 +159,8 @@ class Judge(Record):
     """Whether it is a set of single-task victims."""
     countermeasure: str = "none"
     learned: dict[str, float]
-    """Task that was to be protected → what it learns of it from clean images, a share of what the best clean victim
-    learns; without tasks of which no victim of this kind was trained on clean images."""
+    """Protected task → what it learns of it from clean images, as a share of what the best clean victim learns. Tasks
+    without such a victim on clean images are left out."""
     judges: list[str]
     """Tasks that it judges; empty: it judges nothing."""
     note: str

@@ -37,7 +37,7 @@ class Metric(Model):
         return self.unit == "%"
 
     def best(self, values: Iterable[float]) -> float:
-        """The value that suits an attacker most; NaN of none."""
+        """The best value for an attacker; NaN where there are no values."""
         found = list(values)
         if not found:
             return float("nan")
@@ -54,7 +54,8 @@ class Metric(Model):
         return (chance - value) / chance if chance > 0 else 0.0
 
     def interval(self, value: float, error: float | None) -> tuple[float, float] | None:
-        """The 95 % interval of a figure with a standard error, v ± 1.96·s; of a share inside 0..1. None of none.
+        """The 95 % interval of a figure with a standard error, v ± 1.96·s; of a share inside 0..1. None without an
+        error.
 
         >>> Metric(name="accuracy").interval(0.99, 0.25), Metric(name="accuracy").interval(0.99, None)
         ((0.5, 1.0), None)

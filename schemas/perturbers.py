@@ -1,6 +1,6 @@
 """The settings of each perturber, one row each: a setting that decides nothing in the chosen perturber is refused.
 
-The settings are fields of one model (`Train`), not of a union of models: a plan's fingerprint is the flat record of all
+The settings are fields of one model (`Train`), not of a union of models. A plan's fingerprint is the flat record of all
 that differs from the defaults, and fingerprints of finished work must stay. The rows refuse what a union would refuse.
 """
 

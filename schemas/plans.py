@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from schemas.config import Layout, OutputFormat
-from schemas.fingerprints import fingerprint
-from schemas.model import Model
+from schemas.model import Model, fingerprint
 from schemas.plugins import COUNTERMEASURES, PERTURBERS, TASKS, WEIGHTINGS, version_of
 from schemas.tasks import AnyTask
 from schemas.training import CountermeasureName, Train, WeightingName
@@ -48,9 +47,9 @@ class IngestPlan(Plan):
     """What ingest does to each shard, whatever other shards there are."""
 
     version: ClassVar[int] = 3
-    """3: samples whose members stand apart are left out, members without a key end no sample, a PNG with large or
-    damaged text is read, a camera's raw file is not; 2: tables hold the hashes of keys; how many samples are kept is no
-    part of the plan."""
+    """3: samples whose members stand apart are left out; members without a key end no sample. A PNG with large or
+    damaged text is read, a camera's raw file is refused. 2: tables hold the hashes of keys; how many samples are kept
+    is no part of the plan."""
 
     layout: Layout
     tasks: list[AnyTask]
@@ -61,7 +60,7 @@ class IngestPlan(Plan):
 
 
 class GeneratorSpec(Plan):
-    """The network that makes δ, without its weights."""
+    """The network of a perturber, without its weights."""
 
     version: ClassVar[int] = 2
     """2: textures of dense tasks have no mean, and those of several have pixels of their own."""
@@ -79,7 +78,7 @@ class GeneratorSpec(Plan):
     protected: list[bool]
     """Per task, whether it becomes unlearnable."""
     backbones: list[str] = Field(default_factory=list)
-    """Architectures of surrogates that δ needs even when it is made; empty where there are none."""
+    """Architectures of surrogates that the perturber needs even when it computes δ; empty where there are none."""
     width: int = 0
     """Channels of their first stage."""
     copies: int = 1
@@ -91,16 +90,16 @@ class GeneratorSpec(Plan):
     cell: int = 1
     """Side in pixels of the squares in which δ has one value."""
     balanced: bool = False
-    """Whether the labels' share of the decoder's input is at least the image's; true of every `generator` but those of
-    earlier versions, which had another network."""
+    """Whether the labels' share of the decoder's input is at least the image's. False only for a `generator` of an
+    earlier version, which had another network."""
 
 
 class TrainPlan(Plan):
     """What decides a generator, besides the training data."""
 
     version: ClassVar[int] = 4
-    """4: fresh networks learn longer where there are more than three tasks; 3: textures of dense tasks have no mean and
-    pixels of their own; 2: class codes by default, and EM as the default of a generator."""
+    """4: fresh networks learn longer where there are more than three tasks. 3: textures of dense tasks have no mean and
+    pixels of their own. 2: class codes by default, and EM as the default of a generator."""
 
     train: Train
     tasks: list[AnyTask]
@@ -109,8 +108,8 @@ class TrainPlan(Plan):
     epsilon: float
     """ε in [0, 1] units."""
     generator_version: ClassVar[int] = 2
-    """Part of the fingerprint where a `generator` is trained, and of no other perturber. 2: the labels' share of the
-    decoder's input is at least the image's."""
+    """Part of the fingerprint of a `generator`, and of no other perturber. 2: the labels' share of the decoder's input
+    is at least the image's."""
 
     weights: dict[str, str] = Field(default_factory=dict)
     """Architecture → SHA-256 of the file that its surrogate starts from; where the file lies is no part of the plan."""
@@ -149,8 +148,8 @@ class ProtectPlan(Plan):
     """What decides a protected shard's bytes, besides the input shard."""
 
     version: ClassVar[int] = 3
-    """3: the same pixels in a PNG of another encoder; 2: samples whose members stand apart are left out, members
-    without a key end no sample, a PNG with large or damaged text is read, a camera's raw file is not."""
+    """3: the same pixels in a PNG of another encoder. 2: samples whose members stand apart are left out; members
+    without a key end no sample. A PNG with large or damaged text is read, a camera's raw file is refused."""
 
     layout: Layout
     tasks: list[AnyTask]
@@ -189,13 +188,13 @@ class VictimPlan(Plan):
     countermeasure: CountermeasureName = "none"
     """What the attacker does against a protection."""
     second: TrainPlan | None = None
-    """How the generator of the copies is trained that the attacker has besides; None: there are none."""
+    """How the second generator is trained, whose copies the attacker has as well; None: there are no copies."""
     weights: str = ""
     """SHA-256 of the file that the backbone starts from; empty: random weights."""
 
     countermeasure_versions: ClassVar[dict[str, int]] = {"adversarial4": 2, "adversarial8": 2}
-    """Of countermeasures that give another result than they did; part of the fingerprints of their victims alone. 2:
-    the radius grows over the first third, the attack sees the victim in evaluation mode, 3 steps."""
+    """Versions of countermeasures whose results have changed; part of the fingerprints of their victims alone. 2: the
+    radius grows over the first third; the attack takes 3 steps and sees the victim in evaluation mode."""
 
     @property
     def _parts(self) -> list[Any]:

@@ -48,7 +48,7 @@ class Protection(Model):
 
     withstand: list[Withstood] = Field(default_factory=list)
     """What an attacker may do to all images without undoing δ; it decides the training (`chosen_training`), takes
-    longer, and costs strength where nothing is done. `mtlue plan` says how much."""
+    longer, and costs strength against an attacker who does nothing. `mtlue plan` says how much."""
 
     @property
     def bound(self) -> int:
@@ -65,15 +65,16 @@ WITHSTANDING: dict[Withstood, dict[str, Any]] = {
     "gray": {"achromatic": True, "robust": ["gray"]},
     "half_size": {"achromatic": True, "robust": ["gray"], "surrogate_sizes": [1.0, 0.5]},
 }
-"""What must hold of a training so that δ withstands something, beside the perturber and its method."""
+"""What a training needs so that δ withstands something, beside the perturber and its method."""
 
 MANY_YES_OR_NO = 20
-"""From so many protected yes/no tasks on the default is TAP in the generator: measured at 8 (class codes are as strong,
-in a third of the time) and at 40 (TAP is stronger, in a third of the time); the line between them is a guess."""
+"""From this number of protected yes/no tasks on, the default is TAP in the generator. Measured at 8 (class codes are as
+strong, in a third of the time) and at 40 (TAP is stronger, in a third of the time). The line between them is a
+guess."""
 
 
 MANY_TASKS, ROUNDS_OF_MANY = 5, 24
-"""From so many protected tasks on, `train.rounds` is that where it is left out (docs/results.md, number of tasks)."""
+"""From this number of protected tasks on, `train.rounds` has this default (docs/results.md, number of tasks)."""
 
 
 def chosen_training(train: Any, protected: Sequence[AnyTask], withstand: Sequence[Withstood]) -> Any:
@@ -120,7 +121,7 @@ def _is_poisoned(given: Mapping[str, Any], protected: Sequence[AnyTask]) -> bool
 
 def _are_many(protected: Sequence[AnyTask]) -> bool:
     """Whether so many yes/no tasks are protected that the default is another one."""
-    return sum(task.kind == "binary" for task in protected) >= MANY_YES_OR_NO
+    return sum(task.yes_or_no for task in protected) >= MANY_YES_OR_NO
 
 
 def reasons(train: Train, protected: Sequence[AnyTask], withstand: Sequence[Withstood]) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.config import OutputFormat
-from schemas.errors import SampleError, location
-from schemas.fingerprints import fingerprint
+from schemas.errors import AccessError, MtlueError, NoWriteAccessError, SampleError, location
+from schemas.model import fingerprint
 from schemas.plans import GeneratorSpec
 from schemas.stats import Histogram, Moments
 
@@ -218,3 +218,14 @@ class Manifest(Record):
     samples: int
     bytes: int
     shards: list[ManifestShard]
+
+
+def failure_of(name: str, stage: str, error: MtlueError) -> ShardFailure:
+    """The record of a shard that could not be processed; its message names the shard."""
+    return ShardFailure(name=name, stage=stage, error=type(error).__name__, message=error.at(shard=name).message)
+
+
+def kind_of(failures: Sequence[ShardFailure], otherwise: type[MtlueError]) -> type[MtlueError]:
+    """AccessError where every shard failed for want of credentials or rights: its exit code says so."""
+    access = {AccessError.__name__, NoWriteAccessError.__name__}
+    return AccessError if {failure.error for failure in failures} <= access else otherwise

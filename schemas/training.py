@@ -1,4 +1,4 @@
-"""The configuration of trainings: of what makes δ (`train`), and of the victims that judge it (`audit`)."""
+"""The configuration of trainings: of the perturber (`train`), and of the victims that judge it (`audit`)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from schemas.plugins import COUNTERMEASURES, WEIGHTINGS, Offered, or_installed
 Backbone = Literal[
     "resnet18", "resnet50", "vgg16", "densenet121", "vit_b_16", "stride5", "plain", "dilated_resnet50", "unet"
 ]
-"""Networks of surrogates and victims; `stride5` and `plain` are small ones, for victims that no surrogate is like;
+"""Networks of surrogates and victims. `stride5` and `plain` are small ones, for victims unlike every surrogate.
 `dilated_resnet50` and `unet` have the fine maps that dense tasks want."""
 
 
 OwnWeighting = Literal["ls", "rlw", "uw", "aligned_mtl", "fairgrad"]
-"""How the losses of several tasks become one step: equal weights (ls), random ones (rlw), learned variances (uw),
-aligned gradients (aligned_mtl), gradients by which every task improves at a fair rate (fairgrad)."""
+"""How the losses of several tasks become one step: by equal weights (ls), random ones (rlw) or learned variances (uw).
+Or by gradients: aligned (aligned_mtl), or such that every task improves at a fair rate (fairgrad)."""
 
 WeightingName = Annotated[OwnWeighting, or_installed(WEIGHTINGS), Offered(WEIGHTINGS)]
 """Our own, or one of an installed package."""
@@ -42,42 +42,42 @@ CountermeasureName = Annotated[OwnCountermeasure, or_installed(COUNTERMEASURES),
 """Our own, or one of an installed package."""
 
 LeakName = Literal["detectable", "delta_alone", "unlisted"]
-"""What a protection may give away (`stages/audit/leaks/`)."""
+"""What a protection may give away (`stages/audit/leak_tests.py`)."""
 
 SNAPSHOTS = 15
-"""Of one training that SEP looks at; saved evenly along it, all of them when it has fewer passes."""
+"""Snapshots of one training that SEP uses, saved evenly along it; one a pass where it has fewer passes."""
 
 
 class Train(Model):
-    """How the perturber is trained. A setting that has no part in it is refused (`schemas/perturbers.py`)."""
+    """How the perturber is trained. A setting that decides nothing in it is refused (`schemas/perturbers.py`)."""
 
     perturber: PerturberName = "codes"
-    """What makes δ: class codes, learned against fresh small networks (strongest against architectures that training
-    never saw, and quick; docs/results.md), the paper's generator, which also sees the image, or sign steps per image
-    against linear heads (pil). To compare with: sign steps per image against surrogates (em-, tap-, sep-sample), and
-    patterns that nothing was trained for (floor, lsp, ar)."""
+    """The perturber, which computes δ. `codes`: class codes, learned against fresh small networks; quick, and strongest
+    against architectures that training never saw (docs/results.md). `generator`: the paper's, which also sees the
+    image. `pil`: sign steps per image against linear heads. For comparison: sign steps per image against surrogates
+    (em-, tap-, sep-sample), and patterns without training (floor, lsp, ar)."""
 
     rounds: int = Field(default=12, ge=1)
-    """Fresh networks that codes are learned against, one after the other. Left out where more than four tasks are
-    protected: 24, for of eight tasks they hold a victim that 12 do not (docs/results.md)."""
+    """Fresh networks that codes are learned against, one after the other. The default is 24 where more than four tasks
+    are protected: with eight tasks 12 are too few (docs/results.md)."""
 
     method: MethodName = "em"
-    """Base method of a generator: error-minimising against surrogates that keep learning (em) or against fresh small
-    networks as class codes are (fresh), adversarial poisoning (tap), the same against the snapshots of one training
-    (sep), minus what linear heads take for the class (pil)."""
+    """Base method of a generator. `em`: error-minimising against surrogates that keep learning; `fresh`: against fresh
+    small networks, as class codes are. `tap`: adversarial poisoning; `sep`: the same against the snapshots of one
+    training. `pil`: minus what linear heads take for the class."""
 
     targeted: bool = True
     """Whether `tap` and `sep` pull each image to another class (y' = y + ⌊C/2⌋), or only push it away from its own."""
 
     backbones: list[Backbone] = Field(default=["resnet18"], min_length=1)
-    """Surrogates of a generator; of several, each step uses the next one."""
+    """Surrogates of a generator; with several, each step uses the next one."""
 
     width: int = Field(default=64, ge=4, le=256)
     """Channels of the surrogate's first stage; 64 is the standard ResNet, 8–16 trains on a CPU."""
 
     weights: dict[Backbone, Annotated[str, Field(pattern=r"\.safetensors$")]] = Field(default_factory=dict)
-    """Local files that surrogates start from, by architecture, with the names of torchvision's network (whose `width`
-    is 64) or with ours; the others start from random weights."""
+    """Architecture → local file that its surrogate starts from, with the names of torchvision's network (whose `width`
+    is 64) or with ours. The others start from random weights."""
 
     generator: Literal["tiny", "small", "large"] = "small"
     """Preset of encoder, embeddings and decoder; `tiny` is for CPUs, `large` for images from about 128 px."""
@@ -101,16 +101,16 @@ class Train(Model):
     """Augmentation of surrogates and victims; leave `flip` out where a task speaks of left and right."""
 
     robust: list[Distorting] = Field(default_factory=list)
-    """What δ is trained to survive: at each step the networks see the images as they are, or through one of these. It
-    costs strength where nothing is done to the images (docs/results.md)."""
+    """What δ is trained to survive: at each step the networks see the images as they are, or changed by one of these.
+    It costs strength where nothing is done to the images (docs/results.md)."""
 
     achromatic: bool = False
-    """One δ for all channels: it is still there when an attacker has made the images gray. Classes differ in a third of
-    the values then (docs/results.md)."""
+    """One δ for all channels: it survives an attacker who turns the images gray. Classes then differ in a third of the
+    values (docs/results.md)."""
 
     surrogate_sizes: list[Annotated[float, Field(ge=0.25, le=1)]] = Field(default=[1.0], min_length=1)
-    """Shares of the side at which the surrogates see the images; `[1, 0.5]`: δ is still there at half the size, for a
-    fifth more time (docs/results.md)."""
+    """Shares of the side at which the surrogates see the images. With `[1, 0.5]` δ survives half the size, for a fifth
+    more time (docs/results.md)."""
 
     cell: int = Field(default=1, ge=1, le=16)
     """Side in pixels, at `resolution`, of the squares in which δ has one value: larger ones survive smaller images."""
@@ -139,7 +139,7 @@ class Train(Model):
 
     @property
     def kept_surrogates(self) -> dict[str, Any]:
-        """What a specification says of surrogates that δ needs even when it is made."""
+        """What a specification says of surrogates that the perturber needs even when it computes δ."""
         row = SETTINGS.get(self.perturber, Settings())
         if not row.keeps_surrogates:
             return {}
@@ -185,27 +185,27 @@ class Requirement(Model):
     """What the evidence must show before anything is published."""
 
     metric: str | None = None
-    """Figure of the strongest victim on clean held-out data; when left out, and in tasks that have no such figure, the
-    one that decides the verdict (balanced accuracy of classes, mean absolute error of numbers)."""
+    """Figure of the strongest victim on clean held-out data. Left out, and in tasks without it: the one that decides
+    the verdict, such as balanced accuracy for classes or mean absolute error for numbers."""
 
     max_over_chance: float = Field(default=0.15, gt=0, lt=1)
-    """Furthest that a victim trained on protected images may get beyond chance, in every task that is to be protected;
-    a share in 0..1, of an error the share of the chance line's that is gone. Clean training must get further than that,
-    or nothing is proven: keep it well below 1 - chance."""
+    """How far a victim trained on protected images may get beyond chance, in every task that is to be protected. A
+    share in 0..1; for an error, the share of the chance line's error that is gone. Clean training must get further, or
+    nothing is proven: keep it well below 1 - chance."""
 
     max_share_left: float | None = Field(default=None, gt=0, le=1)
     """Largest share of what clean training gains over chance that a victim trained on protected images may keep."""
 
     countermeasures: Literal["all"] | list[CountermeasureName] = "all"
-    """What must not help an attacker; `all`: everything in `audit.countermeasures` that needs no originals. What is
-    named and was not run is a shortfall."""
+    """What must not help an attacker; `all`: everything in `audit.countermeasures` that needs no originals. A named
+    countermeasure that was not run is a shortfall."""
 
     epoch: Literal["best", "last"] = "best"
-    """Epoch that counts; `best`: the one that suits an attacker most, who can stop early."""
+    """Epoch that counts; `best`: the best one for an attacker, who can stop early."""
 
 
 ON_REQUEST: tuple[CountermeasureName, ...] = ("averaged_pair",)
-"""Countermeasures that `all` does not mean: they train another generator first."""
+"""Countermeasures that `all` leaves out: they train another generator first."""
 
 WITH_WEIGHTS: tuple[CountermeasureName, ...] = ("pretrained", "pretrained_frozen")
 """Countermeasures that start from weights trained elsewhere."""
@@ -228,8 +228,8 @@ class Audit(Model):
     """How protection is measured."""
 
     victims: Literal["auto"] | Annotated[list[Backbone], Field(min_length=1)] = "auto"
-    """Models that an unauthorised user might train. `auto`: three whose architecture no surrogate has, and one that a
-    surrogate has: a victim that is like the surrogate flatters the protection."""
+    """Models that an unauthorised user might train. `auto`: three architectures that no surrogate has, and one that a
+    surrogate has. A victim that is like the surrogate flatters the protection."""
 
     learning_rates: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default=[1e-3, 3e-3], min_length=1)
     """Of the victims, one training each on clean, noise and protected data: of each version the strongest counts."""
@@ -250,17 +250,19 @@ class Audit(Model):
     """Task weighting of the multi-task victims."""
 
     countermeasures: Literal["all"] | list[CountermeasureName] = Field(default_factory=list)
-    """What the strongest victim also tries, on clean and on protected data: the verdict counts the strongest of all.
+    """What the strongest victim also tries, on clean and on protected data; the verdict counts the strongest result.
     Those that need originals (`clean_samples`, `purifier`, `coverage…`) are shown and do not count. `all` leaves out
     `averaged_pair`, which trains a second generator: name it."""
 
     pretrained: Pretrained | None = None
-    """Weights from which another victim starts, fine-tuned (countermeasure `pretrained`) and with a frozen backbone
-    (`pretrained_frozen`), on clean and on protected data; both count. None: every victim starts from random weights."""
+    """Weights from which another victim starts: fine-tuned (countermeasure `pretrained`), and with a frozen backbone
+    (`pretrained_frozen`). Both are tried on clean and on protected data, and both count. None: every victim starts from
+    random weights."""
 
     leaks: list[LeakName] = Field(default=["detectable", "delta_alone", "unlisted"])
-    """What the protection gives away: whether a linear model tells protected from clean images (`detectable`), what δ
-    alone predicts, what remains of tasks that are left open. Seconds each; none of them counts in the verdict."""
+    """Tests of what the protection gives away. `detectable`: a linear model that separates protected from clean images;
+    `delta_alone`: what δ alone predicts; `unlisted`: what remains of tasks that are left open. Each takes seconds, and
+    none counts in the verdict."""
 
     stl: bool = False
     """Also train a single-task victim for each task, which sees no other task's labels; K times the cost."""

@@ -13,15 +13,14 @@ import torch
 from schemas.errors import InputError
 from schemas.plans import IngestPlan, ProtectPlan, TrainPlan, VictimPlan
 from schemas.records import ShardProfile, ShardRef
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.ingest.ingest import profile_shard
 from stages.io.store.store import Store
+from stages.learning.optimise import clock, threads
 from stages.learning.table import ImageTable, open_table
-from stages.learning.threads import clock, threads
 from stages.perturbers.perturber import GeneratorPerturber
-from stages.perturbers.registry import network_of
-from stages.perturbers.timing import train_seconds
+from stages.perturbers.registry import PERTURBERS, network_of
 from stages.protect.protect import write_protected
 from stages.tasks.kinds import fitted_tasks, kinds_of
 
@@ -157,3 +156,35 @@ def _image_seconds(table: ImageTable, plan: VictimPlan) -> float:
 
 def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train_seconds(table: ImageTable, plan: TrainPlan, samples: int, device: torch.device) -> float:
+    """Seconds of a whole training.
+
+    Args:
+        table: a few real images.
+        plan: of the training.
+        samples: images of the training itself.
+        device: where it would run.
+    """
+    own = PERTURBERS[plan.train.perturber].whole_training
+    if own is not None:
+        return own(table, plan, device)
+    return _passes_seconds(table, plan, device) * samples / max(1, len(table))
+
+
+def _passes_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -> float:
+    """Of a whole training on this table, from the marginal cost of one more pass of each of its phases."""
+    making = PERTURBERS[plan.train.perturber]
+    phases = making.phases(plan.train)
+
+    def trial(longer: str = "") -> float:
+        passes = {phase.setting: 2 if phase.setting == longer else 1 for phase in phases}
+        shorter = plan.model_copy(update={"train": plan.train.model_copy(update=passes)})
+        started = clock()
+        making.train(table, shorter, device)
+        return clock() - started
+
+    trial()  # the first one prepares kernels; it is not counted
+    base = trial()
+    return sum(max(0.0, trial(phase.setting) - base) * float(getattr(plan.train, phase.setting)) for phase in phases)

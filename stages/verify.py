@@ -21,7 +21,7 @@ from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
 from stages.io.shards.stored import IMAGE_TYPE, LABEL_FEATURES, features_in, stored_table
 from stages.io.shards.writing import local_name
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 from stages.io.store.store import Store
 from stages.protect.reread import refuse_strays
 from stages.protect.validate import Measured, validate_shard
@@ -120,7 +120,7 @@ def check_as_user_reads(path: Path, name: str) -> None:
     A tar is compared sample by sample.
 
     webdataset (1.0) takes the members of one key that follow each other for a sample and lowers the case of their
-    fields. It says nothing of what it passes by: a published shard has no member without a key or a field, and none
+    fields. It is silent about what it ignores, so a published shard has no member without a key or a field, and none
     below a folder `__…__` at the top. Keys, order, fields and bytes must agree all the same.
 
     Args:

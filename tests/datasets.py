@@ -20,7 +20,7 @@ from pipeline.run.import_data import import_dataset
 from schemas.config import Compute
 from schemas.imports import ImportSummary
 from stages.datasets.adapter import Adapter
-from stages.datasets.planning import ShardLimit
+from stages.datasets.importing import ShardLimit
 from stages.io.store.store import Store
 from tests.builders import jpeg, picture, png
 

@@ -10,7 +10,7 @@ import torch
 
 from stages.countermeasures.countermeasure import Countermeasure, Data
 from stages.countermeasures.pixels import transformed
-from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.codes import ClassCodes
 from stages.perturbers.registry import PerturberKind
 from stages.perturbers.training import Trained
 

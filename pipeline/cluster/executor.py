@@ -83,9 +83,9 @@ class Executor:
 
         Jobs are taken one by one as workers become free, so that a long list of them need never be in memory.
 
-        A job that fails in a way that may pass (a store, a worker that was killed or took longer than
-        `compute.job_minutes`, a node that was lost) is tried `ATTEMPTS` times; the last time alone, so that no job pays
-        for the memory of another. Then its outcome is the error, and the others go on.
+        A job whose failure may pass is tried `ATTEMPTS` times: a store failed, a worker was killed or took longer than
+        `compute.job_minutes`, a node was lost. The last time it runs alone, so that no job pays for the memory of
+        another. Then its outcome is the error, and the others go on.
 
         When the caller stops early no job is begun any more; those that run end with a Ray that this executor started.
         Another's Ray gets a while to end them: `ray.cancel` may abort this process (Ray 2.60, "Tried to complete task
@@ -147,7 +147,7 @@ class Executor:
         A worker that dies, or reports nothing for `compute.job_minutes`, is replaced by another, `ATTEMPTS` times: the
         work goes on from what it has stored itself.
 
-        On this machine the number of threads is the machine's, whatever `compute.cpus` says: sums of floats depend on
+        On this machine the number of threads is the machine's, whatever `compute.cpus` says. Sums of floats depend on
         it, and the result must not depend on the number of workers.
         """
         self.start()

@@ -32,6 +32,7 @@ class Workers:
         unit: str = "shards",
         gpu: bool = False,
         length: int = 1,
+        position: Callable[[], int] | None = None,
     ) -> None:
         """Run every job; each ends with one call of `done` or of `failed`, in this process, as the jobs are ready.
 
@@ -40,10 +41,11 @@ class Workers:
             jobs: taken one by one as workers become free.
             done: called with a job's name and result.
             failed: called with a job's name and error; what it raises ends the step.
-            count: number of jobs, at most.
+            count: number of jobs, at most; or of what `position` counts.
             unit: what is counted.
             gpu: whether a job gets its share of a GPU.
             length: how many times `compute.job_minutes` a job may take.
+            position: how far the step is; None: the number of jobs that have ended.
         """
         with self.reporter.step(step, count, unit) as progress:
             for outcome in self.executor.map(jobs, gpu=gpu, length=length):
@@ -52,7 +54,10 @@ class Workers:
                     failed(outcome.name, outcome.error)
                 else:
                     done(outcome.name, cast(T, outcome.result))
-                progress.advance()
+                if position is None:
+                    progress.advance()
+                else:
+                    progress.advance_to(position())
 
     def check(self) -> None:
         """Called before each outcome is used; raises where the run may not go on."""

@@ -109,8 +109,7 @@ def _import_of(adapter: type[Adapter]) -> Callable[..., None]:
 
 def _option_fields(adapter: type[Adapter]) -> Iterator[tuple[str | None, str, FieldInfo, str]]:
     """Group (a field that is a model itself; None for the adapter's own), name, field and help of each option."""
-    from schemas.describing import field_docs
-    from schemas.model import Model
+    from schemas.model import Model, field_docs
 
     for name, info in adapter.model_fields.items():
         inner = info.annotation
@@ -167,7 +166,7 @@ def run_adapter(adapter: Adapter, target: Target, config: str | None = None, out
     from pipeline.cluster.progress import Reporter
     from pipeline.run.import_data import SUMMARY, import_dataset
     from schemas.config import Compute, Storage
-    from stages.datasets.planning import ShardLimit
+    from stages.datasets.importing import ShardLimit
     from stages.io.store.store import Store, places_overlap
 
     by_bytes = target.shard_bytes is not None

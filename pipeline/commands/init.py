@@ -143,7 +143,7 @@ def _placed(
 ) -> Placed:
     """The places of a configuration: those that were asked for, or beside the shards."""
     from stages.io.store.urls import normalised_url
-    from stages.survey.splits import Splits, splits_of
+    from stages.survey.survey import Splits, splits_of
     from stages.survey.writing import Placed
 
     place = _place_of(url)

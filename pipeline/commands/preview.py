@@ -36,8 +36,7 @@ def write_preview(config: Config, path: Path, samples: int) -> Path:
     from pipeline.configuration.plans import Plans
     from pipeline.state.generators import fitting_generator
     from pipeline.state.places import Places
-    from stages.report.before_after import made_pairs, sample_pairs
-    from stages.report.pictures import preview_sheet
+    from stages.report.pictures import made_pairs, preview_sheet, sample_pairs
 
     places, plans = Places(config), Plans(config)
     published = {entry.name for entry in places.output.list()}

@@ -9,7 +9,7 @@ import typer
 from pipeline.commands.audit import evidence_figures, evidence_lines
 from pipeline.commands.options import Address, AsJson, ConfigPath, Overrides, checked_config, print_result
 from pipeline.commands.plan import plan
-from pipeline.configuration.remembered import remember
+from pipeline.state.last_run import remember
 from stages.formatting import duration, size_text
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ def schema() -> None:
 def configuration_schema() -> dict[str, Any]:
     """The schema of `schemas.config.Config`; each property is described by the text below its field."""
     from schemas.config import Config
-    from schemas.describing import field_docs
+    from schemas.model import field_docs
 
     made = {"$schema": DIALECT, **Config.model_json_schema()}
     made["title"] = "mtlue: pipeline.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.commands.options import AsJson, ConfigPath, Overrides, checked_config, print_result
-from pipeline.configuration.remembered import last_run
+from pipeline.state.last_run import last_run
 
 if TYPE_CHECKING:
     from schemas.config import Config
@@ -61,7 +61,7 @@ def status_of(config: Config) -> Status:
     """Read where the work on `config` stands, and whether the last run had another one; writes nothing."""
     from pipeline.configuration.plans import Plans
     from pipeline.state.generators import fitting_generator
-    from pipeline.state.last import differences
+    from pipeline.state.last_run import differences
     from pipeline.state.lease_record import holder_of
     from pipeline.state.ledger import Ledger
     from pipeline.state.places import LEFT_OUT, Places

@@ -79,7 +79,7 @@ def load_config(path: Path | None, overrides: list[str]) -> Config:
 
     Raises:
         ConfigError: the file is missing or is no YAML, an override names no place, a variable is not set, or a value is
-            wrong; the message has one line for each problem, `file: a.b.c: message; found VALUE`.
+            wrong. The message has one line for each problem, `file: a.b.c: message; found VALUE`.
     """
     file, text = _read(path)
     data = _parse(text, str(file))

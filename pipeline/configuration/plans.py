@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from pipeline.state.weights import weights_sha256
+from pipeline.state.generators import weights_sha256
 from schemas.config import Config
 from schemas.plans import IngestPlan, ProtectPlan, PublishPlan, ReportPlan, TrainPlan, VictimPlan
 from schemas.training import Audit, Backbone

@@ -15,21 +15,20 @@ from pipeline.run.ingest import Source, ingest_all
 from pipeline.run.session import Session
 from pipeline.run.tables import fetch_files
 from pipeline.run.victim_plans import attack_plans, plain_plans, words_of
-from pipeline.run.victims import AuditData, Budget, VictimTraining
-from pipeline.state.left_out import kind_of
-from pipeline.state.weights import upload_weights
+from pipeline.run.victim_training import AuditData, Budget, VictimTraining
+from pipeline.state.generators import upload_weights
 from schemas.config import Config
-from schemas.errors import ConfigError, ValidationError
+from schemas.errors import ConfigError, MtlueError, ValidationError
 from schemas.evidence import VERSIONS, Evidence, Leak
 from schemas.plans import IngestPlan, Noise
-from schemas.records import ShardProfile, ShardRef
+from schemas.records import ShardProfile, ShardRef, kind_of
 from schemas.tasks import AnyTask
 from schemas.training import Audit, LeakName
-from stages.audit.leaks.leak_tests import LEAK_TESTS, unlisted
-from stages.audit.leaks.pairs import pairs_of
+from stages.audit.leak_pairs import pairs_of
+from stages.audit.leak_tests import LEAK_TESTS, unlisted
 from stages.audit.verdict import reach_verdict
 from stages.io.shards.layout import published_layout
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 from stages.io.store.store import Store
 from stages.learning.sampling import key_hashes, share
 from stages.learning.table import open_table
@@ -125,10 +124,13 @@ class Auditor:
             return []
         tasks, seed = session.config.tasks, session.config.train.seed
         work = partial(leaks_step, session.work, data.versions, audit.leaks, tasks, seed, data.samples)
-        (outcome,) = session.executor.map([Job("leaks", work)])
-        if outcome.result is None:
-            raise ValidationError(f"audit: leaks: {outcome.error}")
-        return outcome.result
+        found: list[Leak] = []
+
+        def failed(name: str, error: MtlueError) -> None:
+            raise ValidationError(f"audit: {name}: {error}")
+
+        session.each("leaks", [Job("leaks", work)], lambda _, leaks: found.extend(leaks), failed, count=1, unit="jobs")
+        return found
 
     def _budget(self) -> Budget:
         cpus = self.session.config.compute.cpus

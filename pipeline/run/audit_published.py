@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.cluster.progress import Reporter
-from pipeline.configuration.networks import check_networks
 from pipeline.run.audit import Auditor
 from pipeline.run.evidence import find_evidence
 from pipeline.run.ingest import stored_profiles
 from pipeline.run.publish import write_report
+from pipeline.run.refusing import check_networks
 from pipeline.run.session import Session, open_session
 from pipeline.state.generators import fitting_generator
 from pipeline.state.places import REPORT, Places
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError
 from schemas.evidence import Evidence
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.records import ShardRef
 from stages.audit.verdict import held_against
 from stages.io.store.store import Store
 from stages.publish.manifest import read_manifest
-from stages.report.before_after import sample_pairs
+from stages.report.pictures import sample_pairs
 from stages.report.report_input import ReportInput
 
 
@@ -61,7 +61,7 @@ def audit_published(
             ShardRef(name=name, url=output.join(name), size=there[name].size, etag=there[name].etag)
             for name in (ref.output_name for ref in sample)
         ]
-        # As the store shows them now, not as the manifest says: bytes that were exchanged are judged anew.
+        # As the store shows them now, not as the manifest says: bytes that were exchanged are judged again.
         found = [[ref.name, ref.size, ref.etag] for ref in published]
         state = auditor.state(fingerprint([found, auditor.plan.fingerprint]))
         evidence = find_evidence(session.work, state)

@@ -9,20 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import Plans, audit_plan
 from pipeline.run.audit import check_held_out, check_split
 from pipeline.run.evidence import evidence_state, find_evidence
-from pipeline.run.refusing import check_data, refuse_places
+from pipeline.run.refusing import check_data, check_networks, refuse_places
 from pipeline.run.victim_plans import expected_plans
 from pipeline.state.generators import fitting_generator
 from pipeline.state.ledger import Ledger
-from pipeline.state.left_out import failure_of
 from pipeline.state.places import Places
 from schemas.config import Config
 from schemas.errors import MtlueError, RefusedInputError
 from schemas.plans import IngestPlan
-from schemas.records import GeneratorRecord, ShardFailure, ShardProfile, ShardRef
+from schemas.records import GeneratorRecord, ShardFailure, ShardProfile, ShardRef, failure_of
 from schemas.training import Audit
 from stages.estimate import Estimate, Trainings, estimate_shard
 from stages.formatting import strays_text

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline.configuration.plans import audit_plan, victim_plans
+from pipeline.state.generators import weights_sha256
 from pipeline.state.places import Places
-from pipeline.state.weights import weights_sha256
 from schemas.config import Config
 from schemas.evidence import VERSIONS, Evidence
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.training import Audit
 from stages.io.store.records import read_record
 from stages.io.store.store import Store
@@ -26,7 +26,7 @@ def evidence_state(config: Config, audit: Audit, places: Places, subject: str) -
     held_out = [[ref.name, ref.size, ref.etag] for ref in places.test_shards]
     victims = [plan.fingerprint for data in VERSIONS for plan in victim_plans(config, audit, data)]
     limits = [audit.max_samples, audit_plan(config, audit).fingerprint]
-    rules = BINARY_RULES if any(task.kind == "binary" for task in config.tasks) else RULES
+    rules = BINARY_RULES if any(task.yes_or_no for task in config.tasks) else RULES
     parts = [rules, subject, held_out, victims, limits, config.protected_tasks, audit.leaks]
     # Only where there are some: the evidence of audits without them stays found.
     more = [[*audit.tried]] if audit.tried else []
@@ -40,7 +40,7 @@ def pretrained_sha256(audit: Audit) -> str:
 
 
 def find_evidence(work: Store, state: str) -> Evidence | None:
-    """The evidence of an earlier audit under this fingerprint; one that left something out is gone on with."""
+    """The evidence of an earlier audit under this fingerprint; None where it left something out, to go on with it."""
     name = f"{FOLDER}{state}.json"
     if work.stat(name) is None:
         return None

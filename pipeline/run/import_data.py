@@ -11,12 +11,11 @@ from pydantic import ValidationError
 
 from pipeline.cluster.progress import Reporter
 from schemas.config import Compute
-from schemas.errors import ConfigError, InputError
+from schemas.errors import ConfigError, InputError, MtlueError
 from schemas.imports import ImportedShard, ImportSummary, Parameters, Skipped, SkippedCounts, SplitCount
 from schemas.records import ManifestShard
 from stages.datasets.adapter import Adapter
-from stages.datasets.importing import import_shard, record_name
-from stages.datasets.planning import PlannedShard, ShardLimit, planned_shards
+from stages.datasets.importing import PlannedShard, ShardLimit, import_shard, planned_shards, record_name
 from stages.io.store.objects import Entry
 from stages.io.store.store import Store
 
@@ -48,11 +47,12 @@ def import_dataset(
     parameters = {**adapter.parameters, **limit.parameters, **checked.parameters}
     before = claimed(store, parameters)
     run = _Import(adapter, store, parameters, limit)
-    with reporter.step("import", checked.rows, "rows") as step:
-        # Ray takes longer to start than one shard takes to make.
-        few = limit.samples is not None and checked.rows <= limit.samples and compute.cpus == "auto"
-        for _ in run.made(Compute(cpus=1) if few and compute.address == "local" else compute):
-            step.advance_to(min(run.rows_done, checked.rows))
+    # Ray takes longer to start than one shard takes to import.
+    few = limit.samples is not None and checked.rows <= limit.samples and compute.cpus == "auto"
+    if compute.address == "local" and (few or compute.cpus == 1):
+        run.import_here(reporter, checked.rows)
+    else:
+        run.import_in_workers(reporter, checked.rows, compute)
     summary = run.summary()
     if not summary.samples:
         first = next((count.examples[0] for count in summary.skipped.reasons.values()), "there is no row at all")
@@ -76,22 +76,32 @@ class _Import:
         self.opened = False
         """Whether the place was marked as incomplete: a shard is made."""
 
-    def made(self, compute: Compute) -> Iterator[ImportedShard]:
-        """Every shard's record, as they are ready."""
-        if compute.cpus == 1 and compute.address == "local":
+    def import_here(self, reporter: Reporter, rows: int) -> None:
+        """Import every shard in this process, one after the other."""
+        with reporter.step("import", rows, "rows") as step:
             for shard in self._open_shards():
-                yield self._add(import_shard(*self._arguments(shard)))
-            return
+                self._add(shard.name, import_shard(*self._arguments(shard)))
+                step.advance_to(min(self.rows_done, rows))
+
+    def import_in_workers(self, reporter: Reporter, rows: int, compute: Compute) -> None:
+        """Import every shard in a worker; the first error ends it."""
         from pipeline.cluster.executor import Executor
         from pipeline.cluster.jobs import Job
+        from pipeline.cluster.workers import Workers
+
+        def failed(name: str, error: MtlueError) -> None:
+            raise error
 
         with Executor(compute) as executor:
-            jobs = (Job(shard.name, partial(import_shard, *self._arguments(shard))) for shard in self._open_shards())
-            for outcome in executor.map(jobs):
-                if outcome.error is not None:
-                    raise outcome.error
-                if outcome.result is not None:
-                    yield self._add(outcome.result)
+            Workers(executor, reporter).each(
+                "import",
+                (Job(shard.name, partial(import_shard, *self._arguments(shard))) for shard in self._open_shards()),
+                self._add,
+                failed,
+                count=rows,
+                unit="rows",
+                position=lambda: min(self.rows_done, rows),
+            )
 
     @property
     def rows_done(self) -> int:
@@ -104,7 +114,7 @@ class _Import:
         for shard in planned_shards(self.adapter.rows(), self.limit, self.parameters, self._skip):
             known = self._fitting(shard)
             if known is not None and is_whole(known, self.present.get(shard.name)):
-                self._add(known)
+                self._add(shard.name, known)
                 continue
             if not self.opened:
                 write_summary(self.store, ImportSummary(parameters=self.parameters))
@@ -123,9 +133,8 @@ class _Import:
     def _skip(self, row: Skipped) -> None:
         self.skipped = self.skipped.merge(SkippedCounts.of([row]))
 
-    def _add(self, record: ImportedShard) -> ImportedShard:
-        self.shards[record.shard.name] = record
-        return record
+    def _add(self, name: str, record: ImportedShard) -> None:
+        self.shards[name] = record
 
     def summary(self) -> ImportSummary:
         """The whole of it, in the order of the names: it does not tell which worker was quicker."""

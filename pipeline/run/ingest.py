@@ -9,13 +9,12 @@ from functools import partial
 
 from pipeline.cluster.jobs import Job
 from pipeline.run.session import Session
-from pipeline.state.left_out import kind_of
 from pipeline.state.places import shard_object
 from pipeline.state.record_index import Folded
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError, MtlueError, QuarantineError, RefusedInputError
 from schemas.plans import IngestPlan
-from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, once_each
+from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, kind_of, once_each
 from stages.formatting import strays_text
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store

@@ -93,7 +93,7 @@ def protect_step(
 
     Args:
         stale: the ledger's records of what is replaced, in `work`. One that outlived its bytes would be believed again
-            as soon as the configuration went back to it; one that went before them would not tell what is public.
+            as soon as the configuration went back to it. One that went before them would not show what is public.
     """
     return_memory()
 

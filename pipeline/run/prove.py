@@ -11,12 +11,11 @@ from pipeline.run.audit import Auditor
 from pipeline.run.evidence import find_evidence
 from pipeline.run.protect import protect_step
 from pipeline.run.session import Session
-from pipeline.state.left_out import failure_of
 from schemas.errors import GeneratorError, MtlueError, RefusedInputError, ValidationError
 from schemas.evidence import Evidence
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.plans import ProtectPlan
-from schemas.records import GeneratorRecord, ShardProfile, ShardRecord, ShardRef
+from schemas.records import GeneratorRecord, ShardProfile, ShardRecord, ShardRef, failure_of
 from stages.audit.verdict import held_against
 from stages.io.store.store import Store
 

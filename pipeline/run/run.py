@@ -8,21 +8,18 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pipeline.cluster.progress import Reporter
-from pipeline.configuration.networks import check_networks
 from pipeline.run.audit import Auditor
 from pipeline.run.ingest import Source, check_failed, check_quarantined, ingest_all
 from pipeline.run.protect import Protected, protect_all
 from pipeline.run.prove import prove
-from pipeline.run.publish import publish, write_report
-from pipeline.run.refusing import check_data, refuse_places
+from pipeline.run.publish import prune, publish, withdrawn_shards, write_report
+from pipeline.run.refusing import check_data, check_networks, refuse_places
 from pipeline.run.result import RunResult, empty_shards
 from pipeline.run.session import Session, open_session
 from pipeline.run.train import train_or_find
-from pipeline.run.withdrawn import prune, withdrawn_shards
-from pipeline.state.generators import fitting_generator
-from pipeline.state.last import keep_config
+from pipeline.state.generators import fitting_generator, upload_weights
+from pipeline.state.last_run import keep_config
 from pipeline.state.places import LEFT_OUT, REPORT, Places
-from pipeline.state.weights import upload_weights
 from pipeline.state.written import adopt
 from schemas.config import Config
 from schemas.errors import EvidenceError
@@ -42,7 +39,7 @@ from stages.formatting import strays_text
 from stages.ingest.drift import drift
 from stages.learning.sampling import share
 from stages.publish.strangers import CARD
-from stages.report.before_after import sample_pairs
+from stages.report.pictures import sample_pairs
 from stages.report.report_input import ReportInput
 from stages.tasks.counts import label_doubts, rare_classes
 

@@ -13,12 +13,11 @@ from pipeline.configuration.plans import Plans
 from pipeline.run.shared_disks import check_shared
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
-from pipeline.state.left_out import failure_of
 from pipeline.state.owner import claim
 from pipeline.state.places import Places
 from schemas.config import Config
 from schemas.errors import MtlueError
-from schemas.records import ShardFailure
+from schemas.records import ShardFailure, failure_of
 from stages.io.store.store import Store
 
 

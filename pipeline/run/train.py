@@ -11,12 +11,17 @@ from tempfile import TemporaryDirectory
 from pipeline.cluster.progress import Reporter
 from pipeline.run.session import Session
 from pipeline.run.tables import device, fetch_table
-from pipeline.state.generators import add_generator, ask_retraining, fitting_generator, pending_retraining
+from pipeline.state.generators import (
+    add_generator,
+    ask_retraining,
+    fitting_generator,
+    pending_retraining,
+    with_fetched_weights,
+)
 from pipeline.state.owner import OWNER
 from pipeline.state.places import GENERATOR, Places
-from pipeline.state.weights import with_fetched_weights
 from schemas.errors import ConfigError
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.plans import TrainPlan
 from schemas.records import GeneratorRecord, ShardProfile
 from stages.io.store.store import Store
@@ -24,7 +29,7 @@ from stages.perturbers.checkpoint import serialise, weights_name
 from stages.perturbers.generator.explained import drowned
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import PERTURBERS, passes_of
-from stages.perturbers.resuming import SAVE_SECONDS, TrainingState
+from stages.perturbers.training import SAVE_SECONDS, TrainingState
 from stages.publish.manifest import MANIFEST
 from stages.tasks.kinds import fitted_tasks
 
@@ -32,8 +37,8 @@ from stages.tasks.kinds import fitted_tasks
 def train_or_find(session: Session, profiles: Sequence[ShardProfile], *, retrain: bool) -> GeneratorRecord:
     """The generator of this plan; a new one is trained when there is none, or when `retrain` asks for it.
 
-    A retraining draws a nonce, so that unchanged data gives other weights too; one that was broken off is ended by the
-    next run, whether that asks for it or not.
+    A retraining draws a nonce, so that unchanged data gives other weights too. A retraining that was broken off is
+    ended by the next run, whether that asks for it or not.
     """
     work, reporter, plan = session.work, session.reporter, session.plans.train
     current, asked = fitting_generator(work, plan), pending_retraining(work, plan)

@@ -15,7 +15,7 @@ from pipeline.state.places import Places
 from schemas.config import Compute, Config, Storage
 from schemas.records import ManifestShard, ShardRef
 from schemas.stats import Moments
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 from stages.io.store.store import Store
 from stages.protect.validate import Measured
 from stages.publish.manifest import read_manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pipeline.state.record_index import Folded
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.plans import ProtectPlan
 from schemas.records import ShardRecord, ShardRef
 from stages.io.store.objects import Entry
@@ -27,8 +27,8 @@ def _shard_of(name: str) -> str:
 class Ledger:
     """The records of one `work` prefix.
 
-    The name of a record holds the shard's name and identity, so one listing tells which shards are done; it is taken
-    when something is asked for the first time. Their contents are folded into one object (`Folded`).
+    The name of a record holds the shard's name and identity, so one listing shows which shards are done. The listing is
+    taken at the first question. Their contents are folded into one object (`Folded`).
     """
 
     def __init__(self, work: Store) -> None:

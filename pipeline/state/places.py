@@ -8,7 +8,7 @@ from copy import copy
 
 from schemas.config import Config, Storage
 from schemas.errors import AccessError, ConfigError, StoreError, UnwritableError
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.records import ShardRef
 from stages.io.shards.listing import list_shards
 from stages.io.store.objects import Guard

@@ -48,7 +48,7 @@ class Folded(Generic[R]):
         return self.refresh() if self.listed is None else self.listed
 
     def refresh(self) -> dict[str, Entry]:
-        """List the folder anew: others may have changed it."""
+        """List the folder again: others may have changed it."""
         self.listed = {entry.name: entry for entry in self.work.list(self.folder)}
         return self.listed
 

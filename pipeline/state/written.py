@@ -2,7 +2,7 @@
 
 A shard is known by its record in the ledger, or by its name among those that a run has begun. A file beside the shards
 is known by its checksum, which is recorded before the file is written. Whatever else lies in `output` is a stranger:
-one that may be data ends a run before it trains, and none is ever replaced.
+one that may be data ends a run before it trains, and strangers are never replaced.
 """
 
 from __future__ import annotations

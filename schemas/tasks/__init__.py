@@ -1,4 +1,4 @@
-"""What a task is: one file a kind, behind the base of `task.py`; `AnyTask` is the union, told apart by `kind`."""
+"""What a task is: one file a kind, behind the base of `task.py`; `AnyTask` is the union; `kind` decides which."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Binary: yes or no, one a image; also one finding of a multi-label set."""
+"""Binary: yes or no, one per image; also one finding of a multi-label set."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 from schemas.errors import SampleError
 from schemas.metrics import ACCURACY, AUC, BALANCED_ACCURACY, Metric
 from schemas.model import Model
-from schemas.tasks.classes import check_names, class_label
+from schemas.tasks.classification import check_names, class_label
 from schemas.tasks.task import MISSING, Task, is_missing, is_number, only_name
 
 WORDS = {"0": 0, "no": 0, "n": 0, "false": 0, "f": 0, "1": 1, "yes": 1, "y": 1, "true": 1, "t": 1}
-"""Spellings of no and yes in text, in lower case; -1 is told apart by `minus_one`."""
+"""Spellings of no and yes in text, in lower case; `minus_one` decides what -1 means."""
 
 
 class Part(Model):
@@ -57,8 +57,8 @@ class BinaryTask(Task):
     def metrics(self) -> tuple[Metric, ...]:
         """AUC, mean recall, both with a chance line of 1/2 whatever the share of yes, and plain accuracy.
 
-        AUC decides: where few images have an attribute, a model that has learned may still answer no to all, which mean
-        recall at P(yes) > 1/2 takes for chance.
+        AUC decides: where few images have an attribute, a model that has learned it may still answer no to all. Mean
+        recall at P(yes) > 1/2 takes that for chance.
         """
         return (AUC, BALANCED_ACCURACY, ACCURACY)
 
@@ -72,6 +72,11 @@ class BinaryTask(Task):
         """The two classes, and the place in a vector."""
         names = f"0 = {self.class_names[0]}, 1 = {self.class_names[1]}"
         return names if self.part is None else f"{names}; entry {self.part.index} of {len(self.part.findings)}"
+
+    @property
+    def yes_or_no(self) -> bool:
+        """It is."""
+        return True
 
     @property
     def class_count(self) -> int:
@@ -163,8 +168,8 @@ class BinaryTask(Task):
 
 
 def _is_names(raw: Any, part: Part) -> bool:
-    """Whether a list has the names of what an image has, not a value for each finding; findings that are only numbered
-    have no names. An empty list of names says that there is none of them.
+    """Whether a list names the findings of an image, instead of giving a value for each finding. Findings that are only
+    numbered have no names. An empty list of names says that the image has no finding.
     """
     if not isinstance(raw, list | tuple) or any(map(is_number, part.findings)):
         return False

@@ -1,4 +1,4 @@
-"""Classification: one class index per image."""
+"""Classification: one class index per image; also the names and number of classes that other kinds use."""
 
 from __future__ import annotations
 
@@ -8,8 +8,50 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.metrics import ACCURACY, BALANCED_ACCURACY, Metric
-from schemas.tasks.classes import Classes, check_names, class_label
-from schemas.tasks.task import MISSING, Sentinel, Task, is_missing, is_sentinel, only_name
+from schemas.tasks.task import MISSING, Sentinel, Task, is_missing, is_number, is_sentinel, only_name
+
+
+class Classes:
+    """Part of a kind whose configuration has `classes`: their number C, or their names in order."""
+
+    classes: int | list[str]
+
+    @property
+    def class_count(self) -> int:
+        """C, the number of classes."""
+        return self.classes if isinstance(self.classes, int) else len(self.classes)
+
+    @property
+    def class_names(self) -> list[str]:
+        """C names; the indices as text where the configuration gives only a number."""
+        return [str(index) for index in range(self.classes)] if isinstance(self.classes, int) else self.classes
+
+    @property
+    def in_order(self) -> str:
+        """The classes in words: their names, or the range of their indices."""
+        named = f"0..{self.class_count - 1}" if isinstance(self.classes, int) else ", ".join(self.classes)
+        return f"classes, in order: {named}"
+
+
+def check_names(names: list[str]) -> None:
+    """Refuse names that repeat, or that could be mistaken for each other or for a number.
+
+    Raises:
+        ValueError: names the first of them.
+    """
+    if len(set(names)) != len(names):
+        raise ValueError(f"class names must differ; found {names}")
+    bad = [name for name in names if not name.strip() or name != name.strip() or is_number(name)]
+    if bad:
+        raise ValueError(
+            f"class names must be words without spaces around them; found {bad[0]!r} "
+            "(for numbered classes, give their number: `classes: 5`)"
+        )
+
+
+def class_label(names: list[str]) -> dict[str, Any]:
+    """The Hugging Face feature of class indices."""
+    return {"names": names, "_type": "ClassLabel"}
 
 
 class ClassificationTask(Classes, Task):

@@ -1,4 +1,4 @@
-"""Multi-label: C findings per image, each of which may hold or not; in plans it is C binary tasks."""
+"""Multi-label: C findings per image, each yes or no; in plans it is C binary tasks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pydantic import Field, model_validator
 
 from schemas.metrics import Metric
 from schemas.tasks.binary import BinaryTask, Part
-from schemas.tasks.classes import check_names
+from schemas.tasks.classification import check_names
 from schemas.tasks.task import Task
 
 
 class MultilabelTask(Task):
-    """A set of C findings in one field: a vector of 0 and 1 (JSON, npy, a Parquet list), or the names of those that an
-    image has (a list of text, or one text).
+    """A set of C findings in one field. The field is a vector of 0 and 1 (JSON, npy, a Parquet list), or names the
+    findings of an image (a list of text, or one text).
 
-    It stands for C binary tasks, `<name>.<finding>`: each has its own embedding, head, figures and missing labels, and
+    It stands for C binary tasks, `<name>.<finding>`. Each has its own embedding, head, figures and missing labels.
     `protection.tasks` may name one of them or the set.
     """
 

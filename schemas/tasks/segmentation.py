@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from schemas.metrics import Metric
-from schemas.tasks.classes import Classes, check_names
+from schemas.tasks.classification import Classes, check_names
 from schemas.tasks.task import Task
 
 MEAN_IOU = Metric(name="mean_iou", title="mean IoU")

@@ -57,7 +57,7 @@ def only_name(raw: Any) -> Any:
 class Task(BaseModel):
     """One task of a dataset: the base of every kind.
 
-    `Task(field=…, classes=…)` makes the task of its `kind`, a classification when none is given.
+    `Task(field=…, classes=…)` gives the task of its `kind`, a classification by default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,6 +109,11 @@ class Task(BaseModel):
         return False
 
     @property
+    def yes_or_no(self) -> bool:
+        """Whether a label is one of two answers about the whole image."""
+        return False
+
+    @property
     def category(self) -> str:
         """The Hugging Face Hub's word for tasks of this kind."""
         return "image-classification"
@@ -130,12 +135,12 @@ class Task(BaseModel):
 
     @property
     def group(self) -> str:
-        """Name of the set that it is a part of; its own name where it is none."""
+        """Name of the set that it is a part of; its own name where it has no set."""
         return self.name
 
     @property
     def set_description(self) -> str:
-        """What the labels of its set are, in words for strangers; its own description where it is part of none."""
+        """What the labels of its set are, in words for strangers; its own description where it has no set."""
         return self.description
 
     @property
@@ -152,7 +157,7 @@ class Task(BaseModel):
         return tuple(rest.split(".")) if rest else ()
 
     def out_of_range(self, found: object, allowed: str, hint: str) -> SampleError:
-        """The error of a label that is none of this task's."""
+        """The error of a label outside the task's range."""
         return SampleError(
             "label-out-of-range",
             f"task {self.name!r}: field {self.field!r} holds {found}, outside {allowed}; {hint}",

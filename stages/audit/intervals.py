@@ -1,8 +1,8 @@
 """How sure a figure is: its standard error over the test samples, by the bootstrap.
 
-Efron, Tibshirani, "An introduction to the bootstrap" (1993), ch. 6 and 13: the test samples are drawn again with
-replacement, B times; the figures' standard deviation s gives the 95 % interval v ± 1.96·s (`Metric.interval`). It
-speaks of other test images, never of another training: for that there are seeds.
+Efron, Tibshirani, "An introduction to the bootstrap" (1993), ch. 6 and 13. The test samples are drawn again with
+replacement, B times. The figures' standard deviation s gives the 95 % interval v ± 1.96·s (`Metric.interval`). It
+describes other test images, not another training: `audit.seeds` is for that.
 
 Shapes: N test samples.
 """

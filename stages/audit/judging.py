@@ -1,13 +1,85 @@
-"""Which victims judge a protection: those that can learn the task at all."""
+"""Which victims judge a protection, what each kind reaches over its seeds, and what each countermeasure wins back."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
-from schemas.evidence import Judge, TaskEvidence, VictimResult
-from stages.audit.attacks import counts
+from schemas.evidence import VERSIONS, AttackEvidence, Cell, Judge, Score, TaskEvidence, VictimResult
 from stages.audit.curves import Measure, curves, strongest
+from stages.countermeasures.registry import COUNTERMEASURES
 from stages.formatting import names, percent
+
+
+def attacks_of(victims: Sequence[VictimResult], measures: Sequence[Measure]) -> list[AttackEvidence]:
+    """A row for each countermeasure that a victim used, those last that need originals; none for plain victims alone.
+
+    Args:
+        victims: on every version of the data.
+        measures: what the verdict is the mean of.
+    """
+    names = list(dict.fromkeys(victim.countermeasure for victim in victims))
+    if names == ["none"]:
+        return []
+    rows = [_row(name, [victim for victim in victims if victim.countermeasure == name], measures) for name in names]
+    sign = -1 if measures[0].judged_by.larger_is_better else 1
+    return sorted(
+        rows, key=lambda row: (not row.counts, sign * row.means["protected"].best if "protected" in row.means else 0.0)
+    )
+
+
+def counts(victim: VictimResult) -> bool:
+    """Whether it is judged: not where the attacker has originals of the dataset."""
+    return not COUNTERMEASURES[victim.countermeasure].needs_originals
+
+
+def _row(name: str, victims: Sequence[VictimResult], measures: Sequence[Measure]) -> AttackEvidence:
+    versions = [data for data in VERSIONS if any(victim.data == data for victim in victims)]
+    return AttackEvidence(
+        name=name,
+        counts=not COUNTERMEASURES[name].needs_originals,
+        means={data: strongest(victims, data, measures) for data in versions},
+        tasks={at.task: strongest(victims, "protected", [Measure(at.task, at.metric)]) for at in measures},
+    )
+
+
+def cells_of(victims: Sequence[VictimResult], measures: Sequence[Measure]) -> list[Cell]:
+    """One cell a version of the data, architecture, learning rate and way of training; protected ones first.
+
+    Args:
+        victims: plain ones; single-task victims of one seed count as one.
+        measures: what the figures are the means of.
+    """
+    groups: dict[tuple[str, str, float, bool], list[VictimResult]] = {}
+    for victim in victims:
+        key = (victim.data, victim.backbone, victim.learning_rate, victim.only is not None)
+        groups.setdefault(key, []).append(victim)
+    cells = [_cell(*key, group, measures) for key, group in groups.items() if curves(group, key[0], measures)]
+    sign = -1 if measures[0].judged_by.larger_is_better else 1
+    return sorted(cells, key=lambda cell: (-VERSIONS.index(cell.data), sign * cell.best))
+
+
+def _cell(
+    data: str, backbone: str, rate: float, single: bool, victims: Sequence[VictimResult], measures: Sequence[Measure]
+) -> Cell:
+    by_seed: dict[int, list[VictimResult]] = {}
+    for victim in victims:
+        by_seed.setdefault(victim.seed, []).append(victim)
+    scores: list[Score] = [strongest(group, data, measures) for group in by_seed.values()]
+    best, last = [score.best for score in scores], [score.last for score in scores]
+    several = len(scores) > 1
+    return Cell(
+        data=data,
+        backbone=backbone,
+        learning_rate=rate,
+        single=single,
+        seeds=len(scores),
+        best=statistics.fmean(best),
+        best_deviation=statistics.stdev(best) if several else None,
+        last=statistics.fmean(last),
+        last_deviation=statistics.stdev(last) if several else None,
+    )
+
 
 ENOUGH = 0.5
 """Share of what the best clean victim learns that a victim must learn from clean images to be a judge."""

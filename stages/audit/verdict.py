@@ -1,10 +1,10 @@
 """From the audit's figures to one word and one sentence: does the protection work?
 
-Judged are the tasks that were to be protected, by the first metric of their kind (for classes: mean recall, whose
-chance line is 1/C whatever the class sizes), at the epoch that is best for the attacker, who can stop early; of several
-victims on one version of the data the strongest counts (`stages/audit/curves.py`). Of a metric only its direction and
-its distance from chance are known (`Metric.advantage`), so that accuracies and errors are judged alike. A victim that
-fails on clean images as well is no evidence for a protection (`stages/audit/judging.py`).
+The verdict judges the protected tasks, by the first metric of their kind. For classes that is mean recall, whose chance
+line is 1/C whatever the class sizes. The epoch that is best for the attacker counts, since an attacker can stop early.
+Of several victims on one version of the data the strongest counts (`stages/audit/curves.py`). Accuracies and errors are
+judged alike: by their direction and their distance from chance (`Metric.advantage`). A victim that fails on clean
+images as well is no evidence for a protection (`stages/audit/judging.py`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from schemas.evidence import VERSIONS, Evidence, Judge, SetEvidence, TaskEvidenc
 from schemas.metrics import BALANCED_ACCURACY, Metric
 from schemas.tasks import Task
 from schemas.training import Requirement
-from stages.audit.attacks import attacks_of, counts
-from stages.audit.cells import cells_of
 from stages.audit.curves import Measure, strongest
-from stages.audit.judging import judges_of
+from stages.audit.judging import attacks_of, cells_of, counts, judges_of
 from stages.audit.sentences import details_of, sentence_of
 from stages.formatting import figure, percent
 from stages.tasks.counts import grouped

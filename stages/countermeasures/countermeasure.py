@@ -1,7 +1,7 @@
 """The contract of a countermeasure: it changes the data that a victim learns from, or how the victim is trained.
 
-A new one is a class that derives from `Countermeasure`, in the file of what an attacker changes; a line in
-`registry.py`; and its name in `OwnCountermeasure` (schemas/training.py). Its docstring gives source and parameters.
+A new one is a class that derives from `Countermeasure`, in the file of what an attacker changes. It needs a line in
+`registry.py`, and its name in `OwnCountermeasure` (schemas/training.py). Its docstring gives source and parameters.
 
 Shapes: B images of a batch, C channels, H×W pixels, K tasks.
 """

@@ -105,9 +105,9 @@ class Purifier(Countermeasure):
     A purifier: whoever holds pairs of clean and protected images trains a network that takes δ off again.
 
     BridgePure (Wang et al., 2024, "BridgePure: limited protection leakage can break black-box data protection") shows
-    that few leaked pairs suffice. Here a small residual network of three convolutions, trained by the mean absolute
-    error on `pairs` pairs (Adam 2e-3, 300 steps of 32, shifted and mirrored), cleans the training images; test images
-    are clean.
+    that few leaked pairs suffice. Here a small residual network of three convolutions cleans the training images; test
+    images are clean. It is trained by the mean absolute error on `pairs` pairs (Adam 2e-3, 300 steps of 32, shifted and
+    mirrored).
 
     The pair of an original is the protected image that is nearest to it, so that rows need not stand in the same order.
     """
@@ -192,7 +192,7 @@ class Averaged(Countermeasure):
 
     Whoever kept the files of before a `--retrain`, or found the dataset protected twice, holds such pairs. The mean
     keeps what both δ have in common and halves the rest. Here the second generator is trained by the same plan from
-    another seed, on the originals that the victims see; that costs a whole training, so `all` does not mean it.
+    another seed, on the originals that the victims see. That costs a whole training, so `all` leaves it out.
 
     The control is a victim on clean images, which have nothing to average.
     """

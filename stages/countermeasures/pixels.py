@@ -20,8 +20,8 @@ class Squeezed(Countermeasure):
 
     A transformation of pixels as a countermeasure: the attacker's model sees everything through it.
 
-    It is applied to the victim's images, at the victim's resolution; test images too, since an attacker who squeezes
-    the images that the model learns from does the same to those that the model is asked about.
+    It is applied to the victim's images, at the victim's resolution, and to test images too. An attacker who squeezes
+    the training images does the same to the images that the model later sees.
     """
 
     transform: Transform

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.plugins import COUNTERMEASURES as GROUP
+from schemas.plugins import Registry
 from stages.countermeasures.countermeasure import Countermeasure
 from stages.countermeasures.leaked_originals import Averaged, CleanSamples, Coverage, Purifier
 from stages.countermeasures.pixels import Scaled, Squeezed
-from stages.countermeasures.pretrained import Pretrained
 from stages.countermeasures.removal import ClassMeans, Projection
 from stages.countermeasures.training import (
     SMALLEST_WINDOW,
     Adversarial,
     Augmenting,
     Mixing,
+    Pretrained,
     Staged,
     cutout,
     jitter,
     plasma,
 )
-from stages.plugins import Registry
 from stages.transforms.pixels import Band, Bits, Blur, DownUp, Gray, Lossy, Median
 
 

@@ -25,11 +25,10 @@ class ClassMeans(Countermeasure):
 
     Class-mean removal: what the images of a class have in common is estimated by averaging, and subtracted.
 
-    The textbook attack on a δ that is the same for a whole class. With several tasks the means are those of a
-    regression of the pixels on the labels of all tasks (least squares, one column a class), so that each class loses
-    its own share only. Test images stay as they are: their labels are what the attacker wants to know. It takes the
-    labels' own evidence out of clean images too; the same treatment of clean data is the control that says how much of
-    it.
+    The textbook attack on a δ that is the same for a whole class. With several tasks the means come from a regression
+    of the pixels on the labels of all tasks (least squares, one column a class). So each class loses its own share
+    only. Test images stay as they are: their labels are what the attacker wants to know. It takes the labels' own
+    evidence out of clean images too. The same treatment of clean data is the control that shows how much.
 
     `bound` caps what is subtracted at ±bound levels, as an attacker does who knows ε: stronger evidence of the image
     stays.

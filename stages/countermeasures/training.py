@@ -1,4 +1,8 @@
-"""Countermeasures that change how the victim learns: adversarial steps, augmentation, mixing, frozen layers.
+"""Countermeasures that change how the victim learns: adversarial steps, augmentation, mixing, pretrained weights.
+
+Features that were learned on other data know no shortcut of this dataset. To learn on top of them is an attacker's
+cheapest way around it. Such a victim is fine-tuned as a whole, or frozen below its heads. The weights come from a local
+file (`audit.pretrained`); nothing is downloaded. The control starts from them too, and learns from clean data.
 
 Shapes: B images, C channels, H×W pixels.
 """
@@ -22,11 +26,30 @@ from stages.transforms.movement import Window
 
 
 @dataclass(frozen=True)
+class Pretrained(Countermeasure):
+    """The victim has weights before its first step."""
+
+    freeze: bool = False
+    """Whether the backbone, its batch statistics too, stays as it is."""
+
+    @property
+    def needs_weights(self) -> bool:
+        """Always."""
+        return True
+
+    def begin_epoch(self, model: MultiTaskModel, progress: float = 0.0) -> None:
+        """In train mode; a frozen backbone neither learns nor counts."""
+        model.train()
+        if self.freeze:
+            model.backbone.requires_grad_(False).eval()
+
+
+@dataclass(frozen=True)
 class Adversarial(Countermeasure):
     """Every batch is moved against the model before the model learns from it.
 
     Madry et al., ICLR 2018: projected gradient descent on the loss within ‖·‖∞ ≤ r from a random start, then a step of
-    the model on what was found. A shortcut that fits into r is drowned: the classic defence of the literature on
+    the model on the result. A shortcut that fits into r is drowned: the classic defence of the literature on
     unlearnable examples (Huang et al., 2021; Fu et al., 2022). Here 3 steps of r/2, every batch; gradients of all
     tasks' mean loss.
 
@@ -163,7 +186,7 @@ class Mixing(Countermeasure):
     Mixing of images: mixup and CutMix, which the shortcut of a class has to share with another class's.
 
     mixup (Zhang et al., ICLR 2018): x = (1 − s)·x + s·x', s from Beta(1, 1). CutMix (Yun et al., ICCV 2019): a box of
-    the other image, of the share s of its area. The loss is mixed in the same shares; in CutMix a label with a value
+    the other image, of the share s of its area. The loss is mixed in the same shares. In CutMix a label with a value
     per pixel gets the other's box instead (French et al., BMVC 2020). One s a batch. Both are in APBench (Qin et al.,
     2023).
     """
@@ -215,7 +238,7 @@ class Staged(Countermeasure):
     Progressive staged training: the victim's shallow layers stop learning before its deep ones.
 
     After "Flew Over Learning Trap: Learn Unlearnable Samples by Progressive Staged Training" (arXiv 2306.02064): early
-    in a training a model learns the images and the perturbation alike; then its shallow layers turn to the perturbation
+    in a training a model learns the images and the perturbation alike. Then its shallow layers turn to the perturbation
     alone. Here layers stop one after the other, the first ones after one pass and the last ones at the end of the
     training.
     """

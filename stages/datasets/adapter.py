@@ -12,6 +12,7 @@ from pydantic import ValidationError, field_validator
 from schemas.errors import ConfigError
 from schemas.imports import Parameters, Skipped
 from schemas.model import Model
+from stages.io.shards.sample import key_hash
 
 Members = list[tuple[str, bytes]]
 """Members of a sample, each (field, data), in the order stored."""
@@ -36,7 +37,7 @@ class Row(NamedTuple):
     place: str
     """Path below `source` of the file that it is made from; `file#17` for a record inside a file; a drawn one's key."""
     size: int
-    """Bytes that are read for it; a change of it makes the shard anew."""
+    """Bytes that are read for it; when this changes, the shard is written again."""
     labels: dict[str, Any]
     """What goes into its `json` member, or the adapter's own note of it."""
 
@@ -149,3 +150,12 @@ class OnDisk(Adapter):
 
 def _plain(value: Any) -> int | str:
     return value if type(value) in (int, str) else str(value)
+
+
+def held_out(key: str, percent: int) -> str:
+    """`test` for `percent` of all keys, by their hash, else `train`.
+
+    >>> [held_out(key, 50) for key in ("26_0_1_20170116184732662", "patient 7", "patient 9")]
+    ['test', 'train', 'train']
+    """
+    return "test" if int.from_bytes(key_hash(key), "big") % 100 < percent else "train"

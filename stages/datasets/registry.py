@@ -29,7 +29,7 @@ def dataset_names() -> list[str]:
 
 
 def adapter_class(name: str) -> type[Adapter] | None:
-    """The adapter of a dataset; None where there is none of this name.
+    """The adapter of a dataset; None where the name is unknown.
 
     Raises:
         ConfigError: an entry point leads to something else.

@@ -1,8 +1,10 @@
-"""Optimiser and schedule of the paper, for generator, surrogates and victims alike."""
+"""How a training computes: optimiser and schedule of generator, surrogates and victims alike, and its threads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -61,3 +63,19 @@ class Optimisation:
         """Go on from where `state` was taken."""
         self.adam.load_state_dict(state["adam"])
         self.schedule.load_state_dict(state["schedule"])
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with `count` threads; afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def clock() -> float:
+    """Seconds: of a GPU on the wall; of a CPU those it worked, by thread, so that another load changes no estimate."""
+    return time.monotonic() if torch.cuda.is_available() else time.process_time() / torch.get_num_threads()

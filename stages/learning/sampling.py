@@ -2,9 +2,9 @@
 
     share(M, N) = m + 4·√m,  m = M/N        M samples wanted, N shards
 
-is how many of one shard are worth keeping: of even shards, the M first of all samples hold more than that of one shard
-once in 30,000 times. What a shard keeps depends on its keys alone, and a larger share holds a smaller one: shards that
-come or go change no other shard's table, and a sample that was cut from more than was needed is the same sample.
+is how many samples of one shard are worth keeping. With even shards, the M first of all samples hold more than that of
+one shard once in 30,000 times. What a shard keeps depends on its keys alone, and a larger share contains a smaller one.
+So shards that come or go change no other shard's table, and a larger cut gives the same sample.
 """
 
 from __future__ import annotations

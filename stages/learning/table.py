@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from stages.io.images.pixels import canonical_view
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 from stages.tasks.task_kind import TaskKind
 
 

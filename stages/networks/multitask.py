@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stages.learning.weightings.loss_based import Equal
-from stages.learning.weightings.weighting import Weighting
+from stages.learning.weightings import Equal, Weighting
 from stages.networks.backbones.architectures import BACKBONES
 from stages.tasks.task_kind import TaskKind
 

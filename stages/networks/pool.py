@@ -40,7 +40,7 @@ def pooled() -> nn.Sequential:
 
 
 def gridded() -> nn.Sequential:
-    """Means over a grid of places, which the head tells apart."""
+    """Means over a grid of places, which the head sees separately."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(GRID), nn.Flatten())
 
 

@@ -24,16 +24,15 @@ from schemas.training import Train
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
-from stages.perturbers.resuming import TrainingState
 from stages.perturbers.shape import shaped
-from stages.perturbers.training import Trained
+from stages.perturbers.training import Trained, TrainingState
 from stages.tasks.kinds import kinds_of
 
 STEPS = 30
 STEP_SHARE = 0.1
 """Of ε, size of a step."""
 CLASS_WEIGHT = 0.9
-"""Of the term that makes δ alone look like the class; the rest is the weight of the other term."""
+"""Of the term by which δ alone looks like the class; the rest is the weight of the other term."""
 
 
 class LinearInducement(nn.Module):

@@ -5,9 +5,9 @@ lsp    linearly separable patches (Yu et al., KDD 2022): a random colour for eac
 ar     autoregressive patterns (Sandoval-Segura et al., NeurIPS 2022): each value is a random combination of its
        neighbours above and to the left, so that a small convolution separates the classes
 
-The originals have one task. Here the codes of several tasks are added and cut (floor), or each task has its own
-part of the picture (lsp, ar), where its pattern has the whole ±ε. AR's authors draw each image's pattern anew from its
-class's coefficients; here all images of a class share one draw.
+The originals have one task. Here the codes of several tasks are added and cut (floor). Or each task has its own part of
+the picture (lsp, ar), where its pattern has the whole ±ε. AR's authors draw each image's pattern anew from its class's
+coefficients; here all images of a class share one draw.
 
 Shapes: C classes, R canonical resolution, K tasks.
 """
@@ -26,9 +26,8 @@ from torch.nn import functional
 from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
 from stages.learning.table import ImageTable
-from stages.perturbers.codes.network import ClassCodes
-from stages.perturbers.resuming import TrainingState
-from stages.perturbers.training import Trained
+from stages.perturbers.codes import ClassCodes
+from stages.perturbers.training import Trained, TrainingState
 from stages.tasks.task_kind import LabelEmbedding
 
 PATCH = 8

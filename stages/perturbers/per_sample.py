@@ -6,7 +6,7 @@ em-sample   y* = y, 20 steps of ε/10, against the last of the alternating surro
 tap-sample  y* = y' of another class (untargeted: -L with y), 60 steps of ε/20 (Fowl et al., NeurIPS 2021, take 250)
 sep-sample  as TAP, 30 steps of ε/15, the loss over the snapshots of one training (Chen et al., ICLR 2023)
 
-The originals keep δ of each training image from round to round; here it is made anew from 0 against the final
+The originals keep δ of each training image from round to round. Here it is computed from 0 against the final
 surrogates, so that images that come later are protected too. No random augmentation in the steps: the same image and
 labels always get the same δ. The price is steps × N passes through a network for every image.
 
@@ -28,9 +28,8 @@ from stages.learning.table import ImageTable
 from stages.networks.multitask import MultiTaskModel, mean_loss
 from stages.perturbers.generator.methods.base_methods import METHODS
 from stages.perturbers.generator.methods.method import Context
-from stages.perturbers.resuming import TrainingState
 from stages.perturbers.shape import shaped
-from stages.perturbers.training import Trained
+from stages.perturbers.training import Trained, TrainingState
 from stages.tasks.kinds import kinds_of
 
 

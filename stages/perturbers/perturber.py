@@ -1,4 +1,4 @@
-"""The contract of a perturber: what makes δ for images and labels.
+"""The contract of a perturber: δ for images and labels.
 
 Shapes: B images, R canonical resolution.
 """
@@ -21,7 +21,7 @@ HINT = "nothing was published; train again with --retrain, or choose another tra
 
 
 class Perturber(Protocol):
-    """Makes δ at one canonical resolution; the same image and labels always get the same δ."""
+    """Gives δ at one canonical resolution; the same image and labels always get the same δ."""
 
     resolution: int
     """R, the side in pixels of the views that it takes and of the δ that it gives."""

@@ -1,7 +1,7 @@
 """Every perturber by the name of `train.perturber`: one row each. Its settings are its row in `schemas/perturbers.py`.
 
-A row names network and trainer as text, so that only the chosen one is imported: torchvision, whose blocks some of them
-use, takes 170 MB of a worker and some seconds.
+A row names network and trainer as text, so that only the chosen one is imported. Some of them use torchvision's blocks,
+whose import takes 170 MB of a worker and some seconds.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import nn
 
 from schemas.plans import GeneratorSpec, TrainPlan
 from schemas.plugins import PERTURBERS as GROUP
+from schemas.plugins import Registry
 from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.perturbers.training import Phase, Trainer
-from stages.plugins import Registry
 
 
 def _no_phases(settings: Train) -> tuple[Phase, ...]:
@@ -94,7 +94,7 @@ def _per_sample(method: str, length: str) -> PerturberKind:
 
 def _pattern(name: str) -> PerturberKind:
     return PerturberKind(
-        network="codes.network:ClassCodes",
+        network="codes:ClassCodes",
         trainer="patterns:draw_patterns",
         sees_images=False,
         wording=lambda settings: f"the pattern {name!r}, which nothing was trained for",
@@ -103,10 +103,10 @@ def _pattern(name: str) -> PerturberKind:
 
 _ROWS: dict[str, PerturberKind] = {
     "codes": PerturberKind(
-        network="codes.network:ClassCodes",
-        trainer="codes.training:train_codes",
+        network="codes:ClassCodes",
+        trainer="codes:train_codes",
         phases=lambda settings: (Phase("codes", "rounds"),),
-        timing="codes.timing:training_seconds",
+        timing="codes:training_seconds",
         sees_images=False,
         wording=lambda settings: f"class codes against {settings.rounds} fresh networks",
     ),

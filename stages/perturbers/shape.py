@@ -1,7 +1,7 @@
-"""The shape of δ, whatever makes it: one value for all colours, one value a cell.
+"""The shape of δ, for every perturber: one value for all colours, one value a cell.
 
-Equal channels survive an attacker who makes the images gray, large cells one who makes them smaller; both leave fewer
-values in which classes can differ (docs/results.md).
+Equal channels survive an attacker who turns the images gray, large cells one who shrinks them. Both leave fewer values
+in which classes can differ (docs/results.md).
 
 Shapes: B images, C = 3 channels, R canonical resolution.
 """

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from stages.ingest.reading import ReadSample
+from stages.ingest.ingest import ReadSample
 from stages.io.images.pixels import canonical_view, is_gray
 from stages.learning.table import Batch
 from stages.perturbers.perturber import Perturber

@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 from schemas.errors import InputError, RefusedInputError, SampleError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.records import Quarantined, ShardRecord, ShardRef
-from stages.ingest.reading import ReadSample, read_decoded
+from stages.ingest.ingest import ReadSample, read_decoded
 from stages.io.shards.writing import shard_writer
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 from stages.io.store.store import Store
 from stages.perturbers.perturber import Perturber
 from stages.protect.deltas import Deltas
 from stages.protect.prefetch import ahead
-from stages.protect.receipt import Receipt
+from stages.protect.reread import Receipt
 from stages.protect.sample import SampleMaker
 from stages.protect.validate import Measured
 from stages.tasks.kinds import column_values, kinds_of

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from schemas.errors import ValidationError
 from schemas.plans import ProtectPlan
-from stages.ingest.reading import ReadSample
+from stages.ingest.ingest import ReadSample
 from stages.io.images.encoding import check_encoded, encode_image
 from stages.io.images.spill import LARGE_PIXELS, Pixels
 from stages.io.shards.layout import images_among, published_members
 from stages.io.shards.sample import Member, Sample
-from stages.protect.change import Change, measure_change
 from stages.protect.deltas import Delta
-from stages.protect.perturb import SHIFTED_PIXELS, Shifts, add_perturbation, perturbed_strips, shifted
+from stages.protect.perturb import (
+    SHIFTED_PIXELS,
+    Change,
+    Shifts,
+    add_perturbation,
+    measure_change,
+    perturbed_strips,
+    shifted,
+)
 from stages.protect.validate import compare_members
 
 READERS_DECODER = 32

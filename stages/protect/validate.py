@@ -17,7 +17,7 @@ from stages.io.shards.declared import dropped_keys, exact_json, without
 from stages.io.shards.layout import image_member, published_field
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
-from stages.protect.change import measure_change
+from stages.protect.perturb import measure_change
 from stages.protect.reread import protected_samples
 from stages.tasks.kinds import column_values, kinds_of
 from stages.tasks.labels import labels_of
@@ -56,10 +56,11 @@ def validate_shard(
 ) -> Measured:
     """Compare a protected shard with its input, both on the local disk.
 
-    Every protected sample must have the key, the order and the members of its input, every other member byte for byte
-    (dropped ones left out; JSON from which keys are dropped keeps its other values in their order), and an image within
-    the bound and not unchanged, with the ending of `encoding`. Input samples may be missing (they were quarantined);
-    nothing may be added, apart from a table's columns of labels: they must say what the input says.
+    Every protected sample must have the key, the order and the members of its input. Its image must have changed,
+    within the bound, and have the ending of `encoding`. Every other member must be the same bytes. Dropped members are
+    left out; JSON from which keys are dropped keeps its other values in their order. Input samples may be missing (they
+    were quarantined); nothing may be added. Columns of labels in a table must say what the
+    input says.
 
     Returns:
         What was measured, over the protected samples.

@@ -1,6 +1,6 @@
 """The dataset card (README.md of the public place).
 
-It is meant for strangers. A fact gets in only when it is listed on purpose: names, sizes and checksums of the published
+It is meant for strangers. It has only facts that are listed on purpose: names, sizes and checksums of the published
 bytes, tasks, classes, label counts, and the bound B. Nothing of the configuration's places, storage, seeds, method or
 generator, and no figure of the originals, is passed to the template.
 """
@@ -18,7 +18,7 @@ import yaml
 from schemas.plans import PublishPlan
 from schemas.records import Manifest, ShardProfile, shard_stem
 from schemas.tasks import Task
-from stages.publish.layout import image_fields, label_place
+from stages.io.shards.layout import image_fields, label_place
 from stages.tasks.counts import grouped, label_table, set_table
 
 CLASSES_SHOWN = 50

@@ -11,7 +11,7 @@ from typing import Any
 from schemas.plans import PublishPlan
 from schemas.records import Manifest, ShardProfile
 from schemas.tasks import Task
-from stages.publish.layout import image_fields, label_place
+from stages.io.shards.layout import image_fields, label_place
 
 CROISSANT_CONTEXT: dict[str, Any] = {
     "@language": "en",

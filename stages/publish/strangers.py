@@ -1,4 +1,4 @@
-"""Strangers: what lies in a public place and is none of its shards or files; what may be data must not lie there."""
+"""Strangers: what lies in a public place and is not one of its shards or files; what may be data must not lie there."""
 
 from __future__ import annotations
 

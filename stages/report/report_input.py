@@ -15,7 +15,7 @@ from schemas.evidence import Evidence
 from schemas.plans import ReportPlan
 from schemas.records import GeneratorRecord, Quarantined, ShardFailure, ShardProfile, ShardRecord, once_each
 from schemas.stats import Moments
-from stages.report.before_after import Pair
+from stages.report.pictures import Pair
 
 
 @dataclass(frozen=True)

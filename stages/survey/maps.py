@@ -1,4 +1,4 @@
-"""Members with a value for each pixel: masks, depths and normals, told apart by what they hold.
+"""Members with a value for each pixel: masks, depths and normals, recognised by their values.
 
 Shapes: H×W values, H×W×3 or 3×H×W directions.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import SampleError
-from stages.io.images.maps import decode_map
+from stages.io.images.decoding import decode_map
 from stages.survey.tasks import Suggestion
 
 MAX_PIXELS = 64 * 2**20

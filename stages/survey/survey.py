@@ -1,12 +1,13 @@
-"""A look at a few samples of a dataset: its image member, its labels, and what nobody can publish unseen."""
+"""A look at a few samples of a dataset: image member, labels, splits by shard names, and what must not be published."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -20,9 +21,50 @@ from stages.io.shards.hidden import hidden_originals
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample, text_of
 from stages.io.store.store import Store
-from stages.survey.columns import Columns, columns_of
 from stages.survey.maps import Maps, is_map
-from stages.survey.values import Values, flattened
+from stages.survey.values import Columns, Values, columns_of, flattened
+
+HELD_OUT = frozenset({"test", "testing", "tst"})
+
+_SPLIT = re.compile(
+    r"(?:^|(?<=[/_.-]))(train|training|trn|test|testing|tst|val|valid|validation|dev)(?=[/_.-])", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Patterns below a place; both empty where the names tell no splits."""
+
+    protected: tuple[str, ...] = ()
+    """Training and validation data."""
+    held_out: tuple[str, ...] = ()
+    """Test data."""
+
+
+def splits_of(names: Sequence[str]) -> Splits:
+    """The patterns of the splits that shards are named after.
+
+    >>> splits_of(["test-00000.tar", "train-00000.tar", "train-00001.tar"])
+    Splits(protected=('train-*.tar',), held_out=('test-*.tar',))
+    >>> splits_of(["a.tar", "train-0.tar"]), splits_of(["test/0.tar"])
+    (Splits(protected=(), held_out=()), Splits(protected=(), held_out=()))
+    """
+    protected: dict[str, None] = {}
+    held_out: dict[str, None] = {}
+    for name in names:
+        found = _SPLIT.search(name)
+        if found is None:
+            return Splits()
+        if name[found.end()] == "/":
+            pattern = name[: found.end() + 1]
+        elif name.count("/", found.end()):
+            return Splits()
+        else:
+            pattern = f"{name[: found.end() + 1]}*{PurePosixPath(name).suffix}"
+            pattern = name if name[found.end() :] == PurePosixPath(name).suffix else pattern
+        (held_out if found[1].lower() in HELD_OUT else protected)[pattern] = None
+    return Splits(tuple(protected), tuple(held_out)) if protected else Splits()
+
 
 SHARDS = 8
 """Shards that are looked into at most: first, last and some between."""

@@ -88,7 +88,7 @@ def _range(low: float, high: float) -> str:
 
 
 def grouped(tasks: Sequence[Task]) -> dict[str, list[Task]]:
-    """Name of a set, or of a task that is part of none → its tasks, in order."""
+    """Name of a set, or of a task without a set → its tasks, in order."""
     groups: dict[str, list[Task]] = {}
     for task in tasks:
         groups.setdefault(task.group, []).append(task)

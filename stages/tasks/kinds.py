@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from schemas.plugins import TASKS
+from schemas.plugins import TASKS, Registry
 from schemas.tasks import Task
-from stages.plugins import Registry
 from stages.tasks.binary import Binary
 from stages.tasks.classification import Classification
 from stages.tasks.depth import Depth

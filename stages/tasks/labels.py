@@ -26,9 +26,9 @@ _MALFORMED_ARRAY = (ValueError, TypeError, KeyError, SyntaxError, TokenError, EO
 def labels_of(sample: Sample, kinds: Sequence[TaskKind]) -> list[Any]:
     """The label of each task, as its kind has it (`TaskKind.label`), or `TaskKind.missing`.
 
-    The longest member name that begins `task.field` is the member, the rest is the path into its JSON; a field that
-    begins with no member's name is looked up in the member `json` (so a Parquet column is found by its own name).
-    A missing member, a missing key, null and NaN are missing labels.
+    The longest member name that begins `task.field` is the member; the rest is the path into its JSON. A field that
+    begins with no member's name is looked up in the member `json`: so a Parquet column is found by its own name. A
+    missing member, a missing key, null and NaN are missing labels.
 
     Raises:
         SampleError: `label-unreadable` for broken JSON, doubled keys, a damaged npy or a path into something that is no

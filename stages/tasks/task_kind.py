@@ -11,8 +11,8 @@ it computes.
 What is counted for profile, card and report: `classes_in` (one count a class) or `values_in` (a histogram of numbers).
 `fitted` looks once at the labels that are learned from; what it finds is stored in the generator's specification.
 
-A kind with `dense = True` has a label for each pixel, H×W first of its axes: its head sees feature maps, B×F×h×w, and
-its output is brought to the image's size before `loss` and `predicted`; the other heads see B×F.
+A kind with `dense = True` has a label for each pixel, H×W first of its axes. Its head sees feature maps, B×F×h×w, and
+its output is brought to the image's size before `loss` and `predicted`. The other heads see B×F.
 
 Shapes: B samples of a batch, N samples of a table, F features, M embedding channels, h×w maps, R canonical side.
 """

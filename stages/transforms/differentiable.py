@@ -20,7 +20,7 @@ from stages.transforms.pixels import LUMA
 
 
 class Distortion(ABC):
-    """What an attacker does to all images, at a strength that is drawn anew at every step."""
+    """What an attacker does to all images, at a strength that is drawn at every step."""
 
     @abstractmethod
     def __call__(self, x_BCHW: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
@@ -110,9 +110,9 @@ class SoftJpeg(Distortion):
 
     The codec without its lossless part; its rounding lets gradients pass.
 
-    Colours go to Y'CbCr, chroma to half the side, 8×8 blocks to cosines, and those to multiples of the tables of ITU
-    T.81 (annex K), scaled to a quality as libjpeg does. Rounding has slope 1 ("straight-through"; Shin and Song, 2017,
-    have a smooth one instead).
+    Colours go to Y'CbCr, chroma to half the side, 8×8 blocks to cosines. The cosines go to multiples of the tables of
+    ITU T.81 (annex K), scaled to a quality as libjpeg does. Rounding has slope 1 ("straight-through"; Shin and Song,
+    2017, have a smooth one instead).
     """
 
     def __call__(self, x_BCHW: torch.Tensor, rng: torch.Generator) -> torch.Tensor:

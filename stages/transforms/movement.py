@@ -17,7 +17,7 @@ class Movement(ABC):
     """What was drawn for the B images of a batch."""
 
     flip_B: torch.Tensor | None
-    """bool, on the CPU: these images are mirrored left to right; None: none is."""
+    """bool, on the CPU: these images are mirrored left to right; None: no image is."""
     zoom_B: torch.Tensor | None
     """On the CPU, in (0, 1]: the share of an image's side that fills the whole of it; None: no size has changed."""
 

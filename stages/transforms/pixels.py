@@ -15,10 +15,9 @@ from PIL import Image, ImageFilter
 from PIL.Image import Resampling
 
 from schemas.plans import Noise
-from stages.io.images.pixels import bound_of, has_alpha, is_gray, peak_of
+from stages.io.images.pixels import bound_of, has_alpha, is_gray, peak_of, strips
 from stages.io.images.spill import Pixels
-from stages.io.images.strips import strips
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 
 
 class Transform(Protocol):
@@ -54,7 +53,7 @@ class Band:
     Removal of a band of frequencies: what lies in a ring of the image's spectrum is taken out.
 
     Low-pass attacks are what the newest protections are tried against (FUSE, ICML 2026, trains with bands removed at
-    random); a high-pass asks whether the shortcut lies in coarse shades.
+    random). A high-pass shows whether the shortcut lies in coarse shades.
     """
 
     low: float
@@ -131,7 +130,7 @@ class Gray:
     Grayscale: every colour value becomes the luma of its pixel.
 
     The cheapest attack on protections whose δ differs between the channels (Liu, Zhao, Larson, 2023, "Image Shortcut
-    Squeezing"); what is equal in R, G and B survives it whole.
+    Squeezing"). A δ that is equal in R, G and B survives it whole.
     """
 
     def __call__(self, pixels_HWC: Pixels, key: str) -> Pixels:
@@ -152,7 +151,7 @@ class Lossy:
     Lossy compression: JPEG and WebP at a quality, as a content delivery network or an attacker does it.
 
     JPEG is the standard squeeze of shortcuts (Liu, Zhao, Larson, ICML 2023, "Image Shortcut Squeezing"; quality 10
-    there): 4:2:0 chroma and coarse tables for high frequencies take out what the eye does not miss.
+    there). 4:2:0 chroma and coarse tables for high frequencies take out what the eye does not miss.
     """
 
     codec: Literal["JPEG", "WEBP"]

@@ -20,10 +20,10 @@ from safetensors.torch import load, save
 
 from pipeline.run import audit as auditing
 from pipeline.run import protect as protecting
-from pipeline.run import victims as training_victims
+from pipeline.run import victim_training
 from pipeline.run.protect import protect_step
 from pipeline.run.result import RunResult
-from pipeline.run.victims import victim_step
+from pipeline.run.victim_training import victim_step
 from schemas.config import Config
 from schemas.errors import EvidenceError, GeneratorError
 from schemas.evidence import Evidence
@@ -127,7 +127,7 @@ def proven(here: None, tmp_path_factory: pytest.TempPathFactory) -> Proven:
         return result
 
     with pytest.MonkeyPatch.context() as context:
-        context.setattr(training_victims, "victim_step", train_and_tell)
+        context.setattr(victim_training, "victim_step", train_and_tell)
         result = run(strong(root, require=HOLDS))
     return Proven(root, result, {path.name: json.loads(path.read_text()) for path in told.iterdir()})
 
@@ -146,7 +146,7 @@ def no_victims(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("the generator is proven again")
 
     monkeypatch.setattr(auditing.Auditor, "examine", refuse)
-    monkeypatch.setattr(training_victims, "victim_step", refuse)
+    monkeypatch.setattr(victim_training, "victim_step", refuse)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.configuration.loading import load_config
-from stages.datasets.tables.records import read_table
+from stages.datasets.label_tables import read_table
 from tests.builders import png
 from tests.datasets import labels_in
 from tests.running import ROOT, mtlue

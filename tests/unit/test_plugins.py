@@ -25,7 +25,7 @@ from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.datasets.registry import adapter_class, dataset_names
 from stages.learning.table import ImageTable
-from stages.learning.weightings.registry import WEIGHTINGS
+from stages.learning.weightings import WEIGHTINGS
 from stages.perturbers.registry import PERTURBERS
 from stages.tasks.kinds import KINDS, kinds_of
 from tests.running import ROOT
@@ -163,7 +163,7 @@ def test_what_a_package_offers_is_checked_and_named(
     registry: Any, group: str, found: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plugins, "installed", lambda asked: {"other": Point("other", found)} if asked == group else {})
-    monkeypatch.setattr("stages.plugins.installed", plugins.installed)
+    monkeypatch.setattr("schemas.plugins.installed", plugins.installed)
     with pytest.raises(ConfigError, match=message) as caught:
         registry["other"]
     assert group in caught.value.message

@@ -1,15 +1,15 @@
 """Outlines: a seeded multi-task dataset that is drawn, not downloaded, so that a first run needs no network.
 
-Each picture shows K bodies on a dark ground, one in each cell of a grid, at full contrast: polygons and stars of any
-colour, turned, stretched, shaded and a little out of place. Task k is the outline of the k-th body, one of ten; the
-bodies are drawn independently of each other, so colour, size and place say nothing about any label. It takes a network
-some passes to tell a pentagon from a hexagon, as it takes some to tell a shirt from a coat.
+Each picture shows K bodies on a dark ground, one in each cell of a grid, at full contrast. They are polygons and stars
+of any colour, turned, stretched, shaded and a little out of place. Task k is the outline of the k-th body, one of ten.
+The bodies are drawn independently of each other, so colour, size and place say nothing about any label. It takes a
+network some passes to tell a pentagon from a hexagon, as it takes some to tell a shirt from a coat.
 
 Everything but the sensor noise is drawn in units of the picture's side: the same index at another size is the same
 picture, finer.
 
-Legend: H, W height and width in pixels; C red, green and blue; N vertices of an outline. A place is a complex number,
-x + iy in picture sides, x to the right and y down: to multiply by exp(i angle) is to turn.
+Legend: H, W height and width in pixels; C red, green and blue; N vertices of an outline. A place is a complex number, x
++ iy in picture sides, x to the right and y down. Multiplication by exp(i angle) turns it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Rooms: a seeded dense dataset that is rendered, not downloaded: exact masks, depths and normals of every pixel.
 
-Each picture is a view into a room under one lamp: floor, walls and ceiling, boxes and spheres on the floor, shadows,
-patterns, and at times a dark window, which has no class, no depth and no normal, as with real depth cameras. The camera
-stands anywhere, turned, tilted and rolled, so that a pixel's place in the picture says little. One ray a pixel gives
-the labels, four give its colour; everything but sensor noise is drawn in units of the scene: the same index at another
-size is the same room.
+Each picture is a view into a room under one lamp: floor, walls and ceiling, boxes and spheres on the floor, shadows and
+patterns. At times it has a dark window, without class, depth and normal, as with real depth cameras. The camera stands
+anywhere, turned, tilted and rolled, so that a pixel's place in the picture says little. One ray a pixel gives the
+labels, four give its colour. All but the sensor noise is drawn in units of the scene: the same index at another size is
+the same room.
 
 Legend: P rays; H, W pixels. Camera axes: x to the right, y down, z forward; world axes: y up, the floor at 0. Lengths
 in metres. A ray is p + t·d with d's z along the camera's axis equal to 1, so that t is the depth.

@@ -1,13 +1,13 @@
 """Scenes: a seeded multi-task image dataset that is drawn, not downloaded, so that a first run needs no network.
 
 Each picture is a flat-lay photograph, in haze, of one main object among clutter: two textured surfaces, small
-distractors, a stick that may cross the object, shadows, uneven light, white balance, blur and sensor noise. Five tasks
-are labelled independently of each other: shape, colour, texture, position and size. Surfaces and clutter take colours
-and patterns from the object's range, so the picture's mean says little. Everything but the sensor noise is drawn in
-units of the picture's side: the same index at another size is the same scene.
+distractors, a stick that may cross the object. It has shadows, uneven light, white balance, blur and sensor noise. Five
+tasks are labelled independently of each other: shape, colour, texture, position and size. Surfaces and clutter take
+colours and patterns from the object's range, so the picture's mean says little. Everything but the sensor noise is
+drawn in units of the picture's side: the same index at another size is the same scene.
 
-Legend: H, W height and width in pixels; C red, green and blue; N vertices of an outline. A place is a complex number,
-x + iy in picture sides, x to the right and y down: to multiply by exp(i angle) is to turn.
+Legend: H, W height and width in pixels; C red, green and blue; N vertices of an outline. A place is a complex number, x
++ iy in picture sides, x to the right and y down. Multiplication by exp(i angle) turns it.
 """
 
 import cmath
@@ -96,8 +96,9 @@ def draw_scene(
 ) -> tuple[Pixels, dict[str, int]]:
     """Draw one scene, the same whatever else is drawn.
 
-    Evidence of high contrast outweighs a perturbation of a few levels: with `contrast` 1 the tasks are learned from
-    large bright areas before a shortcut is. Evidence as fine as in photographs of faces or tissue needs haze here.
+    Evidence of high contrast outweighs a perturbation of a few levels. With `contrast` 1 a model learns the tasks from
+    large bright areas before it learns a shortcut. Evidence as fine as in photographs of faces or tissue needs haze
+    here.
 
     Returns the picture, (size, size, 3) uint8 sRGB in 0..255, and a class index for every task in `TASKS`.
     """

@@ -1,8 +1,8 @@
 """CelebA: 202,599 aligned faces with 40 binary attributes, in the official splits.
 
-Liu et al., "Deep Learning Face Attributes in the Wild" (ICCV 2015); for non-commercial research. Read are the aligned
-pictures (178×218 JPEG), the attributes and the partition, as text (a count line and a header line before the
-attributes, values −1 and 1) or as CSV, in one directory or in `Img/`, `Anno/` and `Eval/`.
+Liu et al., "Deep Learning Face Attributes in the Wild" (ICCV 2015); for non-commercial research. The import reads the
+aligned pictures (178×218 JPEG), the attributes and the partition. They lie in one directory or in `Img/`, `Anno/` and
+`Eval/`. Attributes are text (a count line, a header line, values −1 and 1) or CSV.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import ClassVar
 from schemas.errors import InputError, SampleError
 from schemas.imports import Skipped
 from stages.datasets.adapter import Checked, Members, OnDisk, Row
+from stages.datasets.lists import csv_rows, find_file, find_folder, text_rows
 from stages.datasets.pictures import Stored
-from stages.datasets.tables.lists import csv_rows, find_file, find_folder, text_rows
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 
 ATTRIBUTES = tuple(f"{folder}list_attr_celeba.{ending}" for ending in ("txt", "csv") for folder in ("", "Anno/"))
 PARTITION = tuple(

@@ -1,9 +1,9 @@
 """UTKFace: some 23,700 faces whose file names give age, gender and race.
 
 Zhang et al., "Age Progression/Regression by Conditional Adversarial Autoencoder" (CVPR 2017); for non-commercial
-research. Read are the aligned faces (`26_0_1_20170116184732662.jpg.chip.jpg`) and the pictures as found
-(`26_0_1_20170116184732662.jpg`), at any depth below one directory; of a face that is there twice, the aligned one. A
-few published names lack a part (`61_1_20170109142408075.jpg`): these are left out and counted.
+research. The import reads the aligned faces (`26_0_1_20170116184732662.jpg.chip.jpg`) and the pictures as found
+(`26_0_1_20170116184732662.jpg`), at any depth below one directory. Of a face that is there twice it takes the aligned
+one. A few published names lack a part (`61_1_20170109142408075.jpg`): these are left out and counted.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from pydantic import Field
 
 from schemas.errors import ConfigError
 from schemas.imports import Skipped
-from stages.datasets.adapter import Checked, Members, OnDisk, Row
-from stages.datasets.keys import held_out
+from stages.datasets.adapter import Checked, Members, OnDisk, Row, held_out
 from stages.datasets.pictures import Stored
 
 GENDERS = ("male", "female")

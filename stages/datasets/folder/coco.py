@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from schemas.errors import InputError, SampleError
-from stages.datasets.tables.records import Table, read_json
+from stages.datasets.label_tables import Table, read_json
 
 OBJECTS = "objects"
 """Label of the names of a picture's categories."""
@@ -151,8 +151,8 @@ def _of_runs(outline: dict[str, Any], height: int, width: int) -> npt.NDArray[np
 
 
 def _runs_in(text: str) -> list[int]:
-    """Run lengths of COCO's text form: groups of 5 bits, the sixth says that more follow; from the third on as the
-    difference to the run before the last.
+    """Run lengths of COCO's text form: groups of 5 bits; the sixth bit says that more follow. From the third run on,
+    each is the difference to the run before the last.
     """
     runs: list[int] = []
     place = 0

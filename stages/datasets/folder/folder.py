@@ -11,15 +11,13 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.errors import ConfigError, InputError, SampleError
 from schemas.imports import Parameters, Skipped
-from stages.datasets.adapter import Checked, Members, OnDisk, Row
+from stages.datasets.adapter import Checked, Members, OnDisk, Row, held_out
 from stages.datasets.folder.coco import OBJECTS, SEGMENTS, annotations_of, is_coco, mask_of
-from stages.datasets.folder.matching import matched
-from stages.datasets.folder.tree import Picture, Tree, keys_of, tree_of
-from stages.datasets.keys import held_out
+from stages.datasets.folder.tree import Picture, Tree, keys_of, matched, tree_of
+from stages.datasets.label_tables import read_table
 from stages.datasets.pictures import Stored, encoded, upright
-from stages.datasets.tables.records import read_table
 from stages.io.images.formats import header_size
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -34,7 +32,7 @@ FILE_ENDINGS = (".png", ".npy")
 """Files with a value for each pixel that become members of their own."""
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-"""Names of the table that is read when none is named: those of Hugging Face's ImageFolder."""
+"""Names of the table that is read by default: those of Hugging Face's ImageFolder."""
 
 
 class Labelled(NamedTuple):

@@ -17,11 +17,10 @@ from pydantic import Field
 
 from schemas.errors import ConfigError, InputError, SampleError
 from schemas.imports import Skipped
-from stages.datasets.adapter import Checked, Members, OnDisk, Row
-from stages.datasets.keys import held_out
+from stages.datasets.adapter import Checked, Members, OnDisk, Row, held_out
+from stages.datasets.lists import columns_of, csv_rows, find_file, text_rows
 from stages.datasets.pictures import Stored
-from stages.datasets.tables.lists import columns_of, csv_rows, find_file, text_rows
-from stages.io.store.checksums import file_sha256
+from stages.io.store.objects import file_sha256
 
 FINDINGS = (
     "Atelectasis",

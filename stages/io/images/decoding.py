@@ -1,4 +1,7 @@
-"""Images to pixels: strict decoding of what is stored."""
+"""Images to pixels: strict decoding of what is stored; label maps keep their values exactly.
+
+Shapes: H×W values of a label map, or H×W×C where the file has colours.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-from PIL import Image, ImageCms, TiffImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from schemas.errors import SampleError
 from stages.io.images.formats import (
@@ -19,13 +22,14 @@ from stages.io.images.formats import (
     check_depth,
     check_size,
     checked_bytes,
+    image_extension,
     image_format,
     looks_like_image,
     unread_format,
     unsupported,
 )
+from stages.io.images.pixels import strips, swap_red_and_blue
 from stages.io.images.spill import LARGE_PIXELS, Pixels, gathered
-from stages.io.images.strips import strips, swap_red_and_blue
 
 # The transposition that takes back what Pillow does to a TIFF with this orientation.
 _UNTURN = {
@@ -54,7 +58,7 @@ class Decoded:
 def decode_image(data: bytes, *, max_pixels: int) -> Decoded:
     """Decode JPEG, PNG, WebP, GIF, TIFF, JPEG 2000, BMP or PPM to the pixels that are stored.
 
-    Bits, palettes and other colour spaces become gray, RGB or RGBA of 8 bits; transparency becomes an alpha channel;
+    Bits, palettes and other colour spaces become gray, RGB or RGBA of 8 bits; transparency becomes an alpha channel.
     16-bit gray (PNG, TIFF, JPEG 2000) and 16-bit RGB and RGBA (PNG) stay 16 bits. Colour profiles and gamma are not
     applied, orientation is not applied. A JPEG with several pictures (MPO) is its first one.
 
@@ -188,3 +192,37 @@ def _decode_16_bit_png(data: bytes) -> Pixels:
     decoded: Pixels = pixels
     swap_red_and_blue(decoded)
     return decoded
+
+
+PALETTE, GRAY = 3, 0
+"""Colour types in a PNG's header."""
+
+
+def decode_map(data: bytes, *, max_pixels: int) -> np.ndarray:
+    """The values of a PNG: palette indices as they are, 1, 2 and 4 bits not stretched to 8, 16 bits whole.
+
+    Args:
+        data: the encoded image.
+        max_pixels: largest H·W, read from the header before anything is decoded.
+
+    Returns:
+        H×W uint8 or uint16; H×W×C where the file has colours or alpha.
+
+    Raises:
+        SampleError: `label-unreadable` for another format; as `decode_image` for a damaged or too large one.
+    """
+    extension = image_extension(data)
+    if extension != "png":
+        found = f"a {extension} image" if extension else f"{len(data)} bytes that begin with {data[:8]!r}"
+        raise SampleError("label-unreadable", f"it holds {found}; write it as PNG or npy")
+    depth, colours = (data[24], data[25]) if len(data) > 25 else (8, GRAY)
+    if colours != PALETTE and not (colours == GRAY and depth < 8):
+        pixels_HWC = decode_image(data, max_pixels=max_pixels).pixels
+        return pixels_HWC[..., 0] if pixels_HWC.shape[2] == 1 else pixels_HWC
+    try:
+        image = PngImagePlugin.PngImageFile(io.BytesIO(checked_bytes(data, "png", max_pixels)), "")
+        image.load()
+    except (*BOMB, *BROKEN) as error:
+        raise SampleError("corrupt-image", f"it is a damaged PNG ({error}); replace it") from error
+    values_HW = np.array(image).astype(np.uint8)
+    return values_HW // (255 // (2**depth - 1)) if colours == GRAY and depth > 1 else values_HW

@@ -80,8 +80,8 @@ def hidden_originals(
     that lead back (`url`, `md5`, `sha256`, `exif`, `gps…`), links to images, data URIs, SVG, encoded bytes, and numbers
     that are pixels (`pixels_in`).
 
-    Not recognised are: encrypted or permuted pixels, numbers spread over several members or samples, encodings with an
-    alphabet outside ASCII, captions that describe an image, a few pixels, a thumbnail of less than 12×12.
+    It does not recognise: encrypted or permuted pixels, numbers spread over several members or samples, encodings with
+    an alphabet outside ASCII. Nor captions that describe an image, a few pixels, a thumbnail of less than 12×12.
 
     >>> list(hidden_originals('{"label": 3, "caption": "a cat"}'))
     []

@@ -12,13 +12,16 @@ from fsspec.utils import glob_translate
 from schemas.config import Storage
 from schemas.errors import ConfigError
 from schemas.records import ShardRef, shard_stem
-from stages.io.shards.beside import Beside, is_hidden, is_packed, is_shard
 from stages.io.shards.patterns import (
+    Beside,
     as_stored,
     composed,
     escaped_where_there,
     expand_braces,
     fixed,
+    is_hidden,
+    is_packed,
+    is_shard,
     is_wild,
     literal,
     unescaped,
@@ -39,8 +42,8 @@ def list_shards(
 ) -> tuple[Store, list[ShardRef]]:
     """List the shards that `patterns` name, from what the store shows now.
 
-    Below a prefix or glob, hidden and unfinished shards (`.Trash-1000/`, `_temporary/`, `x.tar.part`) are passed by,
-    and packed ones (`x.tar.gz`) are refused. What is spelled out counts as spelled: a folder `[v2]` that exists on the
+    Below a prefix or glob, hidden and unfinished shards (`.Trash-1000/`, `_temporary/`, `x.tar.part`) are ignored, and
+    packed ones (`x.tar.gz`) are refused. What is spelled out counts as spelled: a folder `[v2]` that exists on the
     local disk is no pattern. Accents are the same in both of Unicode's spellings.
 
     Args:

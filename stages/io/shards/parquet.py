@@ -16,8 +16,7 @@ from schemas.config import Layout
 from schemas.errors import InputError, RefusedInputError, SampleError
 from schemas.records import Quarantined
 from stages.io.images.formats import image_extension
-from stages.io.shards.names import key_hash, same_key, unsafe_name
-from stages.io.shards.sample import Member, Sample
+from stages.io.shards.sample import Member, Sample, key_hash, same_key, unsafe_name
 from stages.io.shards.stored import stored_table
 
 BATCH_ROWS = 64
@@ -32,10 +31,10 @@ DAMAGED = (pa.ArrowException, OSError, ValueError, KeyError)
 def read_parquet(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Quarantined]:
     """Stream the rows of a Parquet file as samples.
 
-    The image column is the first of `dataset.image_fields` that is there: binary, or a struct with `bytes`; the
-    struct's `path` may be an original file name and is never handed on. It becomes a member named after its content
-    (`jpg`, `png`, `webp`, …; `img` when unknown), other binary columns become members of their own name, and every
-    other column is a key of the member `json` (NaN and infinity become null, times become ISO 8601 text). Columns that
+    The image column is the first of `dataset.image_fields` that is there: binary, or a struct with `bytes`. The
+    struct's `path` may be an original file name and is never published. It becomes a member named after its content
+    (`jpg`, `png`, `webp`, …; `img` when unknown). Other binary columns become members of their own name. Every other
+    column is a key of the member `json`; NaN and infinity become null, times become ISO 8601 text. Columns that
     `dataset.members` drops are not read, and struct fields that it drops (`meta.exif`) are left out. The key is
     `__key__` or `key`, with dots as underscores, otherwise `<file's stem>-<row>`. Quarantined: `no-image` (null),
     `unsafe-name`, `duplicate-key` (the first is kept). A file that mtlue has written says itself which column is what

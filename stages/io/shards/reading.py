@@ -8,9 +8,8 @@ from pathlib import Path
 from schemas.config import Layout
 from schemas.errors import InputError
 from schemas.records import Quarantined
-from stages.io.shards.names import OnStray
 from stages.io.shards.parquet import read_parquet
-from stages.io.shards.sample import Sample
+from stages.io.shards.sample import OnStray, Sample
 from stages.io.shards.tar import read_tar
 
 

@@ -12,10 +12,8 @@ from typing import IO, Any, Self
 
 from schemas.errors import SampleError
 from schemas.records import Quarantined
-from stages.io.shards.names import OnStray, is_metadata, key_and_field, key_hash, same_key, unsafe_name
-from stages.io.shards.sample import Member, Sample
-from stages.io.shards.tar_headers import TarHeaders, printable
-from stages.io.shards.tar_keys import Problem, apart
+from stages.io.shards.sample import Member, OnStray, Sample, is_metadata, key_and_field, key_hash, same_key, unsafe_name
+from stages.io.shards.tar_headers import Problem, TarHeaders, apart, printable
 
 MEMBER_LIMIT = 2 * 2**30
 """Largest member, and largest sum of a sample's members, that is read into memory: 2 GiB."""
@@ -25,10 +23,10 @@ def read_tar(path: Path, name: str, on_stray: OnStray = lambda name: None) -> It
     """Stream the samples of an uncompressed tar; memory holds one sample and 8 bytes' hash of each key.
 
     A first pass over the headers finds the keys that do not stand together, so that no part of them is ever yielded.
-    Members without a key (`.DS_Store`, `README`, `._a.jpg`, all below `__MACOSX/`) are passed by and end no sample, as
-    in webdataset; so are directories and metadata (`__index__`). A sample is quarantined whole, and once: `unsafe-name`
-    (a link, device or sparse file; an absolute name, `..`, NUL, backslash, not UTF-8), `unsorted-key` and
-    `duplicate-key` (`tar_keys.apart`), `member-too-large` (over 2 GiB).
+    Members without a key (`.DS_Store`, `README`, `._a.jpg`, all below `__MACOSX/`) are ignored and end no sample, as in
+    webdataset. So are directories and metadata (`__index__`). A sample is quarantined whole, and once. Reasons:
+    `unsafe-name` (a link, device or sparse file; an absolute name, `..`, NUL, backslash, not UTF-8), `unsorted-key` and
+    `duplicate-key` (`tar_headers.apart`), `member-too-large` (over 2 GiB).
 
     Args:
         path: the shard on the local disk.
@@ -136,7 +134,7 @@ class TarWriter:
     """Writes a tar whose bytes depend on names and data only: USTAR, mtime 0, uid and gid 0, mode 0444.
 
     PAX headers appear only for names of more than 100 bytes. Leaving the `with` block normally ends the archive and
-    flushes it to the disk; leaving it by an exception leaves a file that no reader takes for whole.
+    flushes it to the disk. After an exception the file is one that no reader takes for whole.
     """
 
     def __init__(self, path: Path) -> None:

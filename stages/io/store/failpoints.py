@@ -7,8 +7,8 @@ Each verb therefore passes a point before and after every attempt, named by verb
     before write s3://private/generator.json    flushed /data/public/train-0.tar (written, not renamed yet)
 
 and a training passes one with each report (`reported generator 3`). The environment variable MTLUE_FAILPOINTS names a
-directory whose files each hold a pattern of such names; the first process that reaches a point that fits one removes
-the file and ends itself with SIGKILL. Driver and local workers share the directory: each file is one death.
+directory whose files each hold a pattern of such names. The first process that reaches a matching point removes the
+file and ends itself with SIGKILL. Driver and local workers share the directory: each file is one death.
 """
 
 from __future__ import annotations

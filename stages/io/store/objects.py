@@ -1,7 +1,9 @@
-"""What a store's back end offers: single attempts, without retries, that raise their library's own errors."""
+"""The back end of a store: single attempts, without retries, that raise their library's own errors; and checksums."""
 
 from __future__ import annotations
 
+import filecmp
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -57,8 +59,8 @@ class Objects(Protocol):
     def create(self, name: str, data: bytes, token: str) -> bool:
         """Publish bytes unless the object exists; of several writers exactly one gets True.
 
-        `token` is the caller's own: stored beside the object where a request may be repeated below this layer, so that
-        the repetition's conflict is not taken for another writer.
+        `token` is the caller's own. It is stored beside the object where a request may be repeated below this layer:
+        then the repetition's conflict is not taken for another writer.
         """
 
     def replace(self, name: str, data: bytes, etag: str) -> str | None:
@@ -82,3 +84,19 @@ class Objects(Protocol):
 
     def public(self) -> str:
         """How everybody can reach the objects, in words; empty when nobody can, or when the store does not tell."""
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a local file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def same_bytes(objects: Objects, name: str, path: Path) -> bool:
+    """Read an object back and compare it with the local file that was uploaded."""
+    copy = path.with_name(f".{path.name}.readback")
+    try:
+        objects.download(name, copy)
+        return filecmp.cmp(path, copy, shallow=False)
+    finally:
+        copy.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ def read_record(store: Store, name: str, kind: type[R], hint: str, *, strict: bo
 def parse_record(data: bytes, kind: type[R], url: str, hint: str, *, strict: bool = False) -> R:
     """A record from the bytes of its object.
 
-    Fields that this version does not know are passed by: a later one has added them.
+    Fields that this version does not know are ignored: a later version has added them.
 
     Args:
         url: the object, for the message.

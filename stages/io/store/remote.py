@@ -92,7 +92,7 @@ class Remote:
     def create(self, name: str, data: bytes, token: str) -> bool:
         """Put bytes on condition that the object does not exist.
 
-        aiohttp repeats a PUT by itself when the connection breaks before the answer: then the conflict is with our own
+        aiohttp repeats a PUT by itself when the connection breaks before the answer. Then the conflict is with our own
         first request, which the token in the object's metadata shows.
         """
         target = f"{self.root}/{name}"

@@ -13,11 +13,10 @@ from schemas.config import Storage
 from schemas.errors import ConfigError, StoreError, TransientError
 from schemas.secrets import holds_password, scrub
 from stages.io.store import failures
-from stages.io.store.checksums import same_bytes
 from stages.io.store.disk import Disk
 from stages.io.store.failpoints import reached
 from stages.io.store.failures import WRITING, retried
-from stages.io.store.objects import Entries, Entry, Guard, Objects
+from stages.io.store.objects import Entries, Entry, Guard, Objects, same_bytes
 from stages.io.store.remote import READ_TIMEOUT_SECONDS, Remote
 from stages.io.store.urls import LOCAL, checked_name, format_url, places_overlap, split_url
 
@@ -150,8 +149,8 @@ class Store:
     def put(self, path: Path, name: str) -> Entry:
         """Publish the local file `path` as a whole, or not at all; an object of that name is replaced.
 
-        Afterwards the store's size must be the file's, and so must its etag where that is a checksum (an S3 store that
-        encrypts has other etags: there the object is read back and compared).
+        Afterwards the store's size must be the file's, and so must its etag where that is a checksum. An S3 store that
+        encrypts has other etags: there the object is read back and compared.
         """
         if not path.is_file():
             raise StoreError(f"{self.join(name)}: cannot upload {path}: there is no such file")

@@ -29,7 +29,8 @@ class Backbone(nn.Module):
     """Side in pixels from which at least 2×2 feature maps are left."""
 
     torchvision_names: ClassVar[Mapping[str, str]] = {}
-    """Beginnings of torchvision's weight names to ours, for weights trained elsewhere; empty: it is none of theirs."""
+    """Beginnings of torchvision's weight names to ours, for weights trained elsewhere; empty: torchvision has no such
+    network."""
 
     features: int
     """F, channels of the maps."""

@@ -102,7 +102,7 @@ def load_pretrained(backbone: Backbone, path: str | Path) -> None:
     Strict: every weight of the backbone comes from the file and every weight of the file is used, but for torchvision's
     classifier. Nothing is loaded when anything does not fit. Only a backbone at the standard width, with the stem or
     patches of large images, has the shapes of torchvision's files. Those expect ImageNet's mean and deviation of each
-    channel; our models normalise to (x - 0.5) / 0.25, which is close, and fine-tuning makes up for the rest.
+    channel. Our models normalise to (x - 0.5) / 0.25, which is close; fine-tuning removes the rest.
 
     Args:
         backbone: is changed in place; its memory layout and device stay.

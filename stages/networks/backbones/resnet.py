@@ -18,8 +18,8 @@ SMALL_SIDE = 96
 class Shortcut(nn.Conv2d):
     """1×1 convolution with a stride, computed as subsampling and a 1×1 convolution without: the same result.
 
-    In oneDNN (torch 2.14) the backward pass of the strided one writes outside its memory when it has fewer than 16
-    input channels in channels-last memory and a batch that the threads cannot share evenly.
+    In oneDNN (torch 2.14) the backward pass of the strided one may write outside its memory. It does so with fewer than
+    16 input channels in channels-last memory and a batch that the threads cannot share evenly.
     """
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:

@@ -38,8 +38,8 @@ def patch_side(resolution: int) -> int | None:
 def depth_and_heads(width: int) -> tuple[int, int]:
     """Encoder layers and attention heads; a head has 12·width/heads units, 64 at the standard width.
 
-    Three layers where it is thin, so that a training step on a CPU is of ResNet-18's order: at width 12, 40 px and on
-    one core it takes some 1.8 times as long as ResNet-18's; 6.9 times with twelve.
+    Three layers where it is thin, so that a training step on a CPU is of ResNet-18's order. At width 12, 40 px and on
+    one core it takes some 1.8 times as long as ResNet-18's; 6.9 times with twelve layers.
 
     >>> [depth_and_heads(width) for width in (12, 32, 64)]
     [(3, 3), (8, 6), (12, 12)]

@@ -1,8 +1,8 @@
 """The generator: encoder, one learnable embedding per task and class, decoder (docs/method.md, "Generator").
 
-What the decoder sees is balanced: each task's map and the image's features have a mean square of 1, and the labels have
-at least `LABEL_SHARE` times as many channels as the image. Otherwise few tasks are drowned by the image: δ follows it,
-and a model of an unseen architecture finds no shortcut.
+What the decoder sees is balanced. Each task's map and the image's features have a mean square of 1. The labels have at
+least `LABEL_SHARE` times as many channels as the image. Otherwise few tasks are drowned by the image: δ follows it, and
+a model of an unseen architecture finds no shortcut.
 
 Shapes: B images, C channels, H×W pixels (H = W = R, the canonical resolution), K tasks, M embedding channels, h×w maps.
 """
@@ -98,7 +98,7 @@ class Generator(nn.Module):
     A tanh lets gradients through everywhere; a clamp has none where δ has reached ±ε, which is nearly everywhere.
 
     Args:
-        spec: its preset (a name in `PRESETS`), resolution R (a multiple of 4, of 8 for `large`), ε and tasks; a task
+        spec: its preset (a name in `PRESETS`), resolution R (a multiple of 4, of 8 for `large`), ε and tasks. A task
             that is not to be protected shows its neutral embedding.
 
     Raises:

@@ -1,16 +1,20 @@
 """Training of the generator: one loop for every base method.
 
-L = L_base + λ1·L_intra + λ2·L_inter        (docs/method.md)
+L = L_base + λ1·L_intra + λ2·L_inter        (docs/method.md, "Total"; MTL-UE, arXiv 2505.05279)
+
+L_intra   mean cosine similarity over pairs of different classes of a task, plus 1; averaged over tasks
+L_inter   mean absolute cosine similarity over all pairs of classes of different tasks
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
@@ -20,9 +24,7 @@ from stages.perturbers.generator.explained import explained_share
 from stages.perturbers.generator.methods.base_methods import METHODS
 from stages.perturbers.generator.methods.method import Context
 from stages.perturbers.generator.network import Generator
-from stages.perturbers.generator.regularisers import embedding_regularisers
-from stages.perturbers.resuming import TrainingState
-from stages.perturbers.training import Trained
+from stages.perturbers.training import Trained, TrainingState
 from stages.tasks.kinds import kinds_of
 
 GENERATOR_LEARNING_RATE = 2e-3
@@ -181,3 +183,33 @@ def train_generator(
     generator = training.generator.eval()
     explained = explained_share(generator, table, device)
     return Trained(generator.cpu(), training.steps, time.monotonic() - started, training.losses, explained)
+
+
+def embedding_regularisers(embeddings: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both terms from one Gram matrix of the normalised embeddings.
+
+    Args:
+        embeddings: K tensors C_k×(…); each class's map is flattened.
+
+    Returns:
+        (L_intra in [0, 2], L_inter in [0, 1]); L_inter is 0 for a single task, both are where none has classes.
+
+    Example:
+        >>> opposite = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+        >>> [term.item() for term in embedding_regularisers([opposite, opposite.flip(1)])]
+        [0.0, 0.0]
+    """
+    if not embeddings:
+        return torch.zeros(()), torch.zeros(())
+    rows = torch.cat([functional.normalize(table.flatten(1), dim=1) for table in embeddings])
+    gram = rows @ rows.T
+    counts = [len(table) for table in embeddings]
+    intra, start, same_task = [], 0, torch.zeros_like(gram, dtype=torch.bool)
+    for count in counts:
+        block = gram[start : start + count, start : start + count]
+        intra.append((block.sum() - block.diagonal().sum()) / (count * (count - 1)) + 1)
+        same_task[start : start + count, start : start + count] = True
+        start += count
+    between = gram.abs()[~same_task]
+    inter = between.mean() if between.numel() else gram.sum() * 0
+    return torch.stack(intra).mean(), inter

@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from schemas.evidence import VERSIONS, Evidence, SetEvidence, TaskEvidence
 from schemas.metrics import ACCURACY, BALANCED_ACCURACY
-from stages.audit.attacks import counts
 from stages.audit.curves import Measure, curves
+from stages.audit.judging import counts
 from stages.formatting import figure, percent, within
 from stages.report.plots import Line, line_plot
 from stages.report.report_input import ReportInput

@@ -9,8 +9,7 @@ from typing import Any
 from schemas.records import ShardProfile
 from schemas.tasks import Task
 from stages.formatting import number, strays_text
-from stages.report.before_after import Pair
-from stages.report.pictures import difference, max_levels, png_data_uri, viewable
+from stages.report.pictures import Pair, difference, max_levels, png_data_uri, viewable
 from stages.report.report_input import ReportInput, merged
 from stages.tasks.counts import grouped, label_table, set_table
 

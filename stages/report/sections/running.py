@@ -75,7 +75,7 @@ def _victims(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _made_by(generator: GeneratorRecord | None) -> list[tuple[str, str]]:
-    """Of the generator; nothing where none is known."""
+    """Of the generator; nothing where it is unknown."""
     if generator is None:
         return []
     spec = generator.spec

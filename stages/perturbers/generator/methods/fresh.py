@@ -4,7 +4,7 @@
 
 Before each pass a FRESH network of the next kind learns for a few steps; it is what every victim is in its first steps.
 x' is another sample's image in part of the steps (swapped hosts): δ must win against the image that carries it.
-Class codes (`stages/perturbers/codes/training.py`) learn by the same networks.
+Class codes (`stages/perturbers/codes.py`) learn by the same networks.
 
 Shapes: B images, C channels, H×W pixels.
 """
@@ -27,7 +27,7 @@ NETWORK_STEPS = (20, 60)
 
 TASKS = 3
 """Where there are more it learns longer, in proportion. Of eight it learns nothing in 60 steps, and δ nothing from it:
-class codes then left a victim 97 % (chance 50); networks of 60 to 160 steps leave it 51 %."""
+class codes then left a victim 97 % (chance 50). Networks of 60 to 160 steps leave it 51 %."""
 
 SWAPPED_IN_LEARNING = 0.5
 """Share of a network's steps whose images are other samples' than the labels'; of δ's own steps it is all."""

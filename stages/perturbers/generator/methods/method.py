@@ -1,6 +1,6 @@
 """The contract of a base method, and what every method is given.
 
-A method says what is minimised on perturbed images. The loop (`stages/perturbers/generator/training.py`) owns δ: it
+A method says what is minimised on perturbed images. The loop (`stages/perturbers/generator/training.py`) owns δ. It
 computes δ once a batch, gives the method x + δ, and carries the gradient of the method's terms back into the generator.
 To add one: a file with a class that derives from `BaseMethod`, and a line in `base_methods.py`.
 """
@@ -20,7 +20,7 @@ from schemas.training import Backbone, Train
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import Batch, ImageTable
-from stages.learning.weightings.registry import WEIGHTINGS
+from stages.learning.weightings import WEIGHTINGS
 from stages.networks.backbones.pretrained import load_pretrained
 from stages.networks.multitask import MultiTaskModel, accumulate_gradients, mean_loss
 from stages.perturbers.training import Phase

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 
@@ -54,6 +55,22 @@ def test_what_failed_raises_ends_the_step_and_no_job_begins_after_it() -> None:
     with Here(Compute()) as executor, pytest.raises(InputError, match="3 is odd"):
         Workers(executor, Reporter("plain")).each("halve", watched(), lambda name, result: None, refuse, count=3)
     assert begun == ["2", "3"]
+
+
+def test_a_step_that_counts_more_than_jobs_shows_its_own_position(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[int] = []
+    with Here(Compute()) as executor:
+        Workers(executor, Reporter("json")).each(
+            "halve",
+            jobs(20, 40),
+            lambda name, result: rows.append(result),
+            lambda name, error: None,
+            count=30,
+            unit="rows",
+            position=lambda: sum(rows),
+        )
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (last["done"], last["total"]) == (30, 30)
 
 
 def test_a_run_that_may_not_go_on_uses_no_result() -> None:

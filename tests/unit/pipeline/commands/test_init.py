@@ -24,7 +24,7 @@ from stages.datasets.faces.celeba import CelebA
 from stages.datasets.faces.utkface import UTKFace
 from stages.datasets.medical.chestxray14 import FINDINGS, ChestXray14
 from stages.datasets.rooms.nyuv2 import nyuv2_adapter
-from stages.ingest.reading import ReadSample, read_decoded
+from stages.ingest.ingest import ReadSample, read_decoded
 from stages.io.shards.tar import TarWriter
 from tests.builders import jpeg, picture, png
 from tests.datasets import celeba_tree, chest_tree, imported, nyuv2_export, utkface_tree

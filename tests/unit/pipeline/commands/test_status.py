@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands import run as run_command
-from pipeline.configuration.remembered import PLACE, last_run, remember
+from pipeline.state.last_run import PLACE, last_run, remember
 from tests.running import mtlue
 from tests.unit.pipeline.commands.test_init import labelled, shard
 

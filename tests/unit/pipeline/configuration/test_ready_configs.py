@@ -16,9 +16,8 @@ from stages.datasets.drawn.rooms import render_room
 from stages.datasets.faces.celeba import CelebA
 from stages.datasets.faces.utkface import UTKFace
 from stages.datasets.medical.chestxray14 import FINDINGS, ChestXray14
-from stages.datasets.rooms.nyuv2 import nyuv2_adapter
-from stages.datasets.rooms.nyuv2_classes import CLASSES
-from stages.ingest.reading import ReadSample, read_decoded
+from stages.datasets.rooms.nyuv2 import CLASSES, nyuv2_adapter
+from stages.ingest.ingest import ReadSample, read_decoded
 from stages.io.shards.sample import Member, Sample
 from stages.tasks.kinds import kinds_of
 from stages.tasks.labels import labels_of

@@ -17,8 +17,8 @@ from schemas.config import Config
 from schemas.errors import ConfigError, MtlueError, QuarantineError
 from schemas.plans import TrainPlan
 from schemas.training import Train
-from stages.perturbers import timing
-from stages.perturbers.codes import timing as codes_timing
+from stages import estimate as measuring
+from stages.perturbers import codes
 from tests import builders
 from tests.builders import config, labelled_samples, write_shard
 
@@ -79,10 +79,10 @@ def test_every_step_is_named_and_the_victims_are_those_of_the_audit(tmp_path: Pa
 
 
 def test_class_codes_take_as_long_for_any_number_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codes_timing, "_step_seconds", lambda step: 1.0)
+    monkeypatch.setattr(codes, "_step_seconds", lambda step: 1.0)
     table = builders.table(tmp_path / "images.arrow", 16)
     plan = TrainPlan(
         train=Train.model_validate({**CODES, "rounds": 6}), tasks=builders.tasks(), protected=[True, True], epsilon=0.03
     )
-    few, many = (timing.train_seconds(table, plan, samples, torch.device("cpu")) for samples in (256, 40_000))
+    few, many = (measuring.train_seconds(table, plan, samples, torch.device("cpu")) for samples in (256, 40_000))
     assert few == many == 6 * (40 + 48)

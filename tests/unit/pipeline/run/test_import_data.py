@@ -13,8 +13,8 @@ from schemas.config import Compute
 from schemas.errors import ConfigError, InputError, StoreError
 from stages.datasets import importing
 from stages.datasets.faces.celeba import CelebA
+from stages.datasets.importing import ShardLimit
 from stages.datasets.pictures import Stored
-from stages.datasets.planning import ShardLimit
 from stages.io.store.store import Store
 from tests.builders import jpeg, picture
 from tests.datasets import celeba_tree, edit, imported, labels_in

@@ -10,18 +10,18 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from pipeline.configuration.networks import check_networks
 from pipeline.configuration.plans import train_plan
+from pipeline.run.refusing import check_networks
 from pipeline.run.train import train_step
-from pipeline.run.victims import victim_step
-from pipeline.state.weights import upload_weights, weights_sha256
+from pipeline.run.victim_training import victim_step
+from pipeline.state.generators import upload_weights, weights_sha256
 from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
 from schemas.records import GeneratorRecord
 from schemas.training import Train
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.io.store.store import Store
 from stages.networks.backbones.architectures import BACKBONES
 from stages.perturbers.generator.training import Training
@@ -90,7 +90,7 @@ def test_the_second_generator_of_an_averaged_pair_starts_from_them_too(
         seen.append(Path(path).read_bytes())
         return train_victim(*tables, clean=clean, weights=weights)
 
-    monkeypatch.setattr("pipeline.run.victims.train_victim", spied)
+    monkeypatch.setattr("pipeline.run.victim_training.train_victim", spied)
     plan = VictimPlan(
         tasks=builders.tasks(), data="protected", backbone="plain", width=4, epochs=1, batch_size=16, augment=[],
         seed=0, countermeasure="averaged_pair",

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.commands.status import status_lines, status_of
 from pipeline.run.estimate import make_plan
+from pipeline.run.publish import prune, withdrawn_shards
 from pipeline.run.train import refuse_lost_work
-from pipeline.run.withdrawn import prune, withdrawn_shards
 from pipeline.state.ledger import Ledger
 from pipeline.state.owner import IDENTITY, OWNER, Owner
 from pipeline.state.places import Places

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from schemas.evidence import Leak
-from stages.audit.leaks.leak_tests import delta_alone, detectable, unlisted
-from stages.audit.leaks.pairs import Pairs, pairs_of
+from stages.audit.leak_pairs import Pairs, pairs_of
+from stages.audit.leak_tests import delta_alone, detectable, unlisted
 from stages.audit.verdict import reach_verdict
 from stages.learning.sampling import key_hashes
 from stages.learning.table import ImageTable

@@ -12,10 +12,10 @@ from schemas.metrics import BALANCED_ACCURACY
 from schemas.plans import VictimPlan
 from schemas.tasks import Task
 from stages.audit.curves import Measure, curves, strongest
+from stages.audit.train_victim import train_victim
 from stages.audit.verdict import reach_verdict
-from stages.audit.victims import train_victim
 from stages.learning.table import ImageTable
-from stages.learning.weightings.registry import WEIGHTINGS
+from stages.learning.weightings import WEIGHTINGS
 from tests.builders import labelled_picture
 
 CLASSES = (3, 2)

@@ -11,7 +11,7 @@ import torch
 from schemas.plans import TrainPlan, VictimPlan
 from schemas.tasks import AnyTask, DepthTask, NormalsTask, SegmentationTask
 from schemas.training import Train
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.leaked_originals import protected_again
 from stages.countermeasures.registry import COUNTERMEASURES

@@ -10,13 +10,13 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from pipeline.configuration.networks import check_networks
+from pipeline.run.refusing import check_networks
 from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.plans import VictimPlan
 from schemas.training import Audit
-from stages.audit.victims import train_victim
-from stages.countermeasures.pretrained import Pretrained
+from stages.audit.train_victim import train_victim
+from stages.countermeasures.training import Pretrained
 from stages.networks.backbones.architectures import BACKBONES
 from stages.networks.multitask import MultiTaskModel, accumulate_gradients
 from tests import builders

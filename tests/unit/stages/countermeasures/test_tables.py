@@ -9,7 +9,7 @@ import torch
 
 from schemas.plans import VictimPlan
 from schemas.training import OwnCountermeasure
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.pixels import Scaled
 from stages.countermeasures.registry import COUNTERMEASURES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ConfigError, InputError
-from stages.datasets.tables.lists import LINE_LIMIT, columns_of, csv_rows, find_file, text_rows
+from stages.datasets.lists import LINE_LIMIT, columns_of, csv_rows, find_file, text_rows
 
 TABLE = 'name,age\r\na.png,7\r\n\r\n"b,c.png", 8 \r\n'
 ROWS = [(1, ["name", "age"]), (2, ["a.png", "7"]), (4, ["b,c.png", "8"])]

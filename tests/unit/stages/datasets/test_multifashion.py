@@ -15,8 +15,15 @@ from PIL import Image
 
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError
-from stages.datasets.drawn.idx import Products, read_idx, read_products
-from stages.datasets.drawn.multifashion import CLASS_NAMES, MultiFashion, draw_pair, overlay
+from stages.datasets.drawn.multifashion import (
+    CLASS_NAMES,
+    MultiFashion,
+    Products,
+    draw_pair,
+    overlay,
+    read_idx,
+    read_products,
+)
 from tests.datasets import imported
 
 Bytes = npt.NDArray[np.uint8]

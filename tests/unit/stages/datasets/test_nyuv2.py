@@ -13,9 +13,7 @@ import pytest
 from scipy.io import savemat
 
 from schemas.errors import ConfigError, InputError
-from stages.datasets.rooms.nyuv2 import nyuv2_adapter
-from stages.datasets.rooms.nyuv2_classes import CLASSES, OF_40
-from stages.datasets.rooms.nyuv2_labelled import NYUv2Labelled
+from stages.datasets.rooms.nyuv2 import CLASSES, OF_40, NYUv2Labelled, nyuv2_adapter
 from tests.datasets import image_of, imported, mapping40, nyuv2_export, nyuv2_tree, samples_in, scenes
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.io.shards.names import key_hash
+from stages.io.shards.sample import key_hash
 from stages.learning.sampling import cut_tables, share, split_tables
 from stages.learning.table import TableWriter, open_table
 from tests import builders

@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 from schemas.tasks import MISSING, Task
 from schemas.training import OwnWeighting
 from stages.learning.optimise import Optimisation
-from stages.learning.weightings.gradient_based import AlignedWeighting, FairWeighting, fair_weights
-from stages.learning.weightings.loss_based import RandomWeighting, UncertaintyWeighting
-from stages.learning.weightings.registry import WEIGHTINGS
-from stages.learning.weightings.weighting import Weighting
+from stages.learning.weightings import (
+    WEIGHTINGS,
+    AlignedWeighting,
+    FairWeighting,
+    RandomWeighting,
+    UncertaintyWeighting,
+    Weighting,
+    fair_weights,
+)
 from stages.networks.multitask import MultiTaskModel, accumulate_gradients, mean_loss, task_losses
 from stages.tasks.kinds import kinds_of
 from tests.builders import labelled_picture

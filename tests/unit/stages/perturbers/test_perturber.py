@@ -7,7 +7,7 @@ import torch
 
 from schemas.errors import GeneratorError
 from schemas.plans import GeneratorSpec
-from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.codes import ClassCodes
 from stages.perturbers.generator.network import Generator
 from stages.perturbers.perturber import GeneratorPerturber, check_delta
 from tests import builders

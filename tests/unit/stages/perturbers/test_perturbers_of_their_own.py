@@ -13,11 +13,11 @@ import torch
 
 from schemas.plans import GeneratorSpec, Noise, TrainPlan, VictimPlan
 from schemas.tasks import MISSING, Task
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.learning.table import ImageTable
 from stages.networks.multitask import mean_loss
 from stages.perturbers.checkpoint import serialise
-from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.codes import ClassCodes
 from stages.perturbers.linear import LinearInducement
 from stages.perturbers.patterns import autoregressive_maps
 from stages.perturbers.per_sample import PerSample

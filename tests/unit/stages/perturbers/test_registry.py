@@ -7,8 +7,7 @@ import pytest
 from schemas.perturbers import SETTINGS
 from schemas.plans import TrainPlan
 from schemas.training import Train
-from stages.perturbers.codes.timing import training_seconds
-from stages.perturbers.codes.training import train_codes
+from stages.perturbers.codes import train_codes, training_seconds
 from stages.perturbers.generator.methods.base_methods import METHODS
 from stages.perturbers.registry import PERTURBERS, network_of, passes_of
 from stages.perturbers.training import Phase

@@ -10,9 +10,8 @@ import torch
 from schemas.plans import TrainPlan
 from schemas.training import Train
 from stages.learning.table import ImageTable
-from stages.perturbers import resuming
 from stages.perturbers.registry import PERTURBERS
-from stages.perturbers.resuming import TrainingState
+from stages.perturbers.training import TrainingState, packed
 from tests import builders
 
 CPU = torch.device("cpu")
@@ -69,6 +68,6 @@ def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
 
 
 def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
-    older = resuming.packed({"epoch": 3})
-    for data in (b"", b"no state", resuming.packed({"a": torch.ones(3)})[:-2], older):
+    older = packed({"epoch": 3})
+    for data in (b"", b"no state", packed({"a": torch.ones(3)})[:-2], older):
         assert TrainingState(read=lambda data=data: data).load() is None

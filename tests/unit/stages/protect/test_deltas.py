@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from schemas.plans import GeneratorSpec
-from stages.ingest.reading import ReadSample
+from stages.ingest.ingest import ReadSample
 from stages.io.images.decoding import Decoded
 from stages.io.shards.sample import Sample
-from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.codes import ClassCodes
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.protect import deltas, perturb
 from stages.protect.deltas import Deltas

@@ -17,18 +17,17 @@ from torch.nn import functional
 from pipeline.run.tables import return_memory
 from schemas.config import Layout
 from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
-from stages.ingest import reading
+from stages.ingest import ingest
 from stages.ingest.ingest import profile_shard
-from stages.io.images import decoding, png, spill, strips
+from stages.io.images import decoding, encoding, pixels, spill
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import check_encoded, encode_image
 from stages.io.images.pixels import bound_of, canonical_view, has_alpha, peak_of
-from stages.io.shards.names import key_hash
-from stages.perturbers.codes.network import ClassCodes
+from stages.io.shards.sample import key_hash
+from stages.perturbers.codes import ClassCodes
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.protect import protect
-from stages.protect.change import measure_change
-from stages.protect.perturb import add_perturbation
+from stages.protect.perturb import add_perturbation, measure_change
 from stages.protect.protect import write_protected
 from stages.protect.validate import validate_shard
 from stages.transforms.pixels import UniformNoise
@@ -41,9 +40,9 @@ SIZES = [(1, 1), (1, 50), (50, 1), (2, 7), (7, 2), (33, 47), (64, 64), (47, 130)
 @pytest.fixture(params=[3, 40, 1000])
 def small_strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of a few pixels, and every image is a large one."""
-    monkeypatch.setattr(strips, "STRIP_PIXELS", request.param)
+    monkeypatch.setattr(pixels, "STRIP_PIXELS", request.param)
     monkeypatch.setattr(decoding, "LARGE_PIXELS", 1)
-    monkeypatch.setattr(png, "STRIP_PIXELS", request.param)
+    monkeypatch.setattr(encoding, "STRIP_PIXELS", request.param)
     monkeypatch.setattr(spill, "LARGE_PIXELS", 1)
 
 
@@ -142,7 +141,7 @@ def pillow_images() -> dict[str, bytes]:
 def test_a_large_image_decodes_to_the_pixels_of_a_small_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = pillow_images()[name]
     expected = decode_image(data, max_pixels=10_000)
-    monkeypatch.setattr(strips, "STRIP_PIXELS", 60)
+    monkeypatch.setattr(pixels, "STRIP_PIXELS", 60)
     monkeypatch.setattr(decoding, "LARGE_PIXELS", 1)
     found = decode_image(data, max_pixels=10_000)
     np.testing.assert_array_equal(found.pixels, expected.pixels)
@@ -160,7 +159,7 @@ def test_a_png_of_several_strips_shows_the_image(channels: int, dtype: type) -> 
     check_encoded(data, pixels, "png")
     wrong = pixels.copy()
     wrong[-1, -1, 0] ^= 1
-    assert not png.shows(data, wrong)
+    assert not encoding.shows(data, wrong)
 
 
 # --- peaks ------------------------------------------------------------------------------------------------------------
@@ -224,8 +223,8 @@ def test_the_pixels_of_one_sample_are_gone_before_the_next_one_is_decoded(
         seen.append(weakref.ref(decoded.pixels))
         return decoded
 
-    monkeypatch.setattr(reading, "decode_image", watched)
+    monkeypatch.setattr(ingest, "decode_image", watched)
     path = builders.write_shard(tmp_path / "train-0.tar", builders.labelled_samples(3))
-    for _, found in reading.read_decoded(path, path.name, Layout(), builders.tasks()):
+    for _, found in ingest.read_decoded(path, path.name, Layout(), builders.tasks()):
         del found
     assert len(seen) == 3

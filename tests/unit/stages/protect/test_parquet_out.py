@@ -21,7 +21,7 @@ from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
 from stages.io.shards.stored import HUGGING_FACE, OURS, features_in
 from stages.io.store.store import Store
-from stages.protect import protect, receipt
+from stages.protect import protect, reread
 from stages.protect.protect import protect_shard, write_protected
 from stages.protect.validate import validate_shard
 from stages.verify import check_as_user_reads
@@ -238,7 +238,7 @@ def test_bytes_that_change_on_their_way_to_the_disk_are_never_published(
     column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = of_tar(tmp_path)
-    check = receipt.Receipt.check
+    check = reread.Receipt.check
 
     def spoilt(self: Any, path: Path, shard: str, layout: Layout) -> None:
         table = pq.read_table(path)

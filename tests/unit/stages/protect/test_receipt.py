@@ -10,7 +10,7 @@ import pytest
 from schemas.config import Layout
 from schemas.errors import ValidationError
 from stages.io.shards.tar import TarWriter
-from stages.protect.receipt import Receipt
+from stages.protect.reread import Receipt
 
 Members = list[tuple[str, bytes]]
 SAMPLES: list[Members] = [[(f"s{number}.png", bytes([number] * 9)), (f"s{number}.json", b"{}")] for number in range(4)]

@@ -17,7 +17,7 @@ from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import encode_image
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
-from stages.protect.change import measure_change
+from stages.protect.perturb import measure_change
 from stages.protect.protect import write_protected
 from stages.protect.validate import validate_shard
 from tests import builders

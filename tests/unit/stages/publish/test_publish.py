@@ -19,9 +19,9 @@ from schemas.errors import ValidationError
 from schemas.plans import PublishPlan
 from schemas.records import Manifest, Quarantined, ShardProfile, ShardRecord
 from schemas.stats import Moments
+from stages.io.shards.layout import label_place
 from stages.publish.card import dataset_card, size_category
 from stages.publish.croissant import croissant
-from stages.publish.layout import label_place
 from stages.publish.manifest import build_manifest, wids_index
 
 SECRETS = {

@@ -15,7 +15,7 @@ from stages.io.images.decoding import decode_image
 from stages.io.shards.layout import published_layout
 from stages.io.store.store import Store
 from stages.protect.protect import protect_shard
-from stages.report.before_after import Pair, sample_pairs
+from stages.report.pictures import Pair, sample_pairs
 from tests import builders
 from tests.builders import BuiltSample
 

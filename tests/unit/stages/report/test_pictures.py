@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from schemas.errors import ValidationError
-from stages.report.before_after import Pair
-from stages.report.pictures import difference, max_levels, png_data_uri, preview_sheet, viewable
+from stages.report.pictures import Pair, difference, max_levels, png_data_uri, preview_sheet, viewable
 
 
 def image(*shape: int, dtype=np.uint8, seed: int = 0) -> np.ndarray:

@@ -17,8 +17,7 @@ from schemas.records import GeneratorRecord, Quarantined, ShardFailure, ShardPro
 from schemas.stats import Moments
 from schemas.training import Requirement
 from stages.audit.verdict import NOT_MEASURED, held_against, reach_verdict
-from stages.report.before_after import Pair
-from stages.report.pictures import difference
+from stages.report.pictures import Pair, difference
 from stages.report.report import build_report
 from stages.report.report_input import ReportInput
 from tests.evidence import TASKS, Curves, victims

@@ -16,7 +16,7 @@ from schemas.plans import GeneratorSpec
 from schemas.tasks import DepthTask, NormalsTask, SegmentationTask
 from stages.io.shards.sample import Member, Sample
 from stages.networks.pool import POOL, PoolNetwork
-from stages.perturbers.codes.network import ClassCodes
+from stages.perturbers.codes import ClassCodes
 from stages.tasks.depth import Depth
 from stages.tasks.labels import labels_of
 from stages.tasks.normals import Normals, angles_between

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from schemas.errors import SampleError
-from stages.io.images.decoding import decode_image
+from stages.io.images.decoding import decode_image, decode_map
 from stages.io.images.encoding import encode_image
-from stages.io.images.maps import decode_map
 
 LIMIT = 10_000
 RNG = np.random.default_rng(0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.io.images import png
+from stages.io.images import encoding
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import encode_image
 
@@ -26,9 +26,9 @@ def image(channels: int, dtype: type, height: int = 23, width: int = 17) -> np.n
 @pytest.mark.parametrize(("channels", "dtype"), LAYOUTS)
 def test_pillow_and_opencv_see_the_pixels(channels: int, dtype: type) -> None:
     pixels = image(channels, dtype)
-    data = png.encode_png(pixels)
-    assert png.shows(data, pixels)
-    assert png.encode_png(pixels.copy()) == data
+    data = encoding.encode_png(pixels)
+    assert encoding.shows(data, pixels)
+    assert encoding.encode_png(pixels.copy()) == data
     if dtype == np.uint8:
         shown = np.array(Image.open(io.BytesIO(data)))
         np.testing.assert_array_equal(shown.reshape(pixels.shape), pixels)
@@ -58,23 +58,25 @@ def test_its_pixels_are_those_of_opencvs_png_before(channels: int, dtype: type) 
 @pytest.mark.parametrize("place", [(0, 0), (11, 16), (22, 3)])
 def test_one_level_of_one_pixel_is_a_difference(channels: int, dtype: type, place: tuple[int, int]) -> None:
     pixels = image(channels, dtype)
-    data = png.encode_png(pixels)
+    data = encoding.encode_png(pixels)
     for channel in range(channels):
         other = pixels.copy()
         other[(*place, channel)] ^= 1
-        assert not png.shows(data, other)
-    assert not png.shows(data, pixels[:-1])
-    assert not png.shows(data, np.concatenate([pixels, pixels[-1:]]))
+        assert not encoding.shows(data, other)
+    assert not encoding.shows(data, pixels[:-1])
+    assert not encoding.shows(data, np.concatenate([pixels, pixels[-1:]]))
 
 
 def test_any_byte_that_changes_is_found() -> None:
     pixels = image(3, np.uint8, 5, 4)
-    data = png.encode_png(pixels)
+    data = encoding.encode_png(pixels)
     for position in range(len(data)):
-        assert not png.shows(data[:position] + bytes([data[position] ^ 0x10]) + data[position + 1 :], pixels), position
+        assert not encoding.shows(data[:position] + bytes([data[position] ^ 0x10]) + data[position + 1 :], pixels), (
+            position
+        )
     for position in range(len(data)):
-        assert not png.shows(data[:position], pixels)
-    assert not png.shows(data + b"\0", pixels)
+        assert not encoding.shows(data[:position], pixels)
+    assert not encoding.shows(data + b"\0", pixels)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -96,16 +98,16 @@ def test_a_whole_file_with_other_rows_is_refused(rows) -> None:  # type: ignore[
         b"\2" + (row - above).tobytes()
         for row, above in zip(pixels[..., 0], [np.zeros(5, np.uint8), *pixels[:-1, :, 0]], strict=True)
     )
-    head = png.encode_png(pixels)[:33]
+    head = encoding.encode_png(pixels)[:33]
     end = chunk(b"IEND", b"")
-    assert png.shows(head + chunk(b"IDAT", zlib.compress(filtered)) + end, pixels)
-    assert not png.shows(head + chunk(b"IDAT", zlib.compress(rows(filtered))) + end, pixels)
+    assert encoding.shows(head + chunk(b"IDAT", zlib.compress(filtered)) + end, pixels)
+    assert not encoding.shows(head + chunk(b"IDAT", zlib.compress(rows(filtered))) + end, pixels)
 
 
 def test_the_bytes_are_cut_into_chunks_by_size_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = image(3, np.uint16, 40, 9)
-    monkeypatch.setattr(png, "STRIP_PIXELS", 50)
-    data = png.encode_png(pixels)
+    monkeypatch.setattr(encoding, "STRIP_PIXELS", 50)
+    data = encoding.encode_png(pixels)
     assert data.count(b"IDAT") > 5
-    assert png.shows(data, pixels)
+    assert encoding.shows(data, pixels)
     np.testing.assert_array_equal(decode_image(data, max_pixels=1000).pixels, pixels)

@@ -14,9 +14,8 @@ from schemas.config import Dataset
 from schemas.errors import InputError, RefusedInputError, SampleError
 from schemas.tasks import MISSING, Task
 from stages.io.shards.layout import image_member, published_members
-from stages.io.shards.names import unsafe_name
 from stages.io.shards.reading import read_samples
-from stages.io.shards.sample import Member, Sample
+from stages.io.shards.sample import Member, Sample, unsafe_name
 from stages.io.shards.tar import TarWriter
 from stages.tasks.kinds import kinds_of
 from stages.tasks.labels import known_fields, labels_of

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from schemas.errors import InputError
 from schemas.records import Quarantined
 from stages.io.shards import tar
-from stages.io.shards.names import same_key
-from stages.io.shards.sample import Member, Sample
+from stages.io.shards.sample import Member, Sample, same_key
 from stages.io.shards.tar import TarWriter, read_tar
 
 MEMBERS = [("a.jpg", b"picture"), ("a.cls", b"3"), ("sub.dir/b.seg.png", b""), ("sub.dir/b.json", b"{}" * 700)]

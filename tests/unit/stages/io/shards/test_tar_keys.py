@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemas.records import Quarantined
-from stages.io.shards.names import Strays
-from stages.io.shards.sample import Member, Sample
+from stages.io.shards.sample import Member, Sample, Strays
 from stages.io.shards.tar import read_tar
 
 

@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError, ProfileNotFound
 
 from pipeline.run.ingest import check_profiles
-from pipeline.state.left_out import failure_of as record_of
 from schemas.errors import AccessError, MtlueError, StoreError
+from schemas.records import failure_of as record_of
 from stages.io.store.failures import failure_of
 from tests import builders
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.perturbers.generator.regularisers import embedding_regularisers
+from stages.perturbers.generator.training import embedding_regularisers
 
 EAST, WEST, NORTH, SOUTH = [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]
 

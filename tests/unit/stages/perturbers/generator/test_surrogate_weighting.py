@@ -8,7 +8,7 @@ from schemas.plans import TrainPlan
 from schemas.tasks import Task
 from schemas.training import Train
 from stages.learning.table import ImageTable
-from stages.learning.weightings.registry import WEIGHTINGS
+from stages.learning.weightings import WEIGHTINGS
 from stages.perturbers.generator.training import Training
 from tests.builders import labelled_picture
 

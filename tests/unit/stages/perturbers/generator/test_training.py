@@ -18,8 +18,7 @@ from schemas.plans import TrainPlan
 from stages.learning.table import Batch, ImageTable
 from stages.perturbers.generator.methods.base_methods import METHODS
 from stages.perturbers.generator.methods.method import BaseMethod, Context
-from stages.perturbers.generator.regularisers import embedding_regularisers
-from stages.perturbers.generator.training import Training
+from stages.perturbers.generator.training import Training, embedding_regularisers
 from tests import builders
 
 CPU = torch.device("cpu")

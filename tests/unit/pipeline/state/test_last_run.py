@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.commands.status import status_lines, status_of
-from pipeline.state.last import differences, keep_config
+from pipeline.state.last_run import differences, keep_config
 from pipeline.state.places import LAST_CONFIG, Places
 from tests import builders
 

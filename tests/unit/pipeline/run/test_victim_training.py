@@ -1,4 +1,4 @@
-"""The budget of an audit: what it learns from victims that are done, and what it has no room for."""
+"""Victims of an audit: what its budget has room for, and which stored ones are used again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import pytest
 
 from pipeline.commands.audit import seconds_of
 from pipeline.run.victim_plans import fits, words_of
-from pipeline.run.victims import Budget
+from pipeline.run.victim_training import Budget, has_all_figures
 from schemas.errors import ConfigError
+from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
 from stages.countermeasures.registry import COUNTERMEASURES
 from tests import builders
@@ -81,3 +82,23 @@ def test_what_was_left_out_is_told_in_words() -> None:
 def test_a_network_that_is_too_deep_for_half_the_size_is_not_asked_to_work_there() -> None:
     assert fits("vgg16", 32)
     assert not fits("plain", 8)
+
+
+def test_a_stored_victim_without_a_metric_of_its_task_is_trained_again() -> None:
+    task = PLAIN.tasks[0]
+    whole = {task.name: {metric.name: 0.5 for metric in task.metrics}}
+    known = VictimResult(
+        data="protected",
+        backbone="plain",
+        learning_rate=0.1,
+        seed=1,
+        samples=8,
+        test_samples=8,
+        chance=whole,
+        figures=[whole, whole],
+        seconds=1.0,
+    )
+    lacking = {task.name: {metric.name: 0.5 for metric in task.metrics[1:]}}
+    assert has_all_figures(known, PLAIN)
+    assert not has_all_figures(known.model_copy(update={"figures": [whole, lacking]}), PLAIN)
+    assert not has_all_figures(known.model_copy(update={"chance": lacking}), PLAIN)

@@ -9,7 +9,7 @@ import torch
 
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
-from stages.audit.victims import predict, train_victim
+from stages.audit.train_victim import predict, train_victim
 from stages.learning.table import ImageTable
 from stages.networks.multitask import MultiTaskModel
 from tests import builders

@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.errors import ConfigError, InputError
 from schemas.tasks.task import MISSING_WORDS
-from stages.datasets.tables.lists import csv_rows, text_rows
+from stages.datasets.lists import csv_rows, text_rows
 
 DELIMITERS = (",", ";", "\t", "|")
 

@@ -11,7 +11,7 @@ from typing import TextIO
 import pytest
 
 from pipeline import cli
-from pipeline.printing import print_anything
+from pipeline.cli import print_anything
 from schemas.errors import EvidenceError
 
 

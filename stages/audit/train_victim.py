@@ -21,7 +21,7 @@ from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
-from stages.learning.weightings.registry import WEIGHTINGS
+from stages.learning.weightings import WEIGHTINGS
 from stages.networks.backbones.pretrained import load_pretrained
 from stages.networks.multitask import MultiTaskModel, accumulate_gradients
 from stages.tasks.kinds import fitted_tasks, kinds_of

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 from pipeline.cluster.jobs import Job
 from pipeline.run.session import Session
 from pipeline.run.tables import device, fetch_table
-from pipeline.state.weights import fetch_weights, with_fetched_weights
+from pipeline.state.generators import fetch_weights, with_fetched_weights
 from schemas.errors import MtlueError, ValidationError
 from schemas.evidence import VictimResult
-from schemas.fingerprints import fingerprint
+from schemas.model import fingerprint
 from schemas.plans import VictimPlan
-from stages.audit.victims import train_victim
+from stages.audit.train_victim import train_victim
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.io.store.records import read_record
 from stages.io.store.store import Store
@@ -39,7 +39,7 @@ class Budget:
         self.waiting = 0.0
 
     def allows(self, plan: VictimPlan, share: float = 1.0) -> bool:
-        """Whether a victim would probably be done within a share of the time; 0 s are expected while none is known."""
+        """Whether a victim would probably be done within a share of the time; 0 s are expected until one is done."""
         if self.seconds is None:
             return True
         ends = time.monotonic() - self.started + self.waiting / self.workers + self.estimate(plan)
@@ -91,7 +91,7 @@ class VictimTraining:
         """Victims that the budget had no room for."""
 
     def train(self, plans: Sequence[VictimPlan], *, needed: int = 0, share: float = 1.0) -> None:
-        """Train those that no earlier audit has trained, in this order; results are added to `results`.
+        """Train those that no earlier audit has stored, in this order; results are added to `results`.
 
         Args:
             plans: the victims.
@@ -106,8 +106,10 @@ class VictimTraining:
         names = {self._name(plan): plan for plan in plans}
         for name, plan in names.items():
             if name in stored:
-                found[name] = read_record(self.work, name, VictimResult, "remove it, and the victim is trained again")
-                self.budget.end(plan, found[name].seconds)
+                result = read_record(self.work, name, VictimResult, "remove it, and the victim is trained again")
+                if has_all_figures(result, plan):
+                    found[name] = result
+                    self.budget.end(plan, result.seconds)
         missing = [name for name in names if name not in found]
         first = set(list(names)[:needed])
 
@@ -161,6 +163,16 @@ class VictimTraining:
         originals = self._originals(plan)
         state = fingerprint([*read, originals] if originals else read)
         return f"{FOLDER}{'-'.join(filter(None, parts))}.{state}.json"
+
+
+def has_all_figures(result: VictimResult, plan: VictimPlan) -> bool:
+    """Whether a stored victim has every metric of its tasks; another version of a kind of task may have had fewer."""
+    wanted = {task.name: {metric.name for metric in task.metrics} for task in plan.tasks}
+    return all(
+        wanted.get(task, set()) <= figures.keys()
+        for each in (*result.figures, result.chance)
+        for task, figures in each.items()
+    )
 
 
 def victim_step(

@@ -1,13 +1,17 @@
-"""Training of class codes against fresh small networks: error minimisation that no early stop escapes.
+"""Class codes: one learnable δ per task and class, added and cut; the same for every image of a class.
 
-    δ(y) = ε·clamp(Σ_k U^k[y^k], -1, 1)
+    δ = ε·clamp(Σ_k U^k[y^k], -1, 1)
     in rounds: a FRESH network F learns for a few steps on aug(x' + δ(y)) with labels y; then U steps down the same loss
     through the frozen F, with x' another sample's image, whose own evidence speaks against y
 
-A network that is trained longer, or kept from round to round, forgets the shortcut for the image; one that is fresh
-asks what every victim asks in its first steps. Swapped hosts make a code win against the image instead of helping it.
+This is the shortest form of the paper's point that consistency within a class is what counts: no encoder, no decoder.
+The code of a dense task is the same texture wherever a class lies. So each of several dense tasks has pixels of its
+own: on common pixels the strongest would cut off the others.
 
-Shapes: B images, C channels, H×W pixels.
+A network that is trained longer, or kept from round to round, forgets the shortcut for the image. A fresh one asks what
+every victim asks in its first steps. Swapped images make a code win against the image instead of helping it.
+
+Shapes: B images, C channels, H×W pixels, R canonical resolution, K tasks.
 """
 
 from __future__ import annotations
@@ -17,22 +21,69 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from schemas.errors import GeneratorError
-from schemas.plans import TrainPlan
+from schemas.plans import GeneratorSpec, TrainPlan
 from stages.learning.augment import augment_with_labels
-from stages.learning.optimise import to_device
+from stages.learning.optimise import clock, threads, to_device
 from stages.learning.table import Batch, ImageTable
-from stages.learning.threads import threads
 from stages.networks.multitask import mean_loss
 from stages.networks.pool import POOL, PoolNetwork
-from stages.perturbers.codes.network import ClassCodes
-from stages.perturbers.generator.methods.fresh import SWAPPED_IN_LEARNING, fresh_network
-from stages.perturbers.resuming import TrainingState
-from stages.perturbers.training import Trained
+from stages.perturbers.generator.methods.fresh import NETWORK_STEPS, SWAPPED_IN_LEARNING, fresh_network, steps_of
+from stages.perturbers.shape import shaped
+from stages.perturbers.training import Trained, TrainingState
 from stages.tasks.kinds import kinds_of
 from stages.tasks.task_kind import TaskKind
 from stages.transforms.differentiable import distorted
+
+SPREAD = 0.5
+"""Standard deviation of a code's values at the start, in units of ε."""
+
+
+class ClassCodes(nn.Module):
+    """Codes of the protected tasks at the canonical resolution; a task that is not to be protected has none.
+
+    Args:
+        spec: resolution R, ε, tasks and the shape of δ.
+    """
+
+    def __init__(self, spec: GeneratorSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        kinds = kinds_of(spec.tasks)
+        protected = [number for number, wanted in enumerate(spec.protected) if wanted]
+        self.embeddings = nn.ModuleDict({str(number): kinds[number].codes(3, spec.resolution) for number in protected})
+        self.dense = [str(number) for number in protected if kinds[number].dense]
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.mul_(SPREAD)
+
+    def forward(self, x_BCHW: torch.Tensor, labels: Sequence[torch.Tensor], gray_B: torch.Tensor) -> torch.Tensor:
+        """Perturbation of a batch at the canonical resolution.
+
+        Args:
+            x_BCHW: B×3×R×R; only its size matters.
+            labels: of each task, first axis B; a missing one adds the mean of the task's codes.
+            gray_B: bool; these images get one δ for all channels.
+
+        Returns:
+            δ, B×3×R×R in [-ε, +ε].
+        """
+        codes = [embedding(labels[int(number)]) for number, embedding in self.embeddings.items()]
+        if len(self.dense) > 1:
+            codes = [self._in_own_pixels(*each) for each in zip(self.embeddings, codes, strict=True)]
+        code_BCHW = torch.stack(codes).sum(dim=0)
+        return self.spec.epsilon * shaped(code_BCHW, gray_B, self.spec).clamp(-1, 1)
+
+    def _in_own_pixels(self, number: str, code_BCRR: torch.Tensor) -> torch.Tensor:
+        """A dense task's code on every n-th diagonal, of n dense tasks; any other's everywhere."""
+        if number not in self.dense:
+            return code_BCRR
+        steps_R = torch.arange(self.spec.resolution, device=code_BCRR.device)
+        diagonals_RR = (steps_R[:, None] + steps_R) % len(self.dense)
+        return code_BCRR * (diagonals_RR == self.dense.index(number))
+
 
 LEARNING_RATE = 0.05
 """Of Adam, for codes in units of ε."""
@@ -41,8 +92,8 @@ CODE_STEPS = 48
 """Steps of the codes through each network."""
 
 SMALL_SIDE = 64
-"""Side in pixels up to which one thread trains on a CPU: with networks this small several threads wait for each other,
-on a busy machine ten times as long as one needs."""
+"""Side in pixels up to which one thread trains on a CPU. With networks this small several threads wait for each other:
+on a busy machine ten times as long as one thread needs."""
 
 
 def train_codes(
@@ -164,3 +215,39 @@ class CodeTraining:
         """Random samples, with replacement."""
         rows = torch.randint(len(self.table), (self.plan.train.batch_size,), generator=self.rng)
         return self.table.batch(rows.numpy(), self.device)
+
+
+TIMED_STEPS = 2
+"""Steps that are timed, after one that prepares kernels."""
+
+
+def training_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -> float:
+    """All rounds, by a few steps of each kind of network and of the codes; any number of images takes as long."""
+    learned = steps_of(sum(NETWORK_STEPS) / 2, sum(plan.protected))
+    with torch.random.fork_rng(devices=[]), threads(threads_for(plan, device)):
+        training = CodeTraining(table, plan, device)
+        names = list(POOL)[: plan.train.rounds]
+        rounds = [_round_seconds(training, name, learned) for name in names]
+    return sum(rounds) / len(rounds) * plan.train.rounds
+
+
+def _round_seconds(training: CodeTraining, name: str, learned: int) -> float:
+    network = to_device(PoolNetwork(name, training.kinds), training.device).train()
+    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
+
+    def learn() -> None:
+        adam.zero_grad(set_to_none=True)
+        training.network_loss(network).backward()
+        adam.step()
+
+    each = _step_seconds(learn)
+    network.eval().requires_grad_(False)
+    return learned * each + CODE_STEPS * _step_seconds(lambda: training.step(network))
+
+
+def _step_seconds(step: Callable[[], object]) -> float:
+    step()
+    started = clock()
+    for _ in range(TIMED_STEPS):
+        step()
+    return (clock() - started) / TIMED_STEPS

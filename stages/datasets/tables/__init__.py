@@ -1,1 +1,0 @@
-"""Reading of lists and tables in text form."""

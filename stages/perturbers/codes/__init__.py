@@ -1,1 +1,0 @@
-"""Class codes: one learnable δ per task and class, learned against fresh small networks."""
