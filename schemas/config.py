@@ -98,8 +98,16 @@ class Dataset(Layout):
         return Layout(image=self.image, members=self.members, max_pixels=self.max_pixels)
 
 
+OutputFormat = Literal["tar", "parquet"]
+"""WebDataset or Parquet; also the ending of a shard's name."""
+
+
 class Protect(Model):
     """How protected images are written."""
+
+    output_format: OutputFormat = "tar"
+    """What a published shard is. `tar`: WebDataset. `parquet`: a table as the Hugging Face Hub shows it, with `Image`
+    and `ClassLabel` columns; columns of an input table keep their types."""
 
     encoding: Literal["png", "webp"] = "png"
     """Lossless encoding of the published image; the member's extension follows."""

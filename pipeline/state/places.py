@@ -41,7 +41,9 @@ class Places:
         self.passed_by: list[str] = []
         """What lies among the shards and is not read, a sentence for each kind."""
         storage = config.dataset.storage
-        self.source, self.shards = list_shards(config.dataset.shards, storage, passed_by=self.passed_by)
+        self.source, listed = list_shards(config.dataset.shards, storage, passed_by=self.passed_by)
+        published = {"output_format": config.protect.output_format}
+        self.shards = [ref.model_copy(update=published) for ref in listed]
         self.test_source: Store | None = None
         self.test_shards: list[ShardRef] = []
         inputs = {"dataset.shards": self.shards}
