@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.config import Layout, OutputFormat
+from schemas.config import OutputFormat
+from schemas.dataset import Layout
 from schemas.model import Model, fingerprint
 from schemas.plugins import COUNTERMEASURES, PERTURBERS, TASKS, WEIGHTINGS, version_of
 from schemas.tasks import AnyTask
