@@ -118,8 +118,8 @@ class _Scan:
         for value in values:
             for found in inner.value(value, "", numbers, depth + 1):
                 yield found if inner is self else replace(found, key=key)
-        if len(values) > 1 and (what := self.all_of(numbers)):
-            yield Hidden(what, key)
+        if len(values) > 1 and (together := self.all_of(numbers)):
+            yield Hidden(together, key)
 
     def value(self, value: Any, key: str, numbers: _Numbers, depth: int) -> Iterator[Hidden]:
         """Anything in a JSON value."""
@@ -168,8 +168,8 @@ class _Scan:
             values = []
         if array is not None:
             numbers.add(array.reshape(-1))
-            if what := self.numbers(array.reshape(-1), array.shape[0] if array.ndim > 1 else 0, key):
-                yield Hidden(what, key)
+            if found := self.numbers(array.reshape(-1), array.shape[0] if array.ndim > 1 else 0, key):
+                yield Hidden(found, key)
         texts = [value for value in values if isinstance(value, str)]
         if len(texts) > 1 and len(texts) == len(values):
             for what in (*chunks_of_one(texts), *self.plain_numbers(" ".join(texts), key)):

@@ -71,7 +71,7 @@ def images_among(sample: Sample, dataset: Layout) -> list[Member]:
 
 def _undeclared(member: Member, dataset: Layout) -> str | None:
     """What is wrong with a member that is no text, if nobody has declared it."""
-    if member.field in dataset.members:
+    if member.field in dataset.members or f"{member.field}.{EVERYTHING}" in dataset.members:
         return None
     if looks_like_image(member.data):
         found = "is an image that nobody declared; it may be the unprotected original"
