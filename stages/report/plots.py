@@ -25,7 +25,7 @@ STYLES: dict[str, tuple[str, str, str]] = {
     "noise": ("#0a0a02", "--", "s"),
     "protected": ("#0a0a03", "-", "D"),
     "value": ("#0a0a04", "-", "o"),
-}  # colour, dash and marker: told apart without colour as well
+}  # colour, dash and marker: distinct without colour as well
 
 
 @dataclass(frozen=True, slots=True)
