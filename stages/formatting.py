@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.metrics import Metric
 from schemas.records import ShardProfile
 

@@ -34,7 +34,7 @@ from schemas.records import (
     ShardProfile,
     ShardRecord,
     once_each,
-    output_name,
+    shard_stem,
 )
 from stages.audit.verdict import NOT_MEASURED
 from stages.formatting import strays_text, unused_members_text
@@ -237,8 +237,9 @@ class Run:
 
     def _kept(self, protected: Protected) -> list[ShardRecord]:
         """The last good records of shards that failed: what an earlier run has checked and published stays listed."""
-        failed = {output_name(failure.name) for failure in self.failures}
-        return self.session.ledger.last_good(failed, self.config.protection.bound, protected.found)
+        failed = {shard_stem(failure.name) for failure in self.failures}
+        names = {ref.output_name for ref in self.session.places.shards if shard_stem(ref.name) in failed}
+        return self.session.ledger.last_good(names, self.config.protection.bound, protected.found)
 
     def _left_out(
         self, profiles: Sequence[ShardProfile], records: Sequence[ShardRecord], withdrawn: Sequence[str] = ()

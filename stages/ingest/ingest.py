@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import RefusedInputError, SampleError
 from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardProfile, ShardRef

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import RefusedInputError, SampleError
 from schemas.plans import PublishPlan
 from schemas.records import ShardProfile

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from schemas.config import Config, Layout
+from schemas.config import Config
+from schemas.dataset import Layout
 from schemas.protection import Protection
 from schemas.training import Train
 
@@ -107,13 +108,13 @@ def test_a_name_that_leads_elsewhere_is_refused(name):
 
 
 def test_many_protected_tasks_have_twice_the_rounds_unless_a_number_is_given():
-    many = [{"field": f"json.{name}", "classes": 2} for name in "abcde"]
+    many = [{"field": f"json.{name}", "classes": 3} for name in "abcde"]
     assert config().train.rounds == config(tasks=many[:4]).train.rounds == 12
     assert config(tasks=many).train.rounds == config(tasks=many, train={"seed": 1}).train.rounds == 24
     assert config(tasks=many, protection={"tasks": ["a", "b", "c", "d"]}).train.rounds == 12
     assert config(tasks=many, train={"rounds": 12}).train.rounds == 12
     findings = {"name": "findings", "kind": "multilabel", "field": "json.findings", "findings": list("abcde")}
-    assert config(tasks=[findings]).train.rounds == 24
+    assert config(tasks=[findings], train={"perturber": "codes"}).train.rounds == 24
 
 
 def test_infinite_weights_are_refused():

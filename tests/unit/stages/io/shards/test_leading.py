@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import RefusedInputError
 from schemas.tasks import Task
 from stages.io.shards.hidden import hidden_originals

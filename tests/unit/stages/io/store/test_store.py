@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from schemas.errors import ConfigError, LeaseError, StoreError, UnwritableError
 from stages.io.store.objects import DANGLING
 from stages.io.store.store import Entry, Store, places_overlap
