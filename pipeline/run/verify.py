@@ -83,7 +83,7 @@ def verify_url(
 def _certificate_problems(
     output: Store, work: Store | None, certificate: Path | None, signer: Path | None
 ) -> list[str] | None:
-    """What is wrong with the certificate that is to be checked; None where none is."""
+    """What is wrong with the certificate that is to be checked; None where no certificate is given."""
     read_manifest(output)
     if certificate is not None:
         return certificate_problems(output, Store(str(certificate.parent)), certificate.name, signer)

@@ -53,7 +53,7 @@ def read_certificate(data: bytes, place: str) -> Certificate:
     """A stored certificate.
 
     Raises:
-        InputError: it is none of mtlue, or of a format that this version does not know.
+        InputError: it is not a certificate of mtlue, or has a format that this version does not know.
     """
     try:
         found = Certificate.model_validate_json(data, extra="ignore")  # a later version may tell more
