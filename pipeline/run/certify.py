@@ -79,6 +79,7 @@ def certificate_problems(output: Store, beside: Store, name: str, signer: Path |
     if data is None:
         raise InputError(f"{beside.join(name)}: there is no certificate; `mtlue run` writes it into `work`")
     certificate = read_certificate(data, beside.join(name))
+    read_manifest(output)  # says what is wrong where there is none
     problems = mismatches(certificate, output.read(MANIFEST), _read(beside, EVIDENCE))
     if signer is not None:
         signature = _read(beside, f"{name}.sig")

@@ -14,6 +14,7 @@ from pipeline.state.places import REPORT, REPORT_JSON, REPORT_MARKDOWN, Places, 
 from pipeline.state.written import card_name, changed_files, drop_second_card, end_shards, read_written
 from schemas.model import fingerprint
 from schemas.records import Manifest, ShardProfile, ShardRecord
+from stages.io.shards.writing import local_name
 from stages.io.store.objects import Entry
 from stages.io.store.store import Store
 from stages.publish.card import dataset_card
@@ -138,6 +139,6 @@ def _check_one_shard(output: Store, records: Sequence[ShardRecord]) -> None:
     """
     name = min(records, key=lambda record: record.bytes).name
     with TemporaryDirectory(prefix="mtlue-publish-") as directory:
-        path = Path(directory, "protected.tar")
+        path = Path(directory, local_name("protected", Path(name)))
         output.get(name, path)
         check_as_user_reads(path, name)
