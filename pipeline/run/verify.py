@@ -14,7 +14,8 @@ from pipeline.cluster.workers import Workers
 from pipeline.configuration.plans import protect_plan
 from pipeline.run.certify import certificate_problems
 from pipeline.state.places import Places
-from schemas.config import Compute, Config, Storage
+from schemas.config import Compute, Config
+from schemas.dataset import Storage
 from schemas.errors import ConfigError
 from schemas.records import ManifestShard, ShardRef
 from schemas.stats import Moments
