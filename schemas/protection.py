@@ -140,7 +140,7 @@ def _given(train: Any) -> Any:
 
 
 def _needed(withstand: Sequence[Withstood]) -> dict[str, Any]:
-    """What must hold of a training that withstands this."""
+    """What a training needs to withstand this."""
     needed: dict[str, Any] = {"perturber": "generator", "method": "tap"}
     for name in withstand:
         needed |= WITHSTANDING[name]
