@@ -47,7 +47,7 @@ class Protection(Model):
     """Names of the tasks that become unlearnable; the name of a multi-label set means all of its findings."""
 
     withstand: list[Withstood] | None = None
-    """What an attacker may do to all images without undoing δ; it decides the training (`chosen_training`) and takes
+    """What an attacker may do to all images without undoing δ. It decides the training (`chosen_training`) and takes
     longer. `mtlue plan` says how much. None: both where most of the protected tasks are yes/no and nothing in `train`
     excludes them or names a perturber; otherwise nothing. An empty list: nothing."""
 

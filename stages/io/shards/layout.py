@@ -25,9 +25,9 @@ def image_member(sample: Sample, dataset: Layout, tasks: Sequence[Task] = ()) ->
     all the same, apart from the keys that are declared by name and from what a task reads.
 
     Raises:
-        RefusedInputError: two alternatives of `dataset.image` in one sample, or an undeclared member that is an image,
-            that is neither text nor JSON, or text which holds an image or leads to one. The message names key and
-            field; the caller adds the shard.
+        RefusedInputError: two alternatives of `dataset.image` in one sample; or an undeclared member that is an image,
+            or neither text nor JSON, or text with an image or a way to one. The message names key and field; the caller
+            adds the shard.
         SampleError: `no-image`, `empty-image`.
     """
     images = images_among(sample, dataset)
@@ -135,8 +135,8 @@ def published_members(
         extension: ending of the encoded image, without a dot.
 
     Raises:
-        RefusedInputError: as `image_member`; or the renamed image has the name of another published member
-            (upper and lower case count as the same, as readers of WebDataset lower a field's case).
+        RefusedInputError: as `image_member`; or the renamed image has the name of another published member. Upper and
+            lower case count as the same: readers of WebDataset lower a field's case.
         SampleError: as `image_member`.
     """
     original = image_member(sample, dataset, tasks)
