@@ -32,6 +32,9 @@ OBJECT_STORE_BYTES = 150 * 2**20
 NICENESS = "RAY_worker_niceness"
 """Ray gives its workers a niceness of 15; on a busy machine they get a thirtieth of a core. A Ray of our own has 0."""
 
+STATISTICS = "RAY_USAGE_STATS_ENABLED"
+"""Ray sends statistics of its use to its makers every hour unless this is 0. A Ray of our own sends nothing."""
+
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
 
@@ -81,6 +84,7 @@ class LocalRay:
             ConfigError: it never will with these options.
         """
         os.environ.setdefault(NICENESS, "0")
+        os.environ.setdefault(STATISTICS, "0")
         problem = ""
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
