@@ -49,6 +49,11 @@ def check_names(names: list[str]) -> None:
         )
 
 
+def class_label(names: list[str]) -> dict[str, Any]:
+    """The Hugging Face feature of class indices."""
+    return {"names": names, "_type": "ClassLabel"}
+
+
 class ClassificationTask(Classes, Task):
     """One of C classes."""
 
@@ -82,6 +87,11 @@ class ClassificationTask(Classes, Task):
     def metrics(self) -> tuple[Metric, ...]:
         """Mean recall, whose chance line is 1/C whatever the class sizes, and plain accuracy."""
         return BALANCED_ACCURACY, ACCURACY
+
+    @property
+    def feature(self) -> dict[str, Any]:
+        """Class indices."""
+        return class_label(self.class_names)
 
     @property
     def description(self) -> str:

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import RefusedInputError, SampleError, ValidationError
 from schemas.stats import Moments, psnr
 from schemas.tasks import Task
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import same_layout
 from stages.io.images.spill import kept_pixels
+from stages.io.shards.copies import refuse_copies
 from stages.io.shards.declared import dropped_keys, exact_json, without
 from stages.io.shards.layout import image_member, published_field
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
 from stages.protect.perturb import measure_change
 from stages.protect.reread import protected_samples
+from stages.tasks.kinds import column_values, kinds_of
+from stages.tasks.labels import labels_of
 
 
 @dataclass
@@ -57,7 +60,8 @@ def validate_shard(
     Every protected sample must have the key, the order and the members of its input. Its image must have changed,
     within the bound, and have the ending of `encoding`. Every other member must be the same bytes. Dropped members are
     left out; JSON from which keys are dropped keeps its other values in their order. Input samples may be missing (they
-    were quarantined); nothing may be added.
+    were quarantined); nothing may be added. Columns of labels in a table must say what the
+    input says.
 
     Returns:
         What was measured, over the protected samples.
@@ -75,7 +79,8 @@ def validate_shard(
         try:
             clean = image_member(original, dataset, tasks)
             image = compare_members(original, sample, clean, dataset, encoding)
-            change = _compare_images(sample.key, clean.data, image.data, dataset.max_pixels, epsilon)
+            _compare_labels(original, sample, tasks)
+            change = _compare_images(original, clean, image.data, dataset, epsilon)
         except (SampleError, ValidationError) as error:
             raise ValidationError(error.problem, shard=source_name, key=sample.key) from None
         except RefusedInputError as error:
@@ -85,11 +90,22 @@ def validate_shard(
 
 
 def _compare_images(
-    key: str, clean: bytes, protected: bytes, max_pixels: int, epsilon: float
+    original: Sample, clean: Member, protected: bytes, dataset: Layout, epsilon: float
 ) -> tuple[int, float, float]:
-    with kept_pixels(decode_image(clean, max_pixels=max_pixels).pixels) as decoded:
-        again = same_layout(decode_image(protected, max_pixels=max_pixels).pixels, decoded.shape[2])
-        return measure_change(key, decoded, again, epsilon)
+    pixels = decode_image(clean.data, max_pixels=dataset.max_pixels).pixels
+    refuse_copies(original, clean, pixels, dataset)
+    with kept_pixels(pixels) as decoded:
+        del pixels  # a large image is on the disk now
+        again = same_layout(decode_image(protected, max_pixels=dataset.max_pixels).pixels, decoded.shape[2])
+        return measure_change(original.key, decoded, again, epsilon)
+
+
+def _compare_labels(original: Sample, protected: Sample, tasks: Sequence[Task]) -> None:
+    """Refuse columns of labels that say something else than the members of the input do."""
+    kinds = kinds_of(tasks)
+    values = [value for _, value in original.labels] or column_values(kinds, labels_of(original, kinds))
+    if protected.labels and [value for _, value in protected.labels] != values:
+        raise ValidationError(f"its columns of labels are {dict(protected.labels)}, the input's labels are {values}")
 
 
 def _is_same(sample: Sample, before: Member, after: Member, dataset: Layout) -> bool:
@@ -107,6 +123,10 @@ def compare_members(original: Sample, protected: Sample, clean: Member, dataset:
         ValidationError: names what differs; the caller adds shard and sample.
     """
     expected = [member for member in original.members if member is clean or dataset.members.get(member.field) != "drop"]
+    name = published_field(clean.field, encoding)
+    if protected.image is not None:  # the members of a table's row stand in the order of its columns
+        places = {member.field: place for place, member in enumerate(protected.members)}
+        expected.sort(key=lambda member: places.get(name if member is clean else member.field, len(places)))
     if len(expected) != len(protected.members):
         raise ValidationError(
             f"it has members {[member.field for member in protected.members]}, "
@@ -116,7 +136,6 @@ def compare_members(original: Sample, protected: Sample, clean: Member, dataset:
         if before is not clean and (before.field != after.field or not _is_same(original, before, after, dataset)):
             raise ValidationError(f"member {before.field!r} is not the input's")
     image = protected.members[expected.index(clean)]
-    name = published_field(clean.field, encoding)
     if image.field != name:
         raise ValidationError(f"the image is named {image.field!r}, expected {name!r}")
     return image
