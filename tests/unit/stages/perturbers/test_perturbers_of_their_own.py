@@ -218,7 +218,7 @@ MAKES: dict[str, dict[str, Any]] = {
     "codes": {"rounds": 8},
     "pil": {"surrogate_epochs": 30},
     "tap-sample": {"surrogate_epochs": 12, "width": 8},
-    "generator": {"method": "fresh", "generator": "tiny", "epochs": 12},
+    "generator": {"method": "fresh", "generator": "tiny", "epochs": 8},
 }
 """What is trained on the striped set. sep-sample has the code of tap-sample, with more surrogates. EM in the generator,
 pil in the generator and em-sample do not stop this victim on so small a set."""
