@@ -58,7 +58,7 @@ def _everywhere(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Add the traceback to an error; goes anywhere.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Add the traceback to an error; may stand anywhere.")] = False,
 ) -> None:
     """Protect an image dataset before it is published, so that nobody trains on it without consent."""
 

@@ -229,7 +229,7 @@ class Evidence(Record):
     requirement: Requirement | None = None
     """What was asked for; None: nothing."""
     shortfalls: list[str] = Field(default_factory=list)
-    """Why the requirement does not hold, a sentence each; empty when it holds or nothing was asked for."""
+    """Why the requirement is not met, a sentence each; empty when it is met, and without a requirement."""
 
     @property
     def passed(self) -> bool:

@@ -48,8 +48,8 @@ class IngestPlan(Plan):
 
     version: ClassVar[int] = 3
     """3: samples whose members stand apart are left out; members without a key end no sample. A PNG with large or
-    damaged text is read, a camera's raw file is refused. 2: tables hold the hashes of keys; how many samples are kept
-    is no part of the plan."""
+    damaged text is read, a camera's raw file is refused. 2: tables have the hashes of keys. The number of samples is
+    not part of the plan."""
 
     layout: Layout
     tasks: list[AnyTask]

@@ -47,7 +47,7 @@ class Protection(Model):
     """Names of the tasks that become unlearnable; the name of a multi-label set means all of its findings."""
 
     withstand: list[Withstood] = Field(default_factory=list)
-    """What an attacker may do to all images without undoing δ; it decides the training (`chosen_training`), takes
+    """What an attacker may do to all images without undoing δ. It decides the training (`chosen_training`), takes
     longer, and costs strength against an attacker who does nothing. `mtlue plan` says how much."""
 
     @property
@@ -68,9 +68,8 @@ WITHSTANDING: dict[Withstood, dict[str, Any]] = {
 """What a training needs so that δ withstands something, beside the perturber and its method."""
 
 MANY_YES_OR_NO = 20
-"""From this number of protected yes/no tasks on, the default is TAP in the generator. Measured at 8 (class codes are as
-strong, in a third of the time) and at 40 (TAP is stronger, in a third of the time). The line between them is a
-guess."""
+"""From this number of protected yes/no tasks on, the default is TAP in the generator. With 8 tasks class codes are as
+strong, in a third of the time; with 40 TAP is stronger, in a third of the time. The line between them is a guess."""
 
 
 MANY_TASKS, ROUNDS_OF_MANY = 5, 24

@@ -274,7 +274,7 @@ class Audit(Model):
     """Training images that a victim sees at most."""
 
     require: Requirement | None = None
-    """A bound that gates publishing: when it does not hold, the run ends with exit code 1 and nothing new is public."""
+    """A bound that gates publishing: when it is not met, the run ends with exit code 1 and nothing new is public."""
 
     @property
     def tried(self) -> list[CountermeasureName]:

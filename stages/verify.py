@@ -120,7 +120,7 @@ def check_as_user_reads(path: Path, name: str) -> None:
     A tar is compared sample by sample.
 
     webdataset (1.0) takes the members of one key that follow each other for a sample and lowers the case of their
-    fields. It is silent about what it ignores, so a published shard has no member without a key or a field, and none
+    fields. It is silent about what it ignores. So a published shard has no member without a key or a field, and none
     below a folder `__…__` at the top. Keys, order, fields and bytes must agree all the same.
 
     Args:

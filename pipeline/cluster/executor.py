@@ -32,9 +32,6 @@ START_SECONDS = 600.0
 STOP_SECONDS = 10.0
 """Time that running jobs get to end when a run ends early."""
 
-OBJECT_STORE_BYTES = 150 * 2**20
-"""Only small records travel through Ray; images never do."""
-
 
 def _resources() -> dict[str, float]:
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
@@ -189,15 +186,9 @@ class Executor:
             return
         ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False  # where Ray was imported before this package
         if self.compute.address == "local":
-            self.ray = LocalRay()
-            options: dict[str, Any] = {
-                "num_cpus": os.cpu_count() if self.compute.cpus == "auto" else self.compute.cpus,
-                "object_store_memory": OBJECT_STORE_BYTES,
-            }
-            if self.compute.gpus != "auto":
-                options["num_gpus"] = self.compute.gpus
+            self.ray = LocalRay(self.compute)
             with _signals_kept():
-                self.ray.start(options)
+                self.ray.start()
         else:
             try:
                 with _signals_kept():

@@ -14,6 +14,7 @@ from typing import Any
 import ray
 
 from pipeline.cluster.scratch import Scratch
+from schemas.config import Compute
 from schemas.errors import ConfigError, TransientError
 
 START_ATTEMPTS = 3
@@ -25,8 +26,14 @@ PAUSE_SECONDS = 15.0
 LONGEST_PARENT = 22
 """Bytes of the path of a directory for Ray's files: 107 of a socket's path, less 85 of our names and of Ray's."""
 
+OBJECT_STORE_BYTES = 150 * 2**20
+"""Memory of Ray's object store. Only small records travel through Ray; images never do."""
+
 NICENESS = "RAY_worker_niceness"
 """Ray gives its workers a niceness of 15; on a busy machine they get a thirtieth of a core. A Ray of our own has 0."""
+
+STATISTICS = "RAY_USAGE_STATS_ENABLED"
+"""Ray sends statistics of its use to its makers every hour unless this is 0. A Ray of our own sends nothing."""
 
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -37,11 +44,15 @@ class LocalRay:
     Ray gives mode 0777 to its folder, and its logs can be read by all. Here the folder lies in a private one. Ray's
     token lies in the environment instead of a file below HOME, which may not exist or take no files.
 
+    Args:
+        compute: its CPUs and GPUs.
+
     Raises:
         ConfigError: no directory can take Ray's files.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, compute: Compute) -> None:
+        self.compute = compute
         self.scratch = _short_scratch()
         self.directory = f"{self.scratch.path}/r"
         self.own_token = not {TOKEN, "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
@@ -49,22 +60,35 @@ class LocalRay:
             os.environ[TOKEN] = secrets.token_hex(32)
             _read_token_again()
 
-    def start(self, options: dict[str, Any]) -> None:
-        """Start it.
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options of `ray.init`; what Ray reads from the environment is set in `start`."""
+        compute = self.compute
+        return {
+            "address": "local",
+            "num_cpus": os.cpu_count() if compute.cpus == "auto" else compute.cpus,
+            **({} if compute.gpus == "auto" else {"num_gpus": compute.gpus}),
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+            "log_to_driver": False,
+            "logging_level": "ERROR",
+            "_temp_dir": self.directory,
+            "_skip_env_hook": True,
+        }
 
-        Args:
-            options: `num_cpus` and the like, of `ray.init`.
+    def start(self) -> None:
+        """Start it.
 
         Raises:
             TransientError: it did not start in `START_ATTEMPTS` times.
             ConfigError: it never will with these options.
         """
         os.environ.setdefault(NICENESS, "0")
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+        os.environ.setdefault(STATISTICS, "0")
         problem = ""
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
-                ray.init(address="local", _temp_dir=self.directory, _skip_env_hook=True, **quiet, **options)
+                ray.init(**self.options)
                 return
             except Exception as error:  # Ray raises Exception itself when its processes are slow
                 if _lasts(error):
@@ -78,8 +102,8 @@ class LocalRay:
             if attempt < START_ATTEMPTS:
                 time.sleep(PAUSE_SECONDS * attempt)
         raise TransientError(
-            f"Ray did not start on this machine in {START_ATTEMPTS} attempts: the machine is too busy, or has too "
-            f"little memory or disk; wait until other work ends, or lower compute.cpus, and run again ({problem})"
+            f"Ray did not start on this machine in {START_ATTEMPTS} attempts. The machine is too busy, or has too "
+            f"little memory or disk: wait until other work ends, or lower compute.cpus, and run again ({problem})"
         )
 
     def close(self) -> None:

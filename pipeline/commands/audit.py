@@ -23,10 +23,10 @@ def audit(
     config: Annotated[Path | None, typer.Option(help="Its configuration; pipeline.yaml when left out.")] = None,
     overrides: Overrides = None,
     address: Address = None,
-    budget: Annotated[str | None, typer.Option(help="Time for the victims, such as 20m; more goes on later.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time for the victims, such as 20m; a later one goes on.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train victims on what a prefix really holds; exit code 1 when `audit.require` does not hold."""
+    """Train victims on what is published; exit code 1 when `audit.require` is not met."""
     seconds = seconds_of(budget)
     url = None if url is None else addresses.address(url, "URL")
     checked = checked_config(config, overrides, address)

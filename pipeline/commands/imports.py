@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Out = Annotated[str, typer.Option("--out", help="URL or path of the shards.")]
 PerShard = Annotated[int, typer.Option(min=1, help="Samples in a shard.")]
 ByteLimit = Annotated[
-    int | None, typer.Option(min=1, help="Close a shard at so many bytes of source files, instead of by samples.")
+    int | None, typer.Option(min=1, help="Source files in a shard, in bytes; instead of --shard-samples.")
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Workers; every core when left out. 1: without Ray.")]
 Endpoint = Annotated[str | None, typer.Option(help="Endpoint of an S3-compatible store.")]
@@ -67,7 +67,7 @@ def dataset_command(name: str, adapter: type[Adapter]) -> Any:
 
 @dataclass(frozen=True)
 class Target:
-    """Where an import goes and how it is made."""
+    """Where an import goes, and how it runs."""
 
     out: str
     endpoint_url: str | None

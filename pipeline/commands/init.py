@@ -160,7 +160,7 @@ def _placed(
 
 
 def _check(text: str, source: str) -> None:
-    """Hold what was written against the configuration's own checks."""
+    """Run the configuration's own checks on what was written."""
     import yaml
 
     from pipeline.configuration.loading import check_config

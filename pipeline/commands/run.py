@@ -22,7 +22,7 @@ def run(
     address: Address = None,
     retrain: Annotated[bool, typer.Option(help="Train another generator and protect every shard again.")] = False,
     take_over: Annotated[
-        bool, typer.Option(help="Publish into an output that belongs to another `work`, which is refused from then on.")
+        bool, typer.Option(help="Take over an output from another `work`, which is refused there from then on.")
     ] = False,
     prune: Annotated[bool, typer.Option(help="Remove published shards that have no input any more.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, as `mtlue plan`.")] = False,

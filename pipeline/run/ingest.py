@@ -10,7 +10,7 @@ from functools import partial
 from pipeline.cluster.jobs import Job
 from pipeline.run.session import Session
 from pipeline.state.places import shard_object
-from pipeline.state.record_index import Folded
+from pipeline.state.record_index import RecordIndex
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError, MtlueError, QuarantineError, RefusedInputError
 from schemas.plans import IngestPlan
@@ -96,12 +96,12 @@ def stored_profiles(shards: Sequence[ShardRef], work: Store, plan: IngestPlan) -
     return _found(shards, _objects(shards, plan), _stored(work))
 
 
-def _stored(work: Store) -> Folded[ShardProfile]:
-    return Folded(work, "profiles/", ShardProfile, "remove it, and its shard is read again")
+def _stored(work: Store) -> RecordIndex[ShardProfile]:
+    return RecordIndex(work, "profiles/", ShardProfile, "remove it, and its shard is read again")
 
 
 def _found(
-    shards: Sequence[ShardRef], objects: Mapping[str, str], stored: Folded[ShardProfile]
+    shards: Sequence[ShardRef], objects: Mapping[str, str], stored: RecordIndex[ShardProfile]
 ) -> dict[str, ShardProfile]:
     known = [ref.name for ref in shards if objects[ref.name] in stored.entries]
     return dict(zip(known, stored.read([objects[name] for name in known]), strict=True))

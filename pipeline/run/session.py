@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.progress import Reporter
+from pipeline.cluster.shared_disks import check_shared
 from pipeline.cluster.workers import Workers
 from pipeline.configuration.plans import Plans
-from pipeline.run.shared_disks import check_shared
 from pipeline.state.lease import Lease
 from pipeline.state.ledger import Ledger
 from pipeline.state.owner import claim

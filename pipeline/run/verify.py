@@ -49,7 +49,7 @@ def verify_url(
     Args:
         url: the prefix.
         reporter: where progress goes.
-        config: names the input; None: shards are held against the manifest alone.
+        config: names the input; None: shards are compared with the manifest alone.
         fraction: share of the shards to read.
         endpoint_url: of an S3-compatible store; None: the configuration's.
     """

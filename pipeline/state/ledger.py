@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.state.record_index import Folded
+from pipeline.state.record_index import RecordIndex
 from schemas.model import fingerprint
 from schemas.plans import ProtectPlan
 from schemas.records import ShardRecord, ShardRef
@@ -28,24 +28,24 @@ class Ledger:
     """The records of one `work` prefix.
 
     The name of a record holds the shard's name and identity, so one listing shows which shards are done. The listing is
-    taken at the first question. Their contents are folded into one object (`Folded`).
+    taken at the first question. Their contents are folded into one object (`RecordIndex`).
     """
 
     def __init__(self, work: Store) -> None:
-        self.folded = Folded(work, FOLDER, ShardRecord, "remove it, and its shard is protected again")
+        self.index = RecordIndex(work, FOLDER, ShardRecord, "remove it, and its shard is protected again")
 
     def identities(self) -> dict[str, str]:
         """Identity → object name, as the store lists them now."""
-        return _identities(self.folded.refresh())
+        return _identities(self.index.refresh())
 
     def shards(self) -> set[str]:
         """Output shards that have a record."""
-        return set(map(_shard_of, self.folded.entries))
+        return set(map(_shard_of, self.index.entries))
 
     def of_shards(self, shards: set[str]) -> dict[str, list[str]]:
         """Output shard → the object names of its records."""
         found: dict[str, list[str]] = {shard: [] for shard in shards}
-        for name in self.folded.entries:
+        for name in self.index.entries:
             if (shard := _shard_of(name)) in found:
                 found[shard].append(name)
         return found
@@ -56,7 +56,7 @@ class Ledger:
         Raises:
             ValidationError: one of them cannot be read; so do the others that read records.
         """
-        return self.folded.read(sorted(self.folded.entries))
+        return self.index.read(sorted(self.index.entries))
 
     def add(self, record: ShardRecord, stale: Sequence[str] = ()) -> None:
         """Write a record: from now on the shard counts as published.
@@ -64,12 +64,12 @@ class Ledger:
         Args:
             stale: records of the shard that were removed before its bytes were replaced.
         """
-        self.folded.add(f"{FOLDER}{record.name}.{record.identity}.json", record)
-        self.folded.drop(stale)
+        self.index.add(f"{FOLDER}{record.name}.{record.identity}.json", record)
+        self.index.drop(stale)
 
     def forget(self, shards: set[str]) -> None:
         """Remove every record of these output shards."""
-        self.folded.remove(name for names in self.of_shards(shards).values() for name in names)
+        self.index.remove(name for names in self.of_shards(shards).values() for name in names)
 
     def last_good(self, shards: set[str], bound: int, published: list[Entry]) -> list[ShardRecord]:
         """Records of what lies there of these output shards, whatever input and generator it was made from.
@@ -80,12 +80,12 @@ class Ledger:
         """
         if not shards:
             return []
-        self.folded.refresh()  # a worker that failed may have removed a record before it replaced its shard
+        self.index.refresh()  # a worker that failed may have removed a record before it replaced its shard
         sizes = {entry.name: entry.size for entry in published}
         names = sorted(records[0] for records in self.of_shards(shards).values() if len(records) == 1)
         return [
             record
-            for record in self.folded.read(names)
+            for record in self.index.read(names)
             if sizes.get(record.name) == record.bytes and record.max_delta <= bound
         ]
 
@@ -95,15 +95,15 @@ class Ledger:
         Args:
             published: the listing of `output`.
         """
-        known = _identities(self.folded.entries)
+        known = _identities(self.index.entries)
         wanted = [identity_of(ref, plan) for ref in shards]
         sizes = {entry.name: entry.size for entry in published}
-        records = self.folded.read([known[identity] for identity in wanted if identity in known])
+        records = self.index.read([known[identity] for identity in wanted if identity in known])
         return [record for record in records if sizes.get(record.name) == record.bytes]
 
     def save(self) -> None:
         """Fold the records for the next run."""
-        self.folded.save()
+        self.index.save()
 
 
 def _identities(names: Iterable[str]) -> dict[str, str]:

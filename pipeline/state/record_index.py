@@ -1,4 +1,4 @@
-"""Folded records: many small objects of one folder, read as one.
+"""RecordIndex records: many small objects of one folder, read as one.
 
     <folder>/…            one object a record, the only truth
     index/<folder>.gz     a line for each: name, size, etag, the object's bytes
@@ -23,7 +23,7 @@ from stages.io.store.store import Store
 R = TypeVar("R", bound=Record)
 
 
-class Folded(Generic[R]):
+class RecordIndex(Generic[R]):
     """The records of one folder of the private place; what is asked first lists it, once.
 
     Args:

@@ -102,9 +102,8 @@ class BinaryTask(Task):
         """Turn the raw value of a field into 0 or 1.
 
         Args:
-            raw: 0/1, -1/1, true/false or one of `WORDS` or `classes`, or a list of one name; for a finding the
-                whole vector (a list, or an object of name → value), or the names of all that the image has (a list, or
-                text).
+            raw: 0/1, -1/1, true/false or one of `WORDS` or `classes`, or a list of one name. For a finding: the whole
+                vector (a list, or an object of name → value), or the names of all that the image has (a list, or text).
 
         Returns:
             0, 1 or `MISSING`.

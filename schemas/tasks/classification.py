@@ -97,8 +97,8 @@ class ClassificationTask(Classes, Task):
         """Turn the raw value of a field into a class index.
 
         Args:
-            raw: what JSON, Parquet or a text member holds, or a list of one name; None, NaN, empty text and
-                `missing` mean that there is no label.
+            raw: what JSON, Parquet or a text member holds, or a list of one name. None, NaN, empty text and `missing`
+                mean that there is no label.
 
         Returns:
             The class index in 0..C-1, or `MISSING`.

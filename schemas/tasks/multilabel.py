@@ -13,7 +13,7 @@ from schemas.tasks.task import Task
 
 
 class MultilabelTask(Task):
-    """A set of C findings in one field. The field is a vector of 0 and 1 (JSON, npy, a Parquet list), or names the
+    """A set of C findings in one field. The field is a vector of 0 and 1 (JSON, npy, a Parquet list). Or it names the
     findings of an image (a list of text, or one text).
 
     It stands for C binary tasks, `<name>.<finding>`. Each has its own embedding, head, figures and missing labels.

@@ -89,8 +89,8 @@ def judges_of(victims: Sequence[VictimResult], tasks: Sequence[TaskEvidence]) ->
     """Tell of each kind of victim on protected images which tasks it judges.
 
     **The rule.** A kind is an architecture with a countermeasure, of all learning rates and seeds together. It judges a
-    task when the best of its victims learns from clean images at least half (`ENOUGH`) of what the best clean victim of
-    all learns. Learning is the distance beyond chance, in the metric that decides the task, at the best epoch
+    task when its best victim learns from clean images at least half (`ENOUGH`) of what the best clean victim of all
+    learns. Learning is the distance beyond chance, in the metric that decides the task, at the best epoch
     (`Metric.advantage`). A kind that learns less would fail on any images: that it fails on protected ones proves
     nothing, so it judges nothing. What it does learn from protected images is learned, and counts against the
     protection: leaving that out would hide a leak. A kind without a victim on clean images judges nothing.

@@ -40,7 +40,7 @@ def sentence_of(evidence: Evidence, overall: Word, leaking: Sequence[str]) -> st
 
 
 def _nothing_proven(evidence: Evidence) -> str:
-    """Why the audit cannot tell: no victim learns, or none that was trained on protected images."""
+    """Why the audit proves nothing: no victim learns, or no victim that was trained on protected images."""
     metric, clean = evidence.metric, evidence.means["clean"].best
     if any(judge.judges for judge in evidence.judges) or metric.advantage(clean, evidence.chance) <= 0:
         return (
@@ -57,7 +57,7 @@ def _nothing_proven(evidence: Evidence) -> str:
 def _unproven(evidence: Evidence) -> str:
     """Tasks of which nothing is proven, as a further sentence; empty where there are none."""
     tasks = [task.name for task in evidence.tasks if task.wanted and task.word == "not proven"]
-    return f" Nothing is proven of {names(tasks)}: no victim learns enough of it from clean images." if tasks else ""
+    return f" Nothing is proven about {names(tasks)}: no victim learns enough of it from clean images." if tasks else ""
 
 
 def _by_attack(evidence: Evidence) -> str:
@@ -104,7 +104,7 @@ def details_of(evidence: Evidence, judged: Sequence[TaskEvidence]) -> list[str]:
 
 
 def _over_seeds(metric: Metric, cell: Cell) -> str:
-    """How far the seeds of the strongest kind of victim lie apart; nothing of one seed."""
+    """How far the seeds of the strongest kind of victim lie apart; empty with one seed."""
     if cell.best_deviation is None:
         return ""
     return (

@@ -1,1 +1,1 @@
-"""Countermeasures: what an attacker does so that a model learns from protected images all the same; one file each."""
+"""Countermeasures: what an attacker does to learn from protected images; one file for each thing that is changed."""

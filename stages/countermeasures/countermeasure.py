@@ -38,7 +38,7 @@ class Data:
     clean: ImageTable | None = None
     """The originals, for countermeasures that have some of them; None in the control, which has nothing else."""
     second: TrainPlan | None = None
-    """How another generator is trained, for countermeasures that hold a copy of its making."""
+    """How another generator is trained, for countermeasures with a copy that it protected."""
     device: torch.device = CPU
     """Where to train."""
 

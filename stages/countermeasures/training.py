@@ -48,7 +48,7 @@ class Pretrained(Countermeasure):
 class Adversarial(Countermeasure):
     """Every batch is moved against the model before the model learns from it.
 
-    Madry et al., ICLR 2018: projected gradient descent on the loss within ‖·‖∞ ≤ r from a random start, then a step of
+    Madry et al., ICLR 2018. Projected gradient descent on the loss within ‖·‖∞ ≤ r from a random start, then a step of
     the model on the result. A shortcut that fits into r is drowned: the classic defence of the literature on
     unlearnable examples (Huang et al., 2021; Fu et al., 2022). Here 3 steps of r/2, every batch; gradients of all
     tasks' mean loss.

@@ -1,1 +1,1 @@
-"""Adapters that turn a dataset into shards, one room a kind; `registry.py` names them all."""
+"""Adapters turn folders, tables, video frames and public datasets into shards; each has a row in `registry.py`."""

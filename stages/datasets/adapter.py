@@ -1,4 +1,8 @@
-"""The contract of an adapter: the rows of a dataset, and the sample that a row becomes."""
+"""The contract of an adapter: the rows of a dataset, and the sample that a row becomes.
+
+Every form of data other than shards comes in through an adapter: folders, tables, frames of a video, medical series,
+one large file. Each row is one sample; of a video that is one frame, whose `place` is `file#frame`.
+"""
 
 from __future__ import annotations
 

@@ -72,10 +72,10 @@ def ahead(
 ) -> Generator[T, None, None]:
     """The same items in the same order, produced up to `depth` ahead by a thread; its errors are raised here.
 
-    None is begun while those that were made and not yet left behind weigh `limit` or more, so that large ones do not
-    pile up: all of them together weigh less than `limit` and one more item. The codecs and torch release the
-    interpreter's lock, so the threads really run side by side. The thread ends with the items, with an error, or when
-    the generator is closed: use `contextlib.closing` where the consumer may fail.
+    No item is begun while the finished ones that wait weigh `limit` or more, so that large items do not pile up. All of
+    them together weigh less than `limit` and one more item. The codecs and torch release the interpreter's lock, so the
+    threads really run side by side. The thread ends with the items, with an error, or when the generator is closed: use
+    `contextlib.closing` where the consumer may fail.
 
     Args:
         items: what to produce.

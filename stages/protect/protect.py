@@ -68,7 +68,7 @@ def protect_shard(
         ref: the shard.
         output: the public place.
         plan: epsilon, encoding, members, what a bad sample does.
-        perturber: makes δ.
+        perturber: gives δ.
         identity: of this shard under this plan.
         before_put: called when all is checked, before what is public of this shard is replaced.
 

@@ -32,7 +32,7 @@ def labels_of(sample: Sample, kinds: Sequence[TaskKind]) -> list[Any]:
 
     Raises:
         SampleError: `label-unreadable` for broken JSON, doubled keys, a damaged npy or a path into something that is no
-            object; and what the kind says of a value that is no label of its task.
+            object. Also the kind's own errors about a value that is no label of its task.
     """
     parsed: dict[str, Any] = {}
     return [_label(sample, kind, parsed) for kind in kinds]

@@ -72,7 +72,7 @@ class TaskKind(ABC):
         """The raw value of a field as a label, or `missing`.
 
         Args:
-            raw: a JSON value, the text of a text member, an array (npy), the bytes of any other member; None where the
+            raw: a JSON value, the text of a text member, an array (npy), the bytes of any other member. None where the
                 member or a key on the way is missing.
 
         Raises:
@@ -89,7 +89,7 @@ class TaskKind(ABC):
         """Whether a label is `missing`."""
 
     def check(self, label: Any, height: int, width: int) -> None:  # noqa: B027 - a label without places fits any image
-        """Hold a label that is not missing against the size of its image in pixels.
+        """Compare a label that is not missing with the size of its image in pixels.
 
         Raises:
             SampleError: it does not belong to such an image (a mask of another size).

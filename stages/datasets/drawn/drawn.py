@@ -100,7 +100,7 @@ class Rooms(Drawn):
     """Render the embedded dense dataset: rooms, three tasks (mask, depth, normals).
 
     Members of a sample: `png`, RGB; `mask.png`, 8-bit palette, an index of `rooms.CLASSES` or 255; `depth.png`, 16
-    bits, millimetres, 0 where there is none; `normals.npy`, float16, H×W×3 in camera axes (x to the right, y down, z
+    bits, millimetres, 0 where there is none. `normals.npy` is float16, H×W×3 in camera axes (x to the right, y down, z
     forward), 0 where there is none.
     """
 

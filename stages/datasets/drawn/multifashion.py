@@ -1,6 +1,6 @@
 """MultiFashion: two overlapping Fashion-MNIST products in one picture, and a task for each, the left and the right one.
 
-The construction of Lin et al., "Pareto Multi-Task Learning" (NeurIPS 2019): one 28×28 product lies in the top left of a
+The construction of Lin et al., "Pareto Multi-Task Learning" (NeurIPS 2019). One 28×28 product lies in the top left of a
 36×36 canvas, another in the bottom right. Where they overlap the brighter pixel wins. The pairs are our own: both
 products are drawn independently, so that neither label says anything about the other. Figures that were published on
 the files of that paper therefore compare roughly, not exactly. A test picture is built from test products only. The

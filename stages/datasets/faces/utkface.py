@@ -23,8 +23,6 @@ from schemas.imports import Skipped
 from stages.datasets.adapter import Checked, Members, OnDisk, Row, held_out
 from stages.datasets.pictures import Stored
 
-GENDERS = ("male", "female")
-RACES = ("White", "Black", "Asian", "Indian", "other")
 AGE_ENDS = (2, 9, 19, 29, 39, 49, 59, 69)
 """The last year of each of the nine groups but the last, which has no end (docs/method.md)."""
 
@@ -35,7 +33,10 @@ SIZE = 140
 """Side that is stored, in pixels (docs/method.md)."""
 
 NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d{8,20})(?!\d).*\.?jpe?g", re.IGNORECASE)
-"""Age, gender, race and date; what stands between them and the ending is as it was published: `.jpg.chip`, a blank."""
+"""Age, gender (0 male, 1 female), race (0 White, 1 Black, 2 Asian, 3 Indian, 4 other) and date.
+
+What stands between the date and the ending is as it was published: `.jpg.chip`, a blank.
+"""
 
 ALIGNED = ".chip."
 

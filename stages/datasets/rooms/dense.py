@@ -139,7 +139,7 @@ def checked_normals(normals: npt.NDArray[Any]) -> Floats:
 
 
 def check_sizes(labels: dict[str, npt.NDArray[Any] | None], image: npt.NDArray[Any]) -> None:
-    """Hold the labels against the image's size.
+    """Compare the labels with the image's size.
 
     Raises:
         SampleError: `wrong-size`.

@@ -7,7 +7,7 @@ the masks, `classMapping40.mat`. It has no surface normals.
 
 The export of Liu et al., "End-to-End Multi-Task Learning with Attention" (CVPR 2019), has 795 and 654 pictures of
 288×384 as npy files. They are `train/image/0.npy` (floats in 0..1), `label` (classes 0..12, -1 is none), `depth`
-(metres, 0 is none), `normal`, and the same below `val` (here: the split `test`).
+(metres, 0 is none) and `normal`. The same lie below `val`, here the split `test`.
 """
 
 from __future__ import annotations

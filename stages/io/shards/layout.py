@@ -25,9 +25,9 @@ def image_member(sample: Sample, dataset: Layout, tasks: Sequence[Task] = ()) ->
     all the same, apart from the keys that are declared by name and from what a task reads.
 
     Raises:
-        RefusedInputError: two alternatives of `dataset.image` in one sample, or an undeclared member that is an image,
-            that is neither text nor JSON, or text which holds an image or leads to one. The message names key and
-            field; the caller adds the shard.
+        RefusedInputError: two alternatives of `dataset.image` in one sample; or an undeclared member that is an image,
+            or neither text nor JSON, or text with an image or a way to one. The message names key and field; the caller
+            adds the shard.
         SampleError: `no-image`, `empty-image`.
     """
     images = images_among(sample, dataset)
@@ -71,7 +71,7 @@ def images_among(sample: Sample, dataset: Layout) -> list[Member]:
 
 def _undeclared(member: Member, dataset: Layout) -> str | None:
     """What is wrong with a member that is no text, if nobody has declared it."""
-    if member.field in dataset.members:
+    if member.field in dataset.members or f"{member.field}.{EVERYTHING}" in dataset.members:
         return None
     if looks_like_image(member.data):
         found = "is an image that nobody declared; it may be the unprotected original"
@@ -98,7 +98,10 @@ def hidden_in(
     if text is None or EVERYTHING in names:
         return None
     drawing = member.field.lower().endswith("svg") and member.field in dataset.members  # an image on purpose
-    found = next((each for each in hidden_originals(text, size, names) if not (drawing and each.what == SVG)), None)
+    name = "" if member.field in dataset.members else member.field
+    found = next(
+        (each for each in hidden_originals(text, size, names, name) if not (drawing and each.what == SVG)), None
+    )
     if found is None or looks_like_image(member.data):
         return None
     where, line = f" under the key {found.key!r}" if found.key else "", f"{member.field}.{found.key or EVERYTHING}"
@@ -135,8 +138,8 @@ def published_members(
         extension: ending of the encoded image, without a dot.
 
     Raises:
-        RefusedInputError: as `image_member`; or the renamed image has the name of another published member
-            (upper and lower case count as the same, as readers of WebDataset lower a field's case).
+        RefusedInputError: as `image_member`; or the renamed image has the name of another published member. Upper and
+            lower case count as the same: readers of WebDataset lower a field's case.
         SampleError: as `image_member`.
     """
     original = image_member(sample, dataset, tasks)

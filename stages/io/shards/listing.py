@@ -47,9 +47,9 @@ def list_shards(
     local disk is no pattern. Accents are the same in both of Unicode's spellings.
 
     Args:
-        patterns: each a URL, a brace range (`x-{00000..00011}.tar`, also `{train,val}`), a glob (`*`, `?`, `[0-9]`;
-            `**` for any number of directories; `[[]` for a bracket) or a prefix, below which every .tar and .parquet
-            counts.
+        patterns: each a URL, a brace range (`x-{00000..00011}.tar`, also `{train,val}`), a glob or a prefix. Signs of a
+            glob: `*`, `?`, `[0-9]`; `**` for any number of directories; `[[]` for a bracket. Below a prefix every .tar
+            and .parquet counts.
         storage: how the store is reached; `anon` reads it without credentials.
         key: the configuration's key, for messages.
         passed_by: a sentence is added for each kind of object that is not read though it may be data.
@@ -60,7 +60,7 @@ def list_shards(
 
     Raises:
         ConfigError: a shard that was spelled out is missing; a pattern finds none, or a packed one; a shard is a link
-            that leads nowhere; two shards would be published under one name; the patterns name several buckets.
+            that leads nowhere. Or two shards would be published under one name, or the patterns name several buckets.
         StoreError, TransientError: the store refuses or fails (`Store`).
     """
     spelled = [escaped_where_there(pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns)]

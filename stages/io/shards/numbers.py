@@ -47,9 +47,9 @@ def pixels_in(numbers: Floats, size: Size | None, rows: int = 0) -> bool:
 
     The rule has two parts; less than 64 numbers are never an image.
 
-    1. N is H·W·C of the sample's own image, give or take 5 % (or 8 numbers), with C of `CHANNELS`. Then they are
-       pixels if they are whole numbers, or whole after a multiplication by 255, or take few values (pixels of 8 bits
-       take at most 256 for each channel, however they are scaled). Two values are enough only where N is exact.
+    1. N is H·W·C of the sample's own image, give or take 5 % (or 8 numbers), with C of `CHANNELS`. Then they are pixels
+       if they are whole numbers, or whole after a multiplication by 255, or take few values. Pixels of 8 bits take at
+       most 256 values for each channel, however they are scaled. Two values are enough only where N is exact.
     2. N is h·w·C of a picture with both sides of 12 or more: with the image's proportions, square, or with as many
        rows as the list has. Then they are pixels if neighbours in both directions are alike.
 
@@ -81,10 +81,11 @@ def _has_values_of_pixels(values: Floats, exact: bool) -> bool:
     distinct = len(np.unique(values))
     if distinct < 2 or (distinct == 2 and not exact):
         return False
-    return any(_are_whole(values * scale) for scale in (1, 255)) or (distinct <= 768 and 2 * distinct <= len(values))
+    return any(are_whole(values * scale) for scale in (1, 255)) or (distinct <= 768 and 2 * distinct <= len(values))
 
 
-def _are_whole(values: Floats) -> bool:
+def are_whole(values: Floats) -> bool:
+    """Whether all are whole numbers, give or take what rounding leaves."""
     return bool((np.abs(values - np.rint(values)) < 0.02).all())
 
 

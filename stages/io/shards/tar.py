@@ -35,7 +35,7 @@ def read_tar(path: Path, name: str, on_stray: OnStray = lambda name: None) -> It
 
     Raises:
         InputError: the file is no plain tar, is cut short anywhere (in a header, in data, before the end-of-archive
-            block), or goes on after its end; names shard, byte offset and the last key that was whole.
+            block), or goes on after its end. Names shard, byte offset and the last key that was whole.
     """
     with path.open("rb") as file:
         yield from _Reader(file, name, on_stray).samples()

@@ -93,8 +93,8 @@ class TarHeaders:
     def _plain(self, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
         """The next header where it is as plain as nearly all are, in a tenth of the time that `archive.next` takes.
 
-        None, and nothing has changed: it is anything but an ordinary file with a short name and an octal size, or its
-        checksum is wrong, or a global header speaks of all. The first header is one that tarfile has read already.
+        None, and nothing has changed: it is not an ordinary file with a short name and an octal size, or its checksum
+        is wrong, or a global header describes all. The first header is one that tarfile has read already.
         """
         if archive.pax_headers or archive.firstmember is not None:  # type: ignore[attr-defined]
             return None

@@ -172,10 +172,9 @@ class Disk:
 def _appear(part: Path, target: Path) -> None:
     """Give a complete file the name `target`, which must be free.
 
-    Where there are no hard links (exFAT, many FUSE and SMB mounts), the name is taken by an exclusive open, and the
-    file is renamed over it. That open is the other step that every file system decides for one of several writers. In
-    between a reader finds an empty file. So it does when the machine dies in between; whoever reads it asks for its
-    removal.
+    Without hard links (exFAT, many FUSE and SMB mounts) the name is taken by an exclusive open, and the file is renamed
+    over it. That open is the other step that every file system decides for one of several writers. In between a reader
+    finds an empty file. So it does when the machine dies in between; whoever reads it asks for its removal.
     """
     try:
         os.link(part, target)

@@ -19,8 +19,9 @@ _EXTRAS = {"gs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "adl":
 
 
 class Remote:
-    """Objects below `bucket/prefix` of one store; see `Objects` for the verbs. What a provider does in its own way is in
-    a class of its own (`s3.py`, `providers.py`).
+    """Objects below `bucket/prefix` of one store; see `Objects` for the verbs.
+
+    What a provider does in its own way is in a class of its own (`s3.py`, `providers.py`).
 
     Build it in the process that uses it: fsspec's asynchronous file systems do not survive a fork. Errors are those of
     fsspec and the store's library, after a single attempt (`stages.io.store.failures` tells them apart and retries).

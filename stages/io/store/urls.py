@@ -34,8 +34,8 @@ def split_url(url: str) -> tuple[str, str]:
     A relative local path is taken from the current directory and `~` is the home directory; symbolic links stay.
 
     Raises:
-        ConfigError: the URL holds a password, is empty, names no bucket, lacks `://`, has a protocol that is not read
-            (`https`, `hf`), or chains two protocols (`simplecache::s3://…`).
+        ConfigError: the URL has a password, is empty, names no bucket or lacks `://`. Or its protocol is not read
+            (`https`, `hf`), or it chains two protocols (`simplecache::s3://…`).
     """
     if holds_password(url):
         raise ConfigError(

@@ -29,7 +29,7 @@ class UNet(Backbone):
 
     Args:
         width: channels of the first scale.
-        resolution: side of the images in pixels; above `SMALL_SIDE` a convolution of stride 2 comes first, and the maps
+        resolution: side of the images in pixels. Above `SMALL_SIDE` a convolution of stride 2 comes first, and the maps
             are half as fine as the image.
     """
 

@@ -29,8 +29,8 @@ class VGG16(Backbone):
 
     Args:
         width: channels of the first stage; 64 is the standard network.
-        resolution: side of the images in pixels. From 64 on all five poolings are there; below, the last ones are left
-            out until at least 2×2 maps remain: four from 32 px, three from 16.
+        resolution: side of the images in pixels. From 64 px on all five poolings are there. Below, the last ones are
+            left out until at least 2×2 maps remain: four from 32 px, three from 16.
     """
 
     smallest_resolution = 4

@@ -49,8 +49,8 @@ def drowned(share: float | None) -> str:
     if share is None or share >= ENOUGH:
         return ""
     return (
-        f"the labels explain {share:.0%} of the variance of δ, less than half: the rest follows the image, and a model "
-        "of an architecture that the training never saw may learn as if nothing were there; use class codes "
+        f"the labels explain {share:.0%} of the variance of δ, less than half. The rest follows the image: a model "
+        "of an architecture that the training never saw may learn as if nothing were there. Use class codes "
         "(train.perturber: codes) or train.method: em, or prove it with an audit"
     )
 

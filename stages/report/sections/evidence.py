@@ -130,8 +130,8 @@ QUESTIONS = {
 MEANINGS = {
     "detectable": "Near 100 % means that a simple filter finds the protected images. It does not undo them.",
     "delta_alone": (
-        "High is what makes the shortcut strong. It also means that whoever holds a clean and a protected copy can "
-        "read the label off their difference."
+        "A high figure is a strong shortcut. It also means that the difference between a clean and a protected copy "
+        "shows the label."
     ),
     "unlisted": "High means that these tasks can be learned from the protected images, as was wanted.",
 }

@@ -3,8 +3,8 @@
     min over the generator of  L(F(aug(x' + δ)), y)     F a small network that has just learned a few steps on x' + δ
 
 Before each pass a FRESH network of the next kind learns for a few steps; it is what every victim is in its first steps.
-x' is another sample's image in part of the steps (swapped hosts): δ must win against the image that carries it.
-Class codes (`stages/perturbers/codes.py`) learn by the same networks.
+In part of the steps the image of another sample stands for x' (swapped hosts): δ must win against the image that
+carries it. Class codes (`stages/perturbers/codes.py`) learn by the same networks.
 
 Shapes: B images, C channels, H×W pixels.
 """

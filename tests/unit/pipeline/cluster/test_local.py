@@ -63,6 +63,16 @@ def test_workers_have_no_niceness_unless_the_user_gives_one(monkeypatch: pytest.
         assert fake.environment[local.NICENESS] == expected
 
 
+def test_ray_sends_no_statistics_unless_the_user_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given in ("", "1"):
+        monkeypatch.setenv(local.STATISTICS, given)
+        if not given:
+            monkeypatch.delenv(local.STATISTICS)
+        fake = FakeRay()
+        started(monkeypatch, fake)
+        assert fake.environment[local.STATISTICS] == (given or "0")
+
+
 def test_the_files_of_ray_are_private_and_leave_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeRay()
     started(monkeypatch, fake)

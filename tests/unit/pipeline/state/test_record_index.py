@@ -1,4 +1,4 @@
-"""Folded records: read as one object where nothing changed, and never believed where something did."""
+"""The record index: records are read as one object where nothing changed, and never believed where something did."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.state.record_index import Folded
+from pipeline.state.record_index import RecordIndex
 from schemas.errors import ValidationError
 from schemas.records import ManifestShard
 from stages.io.store.disk import Disk
@@ -18,8 +18,8 @@ def record(name: str, samples: int = 1) -> ManifestShard:
     return ManifestShard(name=name, bytes=1, sha256="00", samples=samples)
 
 
-def opened(work: Store) -> Folded[ManifestShard]:
-    return Folded(work, "things/", ManifestShard, "remove it")
+def opened(work: Store) -> RecordIndex[ManifestShard]:
+    return RecordIndex(work, "things/", ManifestShard, "remove it")
 
 
 def named(number: int) -> str:
@@ -30,10 +30,10 @@ def named(number: int) -> str:
 def work(tmp_path: Path) -> Store:
     """Twenty records and their index."""
     store = Store(str(tmp_path / "private"))
-    folded = opened(store)
+    index = opened(store)
     for number in range(20):
-        folded.add(named(number), record(str(number)))
-    folded.save()
+        index.add(named(number), record(str(number)))
+    index.save()
     return store
 
 
@@ -52,9 +52,9 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def test_records_of_an_unchanged_folder_cost_one_listing_and_one_read(work: Store, requests: Counter[str]) -> None:
-    folded = opened(work)
-    assert [each.name for each in folded.read([named(7), *map(named, range(20))])] == ["7", *map(str, range(20))]
-    folded.save()
+    index = opened(work)
+    assert [each.name for each in index.read([named(7), *map(named, range(20))])] == ["7", *map(str, range(20))]
+    index.save()
     assert requests == {"list": 1, "read": 1}
 
 
@@ -63,11 +63,11 @@ def test_what_changed_since_the_index_was_written_is_read_by_itself(work: Store,
         work.write(named(number), record("another", samples=5).model_dump_json().encode())
     work.delete(named(4))
     requests.clear()
-    folded = opened(work)
-    assert sorted(folded.entries) == sorted(named(number) for number in range(21) if number != 4)
-    assert [each.samples for each in folded.read([named(2), named(3), named(20)])] == [1, 5, 5]
+    index = opened(work)
+    assert sorted(index.entries) == sorted(named(number) for number in range(21) if number != 4)
+    assert [each.samples for each in index.read([named(2), named(3), named(20)])] == [1, 5, 5]
     assert requests["read"] == 3
-    folded.save()
+    index.save()
     requests.clear()
     again = opened(work)
     assert [each.samples for each in again.read([named(3), named(20)])] == [5, 5]
@@ -83,20 +83,20 @@ def test_a_damaged_or_missing_index_is_written_again(work: Store, damage: bytes 
         work.delete(name)
     else:
         work.write(name, damage or whole[:-30])
-    folded = opened(work)
-    assert [each.name for each in folded.read(list(map(named, range(20))))] == list(map(str, range(20)))
-    folded.save()
+    index = opened(work)
+    assert [each.name for each in index.read(list(map(named, range(20))))] == list(map(str, range(20)))
+    index.save()
     assert work.read(name) == whole
 
 
 def test_what_was_removed_comes_back_from_no_index(work: Store) -> None:
-    folded = opened(work)
-    folded.read([named(0)])
-    folded.remove([named(0)])
-    folded.drop([named(1)])
-    assert named(0) not in folded.entries
-    assert named(1) not in folded.entries
-    folded.save()
+    index = opened(work)
+    index.read([named(0)])
+    index.remove([named(0)])
+    index.drop([named(1)])
+    assert named(0) not in index.entries
+    assert named(1) not in index.entries
+    index.save()
     assert work.stat(named(0)) is None
     assert named(0) not in opened(work).entries
     assert named(1) in opened(work).entries, "it was only said that others have removed it"
@@ -105,7 +105,7 @@ def test_what_was_removed_comes_back_from_no_index(work: Store) -> None:
 def test_a_record_that_cannot_be_read_is_named_whether_it_is_folded_or_not(work: Store) -> None:
     work.write(named(5), b'{"name": "x"}')
     for _ in range(2):
-        folded = opened(work)
+        index = opened(work)
         with pytest.raises(ValidationError, match=r"things/a/5\.json: this is no ManifestShard.*bytes.*or remove it"):
-            folded.read([named(5)])
-        folded.save()
+            index.read([named(5)])
+        index.save()

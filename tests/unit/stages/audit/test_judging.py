@@ -110,7 +110,7 @@ def test_a_task_that_nobody_learns_is_named_beside_a_good_mean() -> None:
     clean = make_victim("clean", [0.55], [0.7])
     evidence = reach_verdict(TASKS, [True, True], [clean, make_victim("protected", [0.5], [0.1])])
     assert evidence.word == "protected"
-    assert "Nothing is proven of shape" in evidence.sentence
+    assert "Nothing is proven about shape" in evidence.sentence
 
 
 def test_a_victim_without_a_clean_twin_judges_nothing_and_one_that_needs_originals_is_no_judge() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import ray
 
-from pipeline.cluster import nodes
+from pipeline.cluster import shared_disks
 from pipeline.cluster.executor import Executor
 from schemas.config import Compute
 from schemas.errors import TransientError
@@ -29,22 +29,22 @@ def list_stranger(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
         told.append(None)
         return [*true(), STRANGER] if len(told) <= times else true()
 
-    monkeypatch.setattr(nodes.ray, "nodes", listed)
+    monkeypatch.setattr(shared_disks.ray, "nodes", listed)
 
 
 def test_a_node_that_was_lost_before_ray_noticed_is_left_out(
     ray_session: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list_stranger(monkeypatch, times=3)
-    assert nodes.on_other_nodes(Executor(Compute()), one) == []
+    assert shared_disks.on_other_nodes(Executor(Compute()), one) == []
 
 
 def test_a_node_that_stays_listed_and_cannot_be_used_is_named(
     ray_session: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list_stranger(monkeypatch, times=1_000_000)
-    monkeypatch.setattr(nodes, "NOTICE_SECONDS", 2)
+    monkeypatch.setattr(shared_disks, "NOTICE_SECONDS", 2)
     started = time.monotonic()
     with pytest.raises(TransientError, match=r"node 192\.0\.2\.7 of local cannot be used: .*not schedulable"):
-        nodes.on_other_nodes(Executor(Compute()), one)
+        shared_disks.on_other_nodes(Executor(Compute()), one)
     assert time.monotonic() - started > 2, "it was not asked again"
