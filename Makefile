@@ -16,7 +16,7 @@ FASHION := /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run results results-real bench chaos test lint audit-deps check format setup test-data clean
+.PHONY: help run results results-real bench chaos test lint audit-deps check format docs setup test-data clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -55,6 +55,12 @@ format: $(VENV)/.ready-dev ## let ruff write the layout and the simple fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+docs: $(VENV)/.ready-docs ## build the documentation into build/site (a broken link or a missing page fails)
+	@PYTHONPATH=. $(BIN)/python docs/generate.py
+	@$(BIN)/zensical build --strict --clean
+	@$(BIN)/python docs/check.py build/site
+	@echo "open build/site/index.html; with search: $(BIN)/python -m http.server -d build/site"
+
 setup: $(VENV)/.ready-dev ## only set up .venv, with the development tools
 
 # Fashion-MNIST comes from a Debian package; without it the tests on it are skipped. Never fails: not everybody is root.
@@ -86,6 +92,11 @@ $(VENV)/.ready-python:
 $(VENV)/.ready-run: pyproject.toml | $(VENV)/.ready-python
 	@echo "setting up $(VENV) (about 3 minutes the first time, 6 GB)"
 	@$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.ready-docs: pyproject.toml | $(VENV)/.ready-run
+	@echo "setting up the tools for the documentation (100 MB)"
+	@$(PIP) install --quiet --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/.ready-python

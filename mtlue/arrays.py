@@ -41,7 +41,7 @@ FORMAT = "mtlue-perturber-1"
 class Perturber:
     """A learned perturbation; whoever has it can undo the protection.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> images = rng.integers(0, 256, size=(32, 16, 16, 3), dtype=np.uint8)

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_
 
 from schemas.model import Model
 from schemas.protection import Protection, Withstood, chosen_training, reasons, with_rounds
+from schemas.secrets import holds_password, scrub
 from schemas.tasks import AnyTask
 from schemas.training import Audit, Train
 
@@ -126,9 +127,30 @@ class Compute(Model):
     gpus: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = "auto"
     """GPUs that Ray may use; `auto`: those that are found."""
 
+    dashboard: bool = False
+    """Show Ray's dashboard, and export metrics for Prometheus, while a run is under way (needs `mtlue[dashboard]`)."""
+
     job_minutes: float = Field(default=240.0, gt=0, allow_inf_nan=False)
     """Longest time for one shard, one epoch of a victim, or between two reports of a training, in minutes. After it the
     worker is ended and the job is tried again, three times in all."""
+
+
+class Watch(Model):
+    """Where the events of a run go besides `work`, which always gets a log, JSON lines and curves for TensorBoard."""
+
+    mlflow: str | None = None
+    """Tracking URI of MLflow (`https://…`, `sqlite:///…`), which gets the metrics; needs `mtlue[mlflow]`. Credentials
+    come from the environment (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD). None: no MLflow."""
+
+    @field_validator("mlflow")
+    @classmethod
+    def _no_password(cls, uri: str | None) -> str | None:
+        if uri is not None and holds_password(uri):
+            raise ValueError(
+                f"{scrub(uri)}: the URI has a password in it; set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the environment instead"
+            )
+        return uri
 
 
 class Config(Model):
@@ -153,7 +175,13 @@ class Config(Model):
     work: str = ""
     """Private place: cache, generator, ledger, audit. When left out: `.mtlue/<name>-<hash>` in this directory."""
 
+    sign_with: str = ""
+    """Private key of OpenSSH that signs `certificate.json`, or the public half of one in ssh-agent. When left out: the
+    certificate is not signed."""
+
     compute: Compute = Compute()
+
+    watch: Watch = Watch()
 
     @model_validator(mode="before")
     @classmethod

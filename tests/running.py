@@ -145,9 +145,10 @@ def gone(directory: Path) -> bool:
 
 
 def contents(url: str, storage: Storage = Storage()) -> dict[str, str]:
-    """Name → SHA-256 of everything in a place."""
+    """Name → SHA-256 of everything in a place but the logs of runs, which tell what was done and when."""
     store = Store(url, storage)
-    return {entry.name: hashlib.sha256(store.read(entry.name)).hexdigest() for entry in store.list()}
+    names = [entry.name for entry in store.list() if not entry.name.startswith("runs/")]
+    return {name: hashlib.sha256(store.read(name)).hexdigest() for name in names}
 
 
 def shards_in(url: str, storage: Storage = Storage()) -> dict[str, str]:

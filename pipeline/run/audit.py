@@ -115,6 +115,9 @@ class Auditor:
             found += unlisted(evidence.tasks, evidence.test_samples)
         evidence = evidence.model_copy(update={"left_out": left_out, "leaks": found, "split": data.split})
         store_evidence(session.work, evidence)
+        figures = {f"{data} best": score.best for data, score in evidence.means.items()}
+        text = f"{evidence.word}: {evidence.sentence}"
+        session.reporter.events.tell("evidence", "prove", text=text, figures={"chance": evidence.chance, **figures})
         return evidence
 
     def _leaks(self, data: AuditData) -> list[Leak]:

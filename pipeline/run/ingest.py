@@ -78,6 +78,7 @@ def ingest_all(session: Session, source: Source, *, limit: int, enough: int) -> 
         stored.add(objects[name], profile)
         profiles[name] = profile
         later.append(profile)
+        session.tell_quarantined(source.step, name, profile.quarantined)
 
     def failed(name: str, error: MtlueError) -> None:
         if isinstance(error, RefusedInputError):

@@ -92,7 +92,8 @@ def publish(places: Places, report_input: ReportInput) -> Manifest:
         failed = {failure.name for failure in report_input.failures}
         names = {record.name for record in report_input.records}
         first = next(ref for ref in places.shards if ref.output_name in names and ref.name not in failed)
-        write_report(places, report_input, sample_pairs(places.source, first, places.output, plan))
+        told = replace(report_input, manifest=published[MANIFEST])
+        write_report(places, told, sample_pairs(places.source, first, places.output, plan))
     changed = changed_files(places, published)
     if MANIFEST in changed:
         _check_one_shard(places.output, report_input.records)

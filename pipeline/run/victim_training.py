@@ -117,6 +117,7 @@ class VictimTraining:
             self.work.write(name, result.model_dump_json().encode())
             found[name] = result
             self.budget.end(names[name], result.seconds)
+            self._tell(name, result)
 
         def failed(name: str, error: MtlueError) -> None:
             raise ValidationError(f"{name}: {error}")
@@ -137,6 +138,14 @@ class VictimTraining:
         """Train what was left out and fits after all."""
         plans, self.left_out = self.left_out, []
         self.train(plans)
+
+    def _tell(self, name: str, result: VictimResult) -> None:
+        """Let listeners know what a victim reached: each epoch's figures on clean held-out data."""
+        events, short = self.session.reporter.events, name.removeprefix(FOLDER).removesuffix(".json")
+        for number, epoch in enumerate(result.figures, 1):
+            figures = {f"{task}/{metric}": value for task, found in epoch.items() for metric, value in found.items()}
+            events.tell("epoch", "victims", name=short, number=number, figures=figures)
+        events.tell("victim", "victims", name=short, figures={"seconds": round(result.seconds, 3)})
 
     def _jobs(self, waiting: Sequence[tuple[str, VictimPlan, bool]], share: float) -> Iterator[Job[VictimResult]]:
         """Asked for the next one whenever a worker becomes free: by then more is known of how long they take."""

@@ -21,6 +21,7 @@ from schemas.stats import Moments
 from schemas.tasks import Task
 from stages.io.images.decoding import Decoded, decode_image
 from stages.io.images.pixels import canonical_view, is_gray
+from stages.io.shards.copies import refuse_copies
 from stages.io.shards.layout import image_member
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import OnStray, Sample, Strays, key_hash
@@ -68,7 +69,9 @@ def read_decoded(
             yield None, found
             continue
         try:
-            image = decode_image(image_member(found, dataset, tasks).data, max_pixels=dataset.max_pixels)
+            member = image_member(found, dataset, tasks)
+            image = decode_image(member.data, max_pixels=dataset.max_pixels)
+            refuse_copies(found, member, image.pixels, dataset)
             labels = labels_of(found, kinds)
             for kind, label in zip(kinds, labels, strict=True):
                 if not kind.is_missing(label):

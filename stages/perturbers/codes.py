@@ -32,7 +32,7 @@ from stages.networks.multitask import mean_loss
 from stages.networks.pool import POOL, PoolNetwork
 from stages.perturbers.generator.methods.fresh import NETWORK_STEPS, SWAPPED_IN_LEARNING, fresh_network, steps_of
 from stages.perturbers.shape import shaped
-from stages.perturbers.training import Trained, TrainingState
+from stages.perturbers.training import Report, Trained, TrainingState, unheard
 from stages.tasks.kinds import kinds_of
 from stages.tasks.task_kind import TaskKind
 from stages.transforms.differentiable import distorted
@@ -100,7 +100,7 @@ def train_codes(
     table: ImageTable,
     plan: TrainPlan,
     device: torch.device,
-    report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    report: Report = unheard,
     kept: TrainingState | None = None,
 ) -> Trained:
     """Train class codes on a table of images at the canonical resolution; the arguments are those of `train_generator`.
@@ -118,7 +118,7 @@ def train_codes(
         for number in range(len(training.losses), plan.train.rounds):
             training.run_round(number)
             kept.save(training.state_dict)
-            report("codes", number + 1, plan.train.rounds)
+            report("codes", number + 1, plan.train.rounds, training.losses[-1])
     return Trained(training.codes.cpu().eval(), training.steps, time.monotonic() - started, training.losses)
 
 

@@ -13,6 +13,7 @@ from schemas.tasks import Task
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import same_layout
 from stages.io.images.spill import kept_pixels
+from stages.io.shards.copies import refuse_copies
 from stages.io.shards.declared import dropped_keys, exact_json, without
 from stages.io.shards.layout import image_member, published_field
 from stages.io.shards.reading import read_samples
@@ -75,7 +76,7 @@ def validate_shard(
         try:
             clean = image_member(original, dataset, tasks)
             image = compare_members(original, sample, clean, dataset, encoding)
-            change = _compare_images(sample.key, clean.data, image.data, dataset.max_pixels, epsilon)
+            change = _compare_images(original, clean, image.data, dataset, epsilon)
         except (SampleError, ValidationError) as error:
             raise ValidationError(error.problem, shard=source_name, key=sample.key) from None
         except RefusedInputError as error:
@@ -85,11 +86,14 @@ def validate_shard(
 
 
 def _compare_images(
-    key: str, clean: bytes, protected: bytes, max_pixels: int, epsilon: float
+    original: Sample, clean: Member, protected: bytes, dataset: Layout, epsilon: float
 ) -> tuple[int, float, float]:
-    with kept_pixels(decode_image(clean, max_pixels=max_pixels).pixels) as decoded:
-        again = same_layout(decode_image(protected, max_pixels=max_pixels).pixels, decoded.shape[2])
-        return measure_change(key, decoded, again, epsilon)
+    pixels = decode_image(clean.data, max_pixels=dataset.max_pixels).pixels
+    refuse_copies(original, clean, pixels, dataset)
+    with kept_pixels(pixels) as decoded:
+        del pixels  # a large image is on the disk now
+        again = same_layout(decode_image(protected, max_pixels=dataset.max_pixels).pixels, decoded.shape[2])
+        return measure_change(original.key, decoded, again, epsilon)
 
 
 def _is_same(sample: Sample, before: Member, after: Member, dataset: Layout) -> bool:

@@ -5,13 +5,15 @@ It is private: it shows originals and the amplified perturbation, and belongs in
 
 from __future__ import annotations
 
+import re
+
 import jinja2
 from markupsafe import Markup
 
 from schemas.secrets import scrub
 from stages.formatting import duration, percent
 from stages.report.report_input import Facts, ReportInput
-from stages.report.sections import audit, data, evidence, running
+from stages.report.sections import audit, cover, data, evidence, running
 
 SECTIONS: dict[str, Facts] = {
     "summary": data.summary_facts,
@@ -28,6 +30,9 @@ SECTIONS: dict[str, Facts] = {
     "limits": running.limits_facts,
 }
 """Template → what it is given, in the order of the page."""
+
+HEADING = re.compile(r'<h2 id="([a-z-]+)">([^<]+)</h2>')
+"""Of a section: its anchor and its title."""
 
 
 def build_report(material: ReportInput) -> str:
@@ -48,9 +53,12 @@ def build_report(material: ReportInput) -> str:
     def rendered(name: str, facts: Facts) -> Markup:
         return Markup(templates.get_template(f"{name}.html.j2").render(facts(material)))  # noqa: S704 - it escapes
 
+    sections = [rendered(name, facts) for name, facts in SECTIONS.items()]
     return templates.get_template("page.html.j2").render(
         name=material.plan.published.name,
         style=Markup(templates.get_template("report.css").render()),  # noqa: S704 - our own style sheet
+        cover=rendered("cover", cover.facts),
         verdict=rendered("verdict", evidence.verdict_facts),
-        sections=[rendered(name, facts) for name, facts in SECTIONS.items()],
+        contents=[found for section in sections for found in HEADING.findall(section)],
+        sections=sections,
     )

@@ -6,33 +6,25 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from stages.io.shards.encoded import chunks_of_one, encoded_bytes, start_of
-from stages.io.shards.numbers import FEWEST, Floats, Size, numbers_of, pixels_in, runs_of
+from stages.io.shards.encoded import chunks_of_one, encoded_bytes
+from stages.io.shards.leading import LEADS_BACK, is_computed, is_empty, keys_in, leads_back, links_in
+from stages.io.shards.numbers import FEWEST, Floats, Size, are_whole, numbers_of, pixels_in, runs_of
+from stages.io.shards.numbers_of_bytes import file_in, file_in_words
 
 SVG = "an SVG picture"
 
 _SVG = re.compile(r"<svg[\s>]", re.IGNORECASE)
 _DATA_URI = re.compile(r"\bdata:(?:image/|[^\s,:\"'<>]{0,100};base64,)", re.IGNORECASE)
-_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://[^\s\"'<>]+", re.IGNORECASE)
-_ENDING = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif|heic|svg)\b", re.IGNORECASE)
-_ORIGIN = re.compile(
-    r'"((?:[a-z]+_)*+(?:ur[il]|md5|sha1|sha256|sha512|exif|gps[a-z]*+))"\s*+:\s*+'
-    r'(?!null|true|false|"(?:null|None|\{\})?"|\{\s*+\}|\[\s*+\])',
-    re.IGNORECASE,
-)
-"""Keys as `leads_back` has them, in JSON that is broken."""
-
-_SIGNS = re.compile(r"://|data:|<svg|[\[{]", re.IGNORECASE)
+_SIGNS = re.compile(r"[/\\:=<\[{\n]|www\.")
 """One of these is in every short text that is found."""
 
-_WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
-_LEADING = re.compile(r"(?:image)?ur[il]s?|md5(?:sum)?|sha(?:1|224|256|384|512)?(?:sum)?|exif.*|gps.*")
-_EMPTY = frozenset({"", "null", "none", "nan", "{}", "[]"})
+_NAMES_OF_NAMES, _NAMES_OF_VALUES = frozenset({"name", "key", "tag", "field"}), frozenset({"value", "val", "content"})
+"""Keys of an object that is itself a key and its value: `{"tag": "GPSLatitude", "value": 48.1}`."""
+_COMPUTED = "of an embedding or latent, from which others learn as from the original,"
 _NUMBER = (int, float)
 _SHORT = 12
 """Letters below which no text is more than a word."""
@@ -72,16 +64,21 @@ class _Numbers:
 
 
 def hidden_originals(
-    text: str, size: Callable[[], Size | None] = lambda: None, passed_over: frozenset[str] = frozenset()
+    text: str,
+    size: Callable[[], Size | None] = lambda: None,
+    passed_over: frozenset[str] = frozenset(),
+    name: str = "",
 ) -> Iterator[Hidden]:
     """What in a member's text may be the unprotected original or lead to it.
 
     JSON is read as such, whatever the member's name, and so are JSON Lines and JSON in a text of JSON. Found are: keys
-    that lead back (`url`, `md5`, `sha256`, `exif`, `gps…`), links to images, data URIs, SVG, encoded bytes, and numbers
-    that are pixels (`pixels_in`).
+    that lead back (`url`, `md5`, `phash`, `exif`, `gps…`, also in YAML, XML and CSV), links to images and paths of a
+    disk, data URIs, SVG, encoded bytes, numbers that are the bytes of a file (`file_in`) or pixels (`pixels_in`), and
+    numbers under a key that says embedding or latent.
 
     It does not recognise: encrypted or permuted pixels, numbers spread over several members or samples, encodings with
-    an alphabet outside ASCII. Nor captions that describe an image, a few pixels, a thumbnail of less than 12×12.
+    an alphabet outside ASCII. Nor captions that describe an image, a few pixels, a thumbnail of less than 12×12, and
+    embeddings under another name.
 
     >>> list(hidden_originals('{"label": 3, "caption": "a cat"}'))
     []
@@ -92,8 +89,11 @@ def hidden_originals(
         text: the member.
         size: H and W of the sample's image; called only where there are many numbers.
         passed_over: dotted keys of JSON that are declared.
+        name: the member's, where nobody has declared it: `emb`, `url.txt`.
     """
-    scan = _Scan(size, passed_over)
+    if leads_back(name) and not is_empty(text):
+        yield Hidden(LEADS_BACK)
+    scan = _Scan(size, passed_over, name)
     try:
         yield from scan.text(text, "", _Numbers(), 0)
     except RecursionError:
@@ -101,8 +101,8 @@ def hidden_originals(
 
 
 class _Scan:
-    def __init__(self, size: Callable[[], Size | None], passed_over: frozenset[str]) -> None:
-        self.size, self.passed_over = size, passed_over
+    def __init__(self, size: Callable[[], Size | None], passed_over: frozenset[str], name: str = "") -> None:
+        self.size, self.passed_over, self.name = size, passed_over, name
 
     def text(self, text: str, key: str, numbers: _Numbers, depth: int) -> Iterator[Hidden]:
         """Anything in a text; `numbers` receives the numbers of JSON in it."""
@@ -110,16 +110,16 @@ class _Scan:
             return
         values = _json_in(text)
         if values is None:
-            for what in self.plain(text):
+            for what in self.plain(text, key):
                 yield Hidden(what, key)
             return
         # Nobody can name a key of JSON that is a text itself, or a line of many.
-        inner = self if depth == 0 and len(values) == 1 else _Scan(self.size, frozenset())
+        inner = self if depth == 0 and len(values) == 1 else _Scan(self.size, frozenset(), self.named(key))
         for value in values:
             for found in inner.value(value, "", numbers, depth + 1):
                 yield found if inner is self else replace(found, key=key)
-        if len(values) > 1 and self.are_pixels(numbers):
-            yield Hidden(f"{numbers.count} numbers that look like pixels", key)
+        if len(values) > 1 and (together := self.all_of(numbers)):
+            yield Hidden(together, key)
 
     def value(self, value: Any, key: str, numbers: _Numbers, depth: int) -> Iterator[Hidden]:
         """Anything in a JSON value."""
@@ -133,8 +133,8 @@ class _Scan:
                 yield from self.object(value, key, inner, depth)
             else:
                 yield from self.list(value, key, inner, depth)
-            if (len(inner.parts) > 1 or isinstance(value, _Object)) and self.are_pixels(inner):
-                yield Hidden(f"{inner.count} numbers that look like pixels", key)
+            if (len(inner.parts) > 1 or isinstance(value, _Object)) and (what := self.all_of(inner)):
+                yield Hidden(what, key)
             if depth < _DEEPEST_SUM:
                 numbers.parts += inner.parts
                 numbers.count += inner.count
@@ -142,12 +142,14 @@ class _Scan:
     def object(self, pairs: _Object, key: str, numbers: _Numbers, depth: int) -> Iterator[Hidden]:
         """Anything under the keys of an object."""
         loose: list[float] = []
+        if _is_named_value(pairs):
+            yield Hidden(LEADS_BACK, key)
         for name, value in pairs:
             inner = f"{key}.{name}" if key else name
             if value is None or inner in self.passed_over:
                 continue
-            if leads_back(name) and not _is_empty(value):
-                yield Hidden("an address, checksum, EXIF or GPS, which leads back to the original,", inner)
+            if leads_back(name) and not is_empty(value):
+                yield Hidden(LEADS_BACK, inner)
             if isinstance(value, _NUMBER):
                 loose.append(value)
             elif not (isinstance(value, str) and _is_harmless(value)):
@@ -166,51 +168,82 @@ class _Scan:
             values = []
         if array is not None:
             numbers.add(array.reshape(-1))
-            if array.size >= FEWEST and pixels_in(array.reshape(-1), self.size(), _rows_of(array)):
-                yield Hidden(f"{array.size} numbers that look like pixels", key)
+            if found := self.numbers(array.reshape(-1), array.shape[0] if array.ndim > 1 else 0, key):
+                yield Hidden(found, key)
         texts = [value for value in values if isinstance(value, str)]
         if len(texts) > 1 and len(texts) == len(values):
-            for what in (*chunks_of_one(texts), *self.plain_numbers(" ".join(texts))):
+            for what in (*chunks_of_one(texts), *self.plain_numbers(" ".join(texts), key)):
                 yield Hidden(what, key)
         for value in values:
             if value is not None and not (isinstance(value, str) and _is_harmless(value)):
+                if _is_pair(value):
+                    yield Hidden(LEADS_BACK, key)
                 yield from self.value(value, key, numbers, depth + 1)
 
-    def plain(self, text: str) -> Iterator[str]:
+    def plain(self, text: str, key: str) -> Iterator[str]:
         """What a text that is no JSON holds, in words."""
-        if "://" in text:
-            for link in _ADDRESS.finditer(text):
-                if _ENDING.search(link[0]):
-                    yield f"a link to an image ({start_of(link[0])})"
+        yield from links_in(text)
         if "data:" in text.lower() and _DATA_URI.search(text):
             yield "a data URI"
         if "<" in text and _SVG.search(text):
             yield SVG
+        yield from keys_in(text)
         if len(text) < FEWEST:
             return
-        if '"' in text and (origin := _ORIGIN.search(text)):
-            yield f"the key {origin[1]!r}, which leads back to the original"
-        yield from self.plain_numbers(text)
+        yield from self.plain_numbers(text, key)
         yield from encoded_bytes(text)
+        if is_computed(self.named(key)) and len(text.split()) == 1:
+            yield f"{len(text)} letters {_COMPUTED}"
 
-    def plain_numbers(self, text: str) -> Iterator[str]:
-        """Runs of numbers in a text that are pixels, each by itself or all together."""
+    def plain_numbers(self, text: str, key: str) -> Iterator[str]:
+        """Runs of numbers in a text that are pixels or bytes, each by itself or all together."""
         every = _Numbers()
         for words, lines in runs_of(text):
             numbers = numbers_of(words)
             every.add(numbers)
-            if len(numbers) >= FEWEST and pixels_in(numbers, self.size(), lines):
-                yield f"{len(numbers)} numbers that look like pixels"
-        if len(every.parts) > 1 and self.are_pixels(every):
-            yield f"{every.count} numbers that look like pixels"
+            if what := file_in_words(words) or self.numbers(numbers, lines, key):
+                yield what
+        if len(every.parts) > 1 and (what := self.all_of(every)):
+            yield what
 
-    def are_pixels(self, numbers: _Numbers) -> bool:
-        return numbers.count >= FEWEST and pixels_in(np.concatenate(numbers.parts), self.size())
+    def numbers(self, numbers: Floats, rows: int = 0, key: str = "") -> str | None:
+        """What a run of numbers is, in words."""
+        if len(numbers) < FEWEST:
+            return None
+        if found := file_in(numbers):
+            return f"{found}, written as {len(numbers)} numbers"
+        if pixels_in(numbers, self.size(), rows):
+            return f"{len(numbers)} numbers that look like pixels"
+        if is_computed(self.named(key)) and not are_whole(numbers):
+            return f"{len(numbers)} numbers {_COMPUTED}"
+        return None
+
+    def all_of(self, numbers: _Numbers) -> str | None:
+        """What numbers are that stand apart."""
+        return self.numbers(np.concatenate(numbers.parts)) if numbers.count >= FEWEST else None
+
+    def named(self, key: str) -> str:
+        """The name of a value: its key, below the name of the member."""
+        return f"{self.name}.{key}"
 
 
 def _is_harmless(text: str) -> bool:
     """Whether a text is too short to hold anything; most texts of JSON are, and cost no more than this."""
     return len(text) < _SHORT or (len(text) < FEWEST and not _SIGNS.search(text))
+
+
+def _is_named_value(pairs: _Object) -> bool:
+    """Whether an object has a key that leads back, and its value, as two values of its own."""
+    names = (value for name, value in pairs if name.lower() in _NAMES_OF_NAMES and isinstance(value, str))
+    values = (value for name, value in pairs if name.lower() in _NAMES_OF_VALUES)
+    return any(map(leads_back, names)) and not all(map(is_empty, values))
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether a list is a key that leads back and its value: a map of Parquet is a list of such."""
+    if not isinstance(value, list) or len(value) != 2 or isinstance(value, _Object):
+        return False
+    return isinstance(value[0], str) and leads_back(value[0]) and not is_empty(value[1])
 
 
 def _json_in(text: str) -> list[Any] | None:
@@ -219,34 +252,13 @@ def _json_in(text: str) -> list[Any] | None:
     if start not in ("{", "["):
         return None
     try:
-        return [_parsed(text)]
+        return [_DECODER.decode(text)]
     except ValueError:
         lines = [line for line in text.splitlines() if line.strip()]
     try:
-        return [_parsed(line) for line in lines] if len(lines) > 1 else None
+        return [_DECODER.decode(line) for line in lines] if len(lines) > 1 else None
     except ValueError:
         return None
-
-
-def _parsed(text: str) -> Any:
-    return _DECODER.decode(text)
-
-
-@lru_cache(maxsize=4096)
-def leads_back(name: str) -> bool:
-    """Whether a key is one of those that img2dataset, EXIF readers and others write about the original.
-
-    >>> [leads_back(name) for name in ("image_url", "GPSLatitude", "md5", "colour")]
-    [True, True, True, False]
-    """
-    return any(_LEADING.fullmatch(word.lower()) for word in _WORDS.findall(name))
-
-
-def _is_empty(value: Any) -> bool:
-    """Whether a value says no more than yes, no or nothing."""
-    if isinstance(value, str):
-        return value.strip().lower() in _EMPTY
-    return value is None or isinstance(value, bool) or value == []
 
 
 def _numeric(values: list[Any]) -> Floats | None:
@@ -269,7 +281,3 @@ def _array(values: list[Any]) -> Floats:
         return np.array(values, np.float64)
     except OverflowError:  # a whole number of over 300 digits
         return np.zeros(len(values))
-
-
-def _rows_of(array: Floats) -> int:
-    return array.shape[0] if array.ndim > 1 else 0

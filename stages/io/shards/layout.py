@@ -71,7 +71,7 @@ def images_among(sample: Sample, dataset: Layout) -> list[Member]:
 
 def _undeclared(member: Member, dataset: Layout) -> str | None:
     """What is wrong with a member that is no text, if nobody has declared it."""
-    if member.field in dataset.members:
+    if member.field in dataset.members or f"{member.field}.{EVERYTHING}" in dataset.members:
         return None
     if looks_like_image(member.data):
         found = "is an image that nobody declared; it may be the unprotected original"
@@ -98,7 +98,10 @@ def hidden_in(
     if text is None or EVERYTHING in names:
         return None
     drawing = member.field.lower().endswith("svg") and member.field in dataset.members  # an image on purpose
-    found = next((each for each in hidden_originals(text, size, names) if not (drawing and each.what == SVG)), None)
+    name = "" if member.field in dataset.members else member.field
+    found = next(
+        (each for each in hidden_originals(text, size, names, name) if not (drawing and each.what == SVG)), None
+    )
     if found is None or looks_like_image(member.data):
         return None
     where, line = f" under the key {found.key!r}" if found.key else "", f"{member.field}.{found.key or EVERYTHING}"

@@ -81,10 +81,11 @@ def _has_values_of_pixels(values: Floats, exact: bool) -> bool:
     distinct = len(np.unique(values))
     if distinct < 2 or (distinct == 2 and not exact):
         return False
-    return any(_are_whole(values * scale) for scale in (1, 255)) or (distinct <= 768 and 2 * distinct <= len(values))
+    return any(are_whole(values * scale) for scale in (1, 255)) or (distinct <= 768 and 2 * distinct <= len(values))
 
 
-def _are_whole(values: Floats) -> bool:
+def are_whole(values: Floats) -> bool:
+    """Whether all are whole numbers, give or take what rounding leaves."""
     return bool((np.abs(values - np.rint(values)) < 0.02).all())
 
 

@@ -407,7 +407,7 @@ def test_the_text_form_of_run_lengths_is_read(tmp_path: Path) -> None:
     [
         (
             lambda coco: coco["annotations"][1].update(image_id=99),
-            r"annotations\[1\]: image_id 99 is none of the file's",
+            r"annotations\[1\]: image_id 99 is not in the file",
         ),
         (lambda coco: coco["annotations"][1].pop("category_id"), r"annotations\[1\] has no 'category_id'"),
         (lambda coco: coco["images"][1].update(id=7), r"images\[1\]: the id 7 is that of images\[0\] too"),

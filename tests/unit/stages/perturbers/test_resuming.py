@@ -65,7 +65,7 @@ def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
     with pytest.raises(KilledError):
         train(table, given, CPU, kept=kept)
     seen: list[int] = []
-    found = train(table, given, CPU, lambda what, done, total: seen.append(done), kept)
+    found = train(table, given, CPU, lambda what, done, total, *losses: seen.append(done), kept)
     assert seen[-1] == 3
     assert len(seen) < 3, "what was done is done again"
     whole = unbroken(perturber)

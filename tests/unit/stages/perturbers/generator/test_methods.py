@@ -20,7 +20,7 @@ from stages.perturbers.generator.methods.fresh import fresh_network
 from stages.perturbers.generator.methods.method import BaseMethod, Context
 from stages.perturbers.generator.training import train_generator
 from stages.perturbers.registry import PERTURBERS
-from stages.perturbers.training import Trained
+from stages.perturbers.training import Trained, unheard
 from stages.tasks.task_kind import TaskKind
 from tests import builders
 
@@ -72,7 +72,7 @@ def context(table: ImageTable, *, protected: tuple[bool, bool] = (True, True), *
             protected=list(protected),
             device=CPU,
             rng=torch.Generator().manual_seed(0),
-            report=lambda what, done, total: None,
+            report=unheard,
         )
 
 
@@ -304,7 +304,7 @@ def test_progress_is_reported_to_its_end(name: str, table: ImageTable) -> None:
         table,
         plan(method=name, epochs=2, surrogate_epochs=1),
         CPU,
-        lambda what, done, total: seen.append((what, done, total)),
+        lambda what, done, total, *losses: seen.append((what, done, total)),
     )
     surrogate = [("surrogate", 1, 1)] if name == "tap" else []
     assert seen == [*surrogate, ("generator", 1, 2), ("generator", 2, 2)]
