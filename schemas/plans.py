@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.config import Layout
+from schemas.config import OutputFormat
+from schemas.dataset import Layout
 from schemas.model import Model, fingerprint
 from schemas.plugins import COUNTERMEASURES, PERTURBERS, TASKS, WEIGHTINGS, version_of
 from schemas.tasks import AnyTask
@@ -159,6 +160,8 @@ class ProtectPlan(Plan):
     on_error: Literal["quarantine", "fail"]
     generator: str
     """SHA-256 of the generator's weights and specification: the same plan always adds the same δ."""
+    output_format: OutputFormat = "tar"
+    """What a published shard is."""
 
 
 class VictimPlan(Plan):
@@ -210,6 +213,7 @@ class PublishPlan(Plan):
     encoding: Literal["png", "webp"]
     bound: int
     """B in levels of 255."""
+    output_format: OutputFormat = "tar"
 
 
 class ReportPlan(Plan):

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.config import OutputFormat
 from schemas.errors import AccessError, MtlueError, NoWriteAccessError, SampleError, location
 from schemas.model import fingerprint
 from schemas.plans import GeneratorSpec
@@ -19,26 +20,28 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
-def output_name(name: str) -> str:
-    """Name of the published shard of an input shard: `.parquet` becomes `.tar`."""
-    return name.removesuffix(".parquet") + ".tar" if name.endswith(".parquet") else name
+def shard_stem(name: str) -> str:
+    """What an input shard and its published one have in common: the name without `.tar` or `.parquet`."""
+    return name.removesuffix(".parquet").removesuffix(".tar")
 
 
 class ShardRef(Record):
     """One input shard as the listing shows it."""
 
     name: str
-    """Path below the common root of the inputs; the output shard has the same (`.parquet` becomes `.tar`)."""
+    """Path below the common root of the inputs; the output shard has the same, with the ending of its format."""
     url: str
     size: int
     """Bytes."""
     etag: str
     """The store's etag; modification time in ns on a local disk. Changes when the content does."""
+    output_format: OutputFormat = "tar"
+    """What the protected shard is."""
 
     @property
     def output_name(self) -> str:
         """Name of the protected shard below `output`."""
-        return output_name(self.name)
+        return f"{shard_stem(self.name)}.{self.output_format}"
 
 
 class Quarantined(Record):
@@ -66,11 +69,11 @@ def once_each(samples: Iterable[Quarantined]) -> list[Quarantined]:
     """Every sample and reason once, by shard and key; the first one found stays.
 
     Protecting meets again what ingest has met. A shard counts as the same under its input's and its output's name: no
-    two inputs are published under one name.
+    two inputs have one stem.
     """
     seen: dict[tuple[str, str, str], Quarantined] = {}
     for sample in samples:
-        seen.setdefault((output_name(sample.shard), sample.key, sample.reason), sample)
+        seen.setdefault((shard_stem(sample.shard), sample.key, sample.reason), sample)
     return [seen[place] for place in sorted(seen)]
 
 
@@ -99,6 +102,8 @@ class ShardProfile(Record):
     """Samples whose EXIF asks for a rotation; pixels are published as stored, without it."""
     fields: list[str] = Field(default_factory=list)
     """Member fields and JSON keys seen, for error messages."""
+    members: list[str] = Field(default_factory=list)
+    """Names of the members of a tar's samples, the first 200; none of a Parquet file, whose columns differ."""
     quarantined: list[Quarantined] = Field(default_factory=list)
     strays: int = 0
     """Members of a tar that belong to no sample, since they have no key (`.DS_Store`); they are not published."""

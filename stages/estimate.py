@@ -80,7 +80,8 @@ def estimate_shard(
     """
     train = trainings.train
     with TemporaryDirectory(prefix="mtlue-estimate-") as directory:
-        local, table, seen, protected = (Path(directory, name) for name in ("shard", "table", "seen", "protected.tar"))
+        local, table, seen = (Path(directory, name) for name in ("shard", "table", "seen"))
+        protected = Path(directory, f"protected.{protect.output_format}")
         started = time.monotonic()
         source.get(ref.name, local, etag=ref.etag)
         download, started = time.monotonic() - started, time.process_time()

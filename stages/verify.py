@@ -8,7 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from schemas.config import Dataset, Layout
+from pyarrow.parquet import read_schema
+
+from schemas.dataset import Dataset, Layout
 from schemas.errors import SampleError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.records import ManifestShard, Quarantined, ShardRef
@@ -17,6 +19,8 @@ from stages.io.images.formats import header_size, looks_like_image
 from stages.io.shards.layout import hidden_in
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
+from stages.io.shards.stored import IMAGE_TYPE, LABEL_FEATURES, features_in, stored_table
+from stages.io.shards.writing import local_name
 from stages.io.store.objects import file_sha256
 from stages.io.store.store import Store
 from stages.protect.reread import refuse_strays
@@ -36,7 +40,7 @@ def verify_shard(
         ValidationError: size, checksum, samples, pixels, or what webdataset reads are not what they should be.
     """
     with TemporaryDirectory(prefix="mtlue-verify-") as directory:
-        path = Path(directory, "protected.tar")
+        path = Path(directory, local_name("protected", Path(shard.name)))
         output.get(shard.name, path)
         size, digest = path.stat().st_size, file_sha256(path)
         if size != shard.bytes or digest != shard.sha256:
@@ -110,7 +114,10 @@ _OWN_FIELDS = {"__key__", "__url__"}
 
 
 def check_as_user_reads(path: Path, name: str) -> None:
-    """Compare, sample by sample, what both readers find in a published shard; constant memory.
+    """Compare what our reader and a user's find in a published shard; constant memory.
+
+    A table is read by `datasets` through pyarrow, as we do: what may differ are the types that it makes of the columns.
+    A tar is compared sample by sample.
 
     webdataset (1.0) takes the members of one key that follow each other for a sample and lowers the case of their
     fields. It is silent about what it ignores. So a published shard has no member without a key or a field, and none
@@ -124,6 +131,9 @@ def check_as_user_reads(path: Path, name: str) -> None:
         InputError: the shard is damaged.
         ValidationError: a user would not find what was published; names shard, sample, field and what to do.
     """
+    if name.endswith(".parquet"):
+        _check_table(path, name)
+        return
     with path.open("rb") as file:
         read = _user_samples(file, name)
         for sample in read_samples(path, name, Dataset(shards=name), refuse_strays(name)):
@@ -137,6 +147,26 @@ def check_as_user_reads(path: Path, name: str) -> None:
         if more is not None:
             problem = "webdataset finds this sample, which is not in the shard; publish the shard again"
             raise ValidationError(problem, shard=name, key=more["__key__"])
+
+
+def _check_table(path: Path, name: str) -> None:
+    """Read every row, and see that `datasets` finds images, and labels as the features say."""
+    for found in read_samples(path, name, Layout(), refuse_strays(name)):
+        if isinstance(found, Quarantined):
+            raise ValidationError(found.problem, shard=name, key=found.key)
+    schema = read_schema(path)
+    table, features = stored_table(schema, name), features_in(schema)
+    if table is None:
+        raise ValidationError("the metadata `mtlue` is missing in the Parquet file; publish it again", shard=name)
+    expected = {
+        table.image: "Image",
+        **{column: LABEL_FEATURES.get(schema.field(column).type) for column in table.labels},
+    }
+    for column, word in expected.items():
+        stored = word != "Image" or schema.field(column).type == IMAGE_TYPE
+        if features.get(column, {}).get("_type") != word or not stored:
+            problem = f"`datasets` does not read column {column!r} as {word}; publish the shard again"
+            raise ValidationError(problem, shard=name)
 
 
 def _user_samples(file: IO[bytes], name: str) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,8 @@ from pipeline import cli
 from pipeline.cluster.progress import Reporter
 from pipeline.run.result import RunResult
 from pipeline.run.run import run as run_config
-from schemas.config import Config, Storage
+from schemas.config import Config
+from schemas.dataset import Storage
 from stages.io.store.store import Store
 
 ROOT = Path(__file__).parent.parent

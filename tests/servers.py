@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import s3fs
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 
 FULL = ("test", "testsecret")
 """Access key and secret of the identity that may do everything."""

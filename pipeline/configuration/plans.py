@@ -73,6 +73,7 @@ def protect_plan(config: Config, generator: str = "") -> ProtectPlan:
         epsilon=config.protection.epsilon,
         encoding=config.protect.encoding,
         on_error=config.protect.on_error,
+        output_format=config.protect.output_format,
         generator=generator,
     )
 
@@ -149,6 +150,7 @@ def publish_plan(config: Config) -> PublishPlan:
         tasks=config.tasks,
         encoding=config.protect.encoding,
         bound=config.protection.bound,
+        output_format=config.protect.output_format,
     )
 
 

@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline.state.places import Places
-from schemas.certificate import Certificate
 from schemas.errors import InputError
 from schemas.evidence import Evidence
 from schemas.plans import PublishPlan
@@ -16,6 +15,7 @@ from stages.publish.certificate import (
     CERTIFICATE,
     EVIDENCE,
     SIGNATURE,
+    Certificate,
     digest_of,
     mismatches,
     read_certificate,
@@ -79,6 +79,7 @@ def certificate_problems(output: Store, beside: Store, name: str, signer: Path |
     if data is None:
         raise InputError(f"{beside.join(name)}: there is no certificate; `mtlue run` writes it into `work`")
     certificate = read_certificate(data, beside.join(name))
+    read_manifest(output)  # says what is wrong where there is none
     problems = mismatches(certificate, output.read(MANIFEST), _read(beside, EVIDENCE))
     if signer is not None:
         signature = _read(beside, f"{name}.sig")

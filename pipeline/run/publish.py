@@ -14,6 +14,7 @@ from pipeline.state.places import REPORT, REPORT_JSON, REPORT_MARKDOWN, Places, 
 from pipeline.state.written import card_name, changed_files, drop_second_card, end_shards, read_written
 from schemas.model import fingerprint
 from schemas.records import Manifest, ShardProfile, ShardRecord
+from stages.io.shards.writing import local_name
 from stages.io.store.objects import Entry
 from stages.io.store.store import Store
 from stages.publish.card import dataset_card
@@ -21,9 +22,8 @@ from stages.publish.croissant import croissant
 from stages.publish.manifest import MANIFEST, build_manifest, wids_index
 from stages.publish.strangers import README
 from stages.publish.updating import UPDATING, end_update
-from stages.report.markdown import build_markdown
 from stages.report.pictures import Pair, sample_pairs
-from stages.report.report import build_report
+from stages.report.report import build_markdown, build_report
 from stages.report.report_input import ReportInput
 from stages.verify import check_as_user_reads
 
@@ -139,6 +139,6 @@ def _check_one_shard(output: Store, records: Sequence[ShardRecord]) -> None:
     """
     name = min(records, key=lambda record: record.bytes).name
     with TemporaryDirectory(prefix="mtlue-publish-") as directory:
-        path = Path(directory, "protected.tar")
+        path = Path(directory, local_name("protected", Path(name)))
         output.get(name, path)
         check_as_user_reads(path, name)

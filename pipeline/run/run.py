@@ -34,10 +34,10 @@ from schemas.records import (
     ShardProfile,
     ShardRecord,
     once_each,
-    output_name,
+    shard_stem,
 )
 from stages.audit.verdict import NOT_MEASURED
-from stages.formatting import strays_text
+from stages.formatting import strays_text, unused_members_text
 from stages.ingest.drift import drift
 from stages.learning.sampling import share
 from stages.publish.signature import check_key
@@ -191,7 +191,8 @@ class Run:
 
     def _passed_by(self, profiles: Sequence[ShardProfile]) -> list[str]:
         """What lies among the data and was not read, a sentence for each kind."""
-        return [*self.session.places.passed_by, *strays_text(profiles)]
+        unused = unused_members_text(self.config.dataset.layout, profiles)
+        return [*self.session.places.passed_by, *strays_text(profiles), *unused]
 
     def _train(self, profiles: Sequence[ShardProfile]) -> GeneratorRecord:
         config, work = self.config, self.session.work
@@ -236,8 +237,9 @@ class Run:
 
     def _kept(self, protected: Protected) -> list[ShardRecord]:
         """The last good records of shards that failed: what an earlier run has checked and published stays listed."""
-        failed = {output_name(failure.name) for failure in self.failures}
-        return self.session.ledger.last_good(failed, self.config.protection.bound, protected.found)
+        failed = {shard_stem(failure.name) for failure in self.failures}
+        names = {ref.output_name for ref in self.session.places.shards if shard_stem(ref.name) in failed}
+        return self.session.ledger.last_good(names, self.config.protection.bound, protected.found)
 
     def _left_out(
         self, profiles: Sequence[ShardProfile], records: Sequence[ShardRecord], withdrawn: Sequence[str] = ()

@@ -14,7 +14,8 @@ from pipeline.cluster.workers import Workers
 from pipeline.configuration.plans import protect_plan
 from pipeline.run.certify import certificate_problems
 from pipeline.state.places import Places
-from schemas.config import Compute, Config, Storage
+from schemas.config import Compute, Config
+from schemas.dataset import Storage
 from schemas.errors import ConfigError
 from schemas.records import ManifestShard, ShardRef
 from schemas.stats import Moments
@@ -61,7 +62,7 @@ def verify_url(
         fraction: share of the shards to read.
         endpoint_url: of an S3-compatible store; None: the configuration's.
         certificate: file that must belong to the prefix, its evidence beside it; None: that of the configuration's
-            `work`, where there is one.
+            `work`, where there is one and the prefix is its `output`.
         signer: public key that must have signed it.
 
     Raises:
@@ -70,7 +71,8 @@ def verify_url(
     places = None if config is None else Places(config)
     storage = Storage(endpoint_url=endpoint_url or (config.dataset.storage.endpoint_url if config else None))
     output = Store(url, storage)
-    problems = _certificate_problems(output, None if places is None else places.work, certificate, signer)
+    work = places.work if places is not None and places.output.url == output.url else None
+    problems = _certificate_problems(output, work, certificate, signer)
     if config is None or places is None:
         verified = verify_prefix(output, reporter, Compute(), fraction=fraction)
     else:
@@ -84,7 +86,6 @@ def _certificate_problems(
     output: Store, work: Store | None, certificate: Path | None, signer: Path | None
 ) -> list[str] | None:
     """What is wrong with the certificate that is to be checked; None where none is."""
-    read_manifest(output)
     if certificate is not None:
         return certificate_problems(output, Store(str(certificate.parent)), certificate.name, signer)
     if work is not None and (signer is not None or work.stat(CERTIFICATE) is not None):

@@ -6,7 +6,8 @@ import os
 from contextlib import suppress
 from copy import copy
 
-from schemas.config import Config, Storage
+from schemas.config import Config
+from schemas.dataset import Storage
 from schemas.errors import AccessError, ConfigError, StoreError, UnwritableError
 from schemas.model import fingerprint
 from schemas.records import ShardRef
@@ -41,7 +42,9 @@ class Places:
         self.passed_by: list[str] = []
         """What lies among the shards and is not read, a sentence for each kind."""
         storage = config.dataset.storage
-        self.source, self.shards = list_shards(config.dataset.shards, storage, passed_by=self.passed_by)
+        self.source, listed = list_shards(config.dataset.shards, storage, passed_by=self.passed_by)
+        published = {"output_format": config.protect.output_format}
+        self.shards = [ref.model_copy(update=published) for ref in listed]
         self.test_source: Store | None = None
         self.test_shards: list[ShardRef] = []
         inputs = {"dataset.shards": self.shards}

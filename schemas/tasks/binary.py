@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from schemas.errors import SampleError
 from schemas.metrics import ACCURACY, AUC, BALANCED_ACCURACY, Metric
 from schemas.model import Model
-from schemas.tasks.classification import check_names
+from schemas.tasks.classification import check_names, class_label
 from schemas.tasks.task import MISSING, Task, is_missing, is_number, only_name
 
 WORDS = {"0": 0, "no": 0, "n": 0, "false": 0, "f": 0, "1": 1, "yes": 1, "y": 1, "true": 1, "t": 1}
@@ -61,6 +61,11 @@ class BinaryTask(Task):
         recall at P(yes) > 1/2 takes that for chance.
         """
         return (AUC, BALANCED_ACCURACY, ACCURACY)
+
+    @property
+    def feature(self) -> dict[str, Any]:
+        """Class indices."""
+        return class_label(self.class_names)
 
     @property
     def description(self) -> str:

@@ -49,6 +49,11 @@ def check_names(names: list[str]) -> None:
         )
 
 
+def class_label(names: list[str]) -> dict[str, Any]:
+    """The Hugging Face feature of class indices."""
+    return {"names": names, "_type": "ClassLabel"}
+
+
 class ClassificationTask(Classes, Task):
     """One of C classes."""
 
@@ -74,9 +79,19 @@ class ClassificationTask(Classes, Task):
         return self
 
     @property
+    def yes_or_no(self) -> bool:
+        """Whether there are two classes."""
+        return self.class_count == 2
+
+    @property
     def metrics(self) -> tuple[Metric, ...]:
         """Mean recall, whose chance line is 1/C whatever the class sizes, and plain accuracy."""
         return BALANCED_ACCURACY, ACCURACY
+
+    @property
+    def feature(self) -> dict[str, Any]:
+        """Class indices."""
+        return class_label(self.class_names)
 
     @property
     def description(self) -> str:

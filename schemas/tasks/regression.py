@@ -78,6 +78,11 @@ class RegressionTask(Task):
         return "other"
 
     @property
+    def feature(self) -> dict[str, Any]:
+        """Numbers."""
+        return {"dtype": "float64", "_type": "Value"}
+
+    @property
     def description(self) -> str:
         """A number, its unit and range."""
         unit = f" in {self.unit}" if self.unit else ""

@@ -124,6 +124,11 @@ class Task(BaseModel):
         return []
 
     @property
+    def feature(self) -> dict[str, Any]:
+        """The Hugging Face feature of a column with these labels; empty where they stay in their member."""
+        return {}
+
+    @property
     def parts(self) -> list[Task]:
         """The tasks that it stands for: itself, or those of a set."""
         return [self]

@@ -14,7 +14,7 @@ from schemas.errors import InputError, RefusedInputError, SampleError, Validatio
 from schemas.plans import ProtectPlan
 from schemas.records import Quarantined, ShardRecord, ShardRef
 from stages.ingest.ingest import ReadSample, read_decoded
-from stages.io.shards.tar import TarWriter
+from stages.io.shards.writing import shard_writer
 from stages.io.store.objects import file_sha256
 from stages.io.store.store import Store
 from stages.perturbers.perturber import Perturber
@@ -23,7 +23,7 @@ from stages.protect.prefetch import ahead
 from stages.protect.reread import Receipt
 from stages.protect.sample import SampleMaker
 from stages.protect.validate import Measured
-from stages.tasks.kinds import kinds_of
+from stages.tasks.kinds import column_values, kinds_of
 
 BATCH_SAMPLES = 64
 """Images that go through the generator together."""
@@ -37,7 +37,7 @@ QUEUE_BYTES = 64 * 2**20
 
 @dataclass
 class Written:
-    """What was written to the tar so far."""
+    """What was written to the shard so far."""
 
     measured: Measured = field(default_factory=Measured)
     """What protection changed in its images."""
@@ -79,7 +79,7 @@ def protect_shard(
     """
     started = time.monotonic()
     with TemporaryDirectory(prefix="mtlue-protect-") as directory:
-        local, protected = Path(directory, "input"), Path(directory, "protected.tar")
+        local, protected = Path(directory, "input"), Path(directory, f"protected.{plan.output_format}")
         source.get(ref.name, local, etag=ref.etag)
         written = write_protected(local, ref.name, protected, plan, perturber)
         written.receipt.check(protected, ref.name, plan.layout)
@@ -108,6 +108,8 @@ def write_protected(
 ) -> Written:
     """Write the protected twin of a local shard, or of its first `limit` samples; a thread decodes ahead.
 
+    The ending of `target` must be that of the plan's format.
+
     Each image is decoded again from the bytes that are written, and each sample compared with its input, while the
     input is still in memory. `Written.receipt` then tells whether the disk has these bytes.
 
@@ -120,7 +122,7 @@ def write_protected(
     maker = SampleMaker(plan, perturber.epsilon)
     deltas = Deltas(perturber, kinds)
     with (
-        TarWriter(target) as tar,
+        shard_writer(target, path, name, plan) as shard,
         closing(
             ahead(_batches(path, name, plan, written, limit), depth=1, weight=_bytes_of, limit=QUEUE_BYTES)
         ) as batches,
@@ -129,20 +131,19 @@ def write_protected(
             found = deltas.of(batch)
             while batch:
                 whole = [batch.pop(0)]
-                key, labels = whole[0].sample.key, whole[0].labels
+                sample, labels = whole[0].sample, whole[0].labels
                 try:
                     members, change = maker.make(whole, found.pop(0))
                 except SampleError as error:
-                    _leave_out(Quarantined.of(error, shard=name, key=key), plan, written)
+                    _leave_out(Quarantined.of(error, shard=name, key=sample.key), plan, written)
                     continue
                 except (RefusedInputError, ValidationError) as error:
-                    raise error.at(shard=name, key=key) from None
-                written.receipt.add(members)
+                    raise error.at(shard=name, key=sample.key) from None
+                written.receipt.add(*shard.add_sample(sample, members, column_values(kinds, labels)))
                 written.measured.add(change)
-                for member in members:
-                    tar.add(*member)
                 for kind, label in zip(kinds, labels, strict=True):
                     written.labelled[kind.task.name] += not kind.is_missing(label)
+                del sample  # its image must not be held while the next one is made
     written.quarantined.sort(key=lambda left_out: left_out.key)
     return written
 

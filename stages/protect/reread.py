@@ -1,4 +1,4 @@
-"""Reading a protected shard again from its final bytes: its samples, and the receipt of what was handed to the tar."""
+"""Reading a protected shard again from its final bytes: its samples, and the receipt of what was written."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import ValidationError
 from schemas.records import Quarantined
 from stages.io.shards.reading import read_samples
-from stages.io.shards.sample import OnStray, Sample
+from stages.io.shards.sample import Label, NamedBytes, OnStray, Sample
+from stages.io.shards.writing import local_name
 
 
 def protected_samples(path: Path, shard: str, layout: Layout) -> Iterator[Sample]:
     """Stream a protected shard; memory is constant.
 
     Args:
-        path: on the local disk.
+        path: on the local disk; its ending tells the format.
         shard: name of its input.
         layout: of its input.
 
     Raises:
         ValidationError: something in it is no sample.
     """
-    tar = shard if shard.lower().endswith(".tar") else f"{shard}.tar"
-    for found in read_samples(path, tar, layout, refuse_strays(shard)):
+    for found in read_samples(path, local_name(shard, path), layout, refuse_strays(shard)):
         if isinstance(found, Quarantined):
             raise ValidationError(found.problem, shard=shard, key=found.key)
         yield found
@@ -44,18 +44,20 @@ def refuse_strays(shard: str) -> OnStray:
 
 
 class Receipt:
-    """Checksums of names and of data of all members, in their order; 8 bytes a member."""
+    """Checksums of names and of data of all members, in their order: 8 bytes a member, 4 for the columns of labels."""
 
     def __init__(self) -> None:
         self.samples = 0
         self.sums = array("I")
 
-    def add(self, members: list[tuple[str, bytes]]) -> None:
-        """One sample, as it is handed to the tar: names and bytes of its members."""
+    def add(self, members: NamedBytes, labels: tuple[Label, ...] = ()) -> None:
+        """One sample, as it is handed to the shard: names and bytes of its members, columns of labels."""
         self.samples += 1
         for name, data in members:
             self.sums.append(isal_zlib.crc32(name.encode()))
             self.sums.append(isal_zlib.crc32(data))
+        if labels:
+            self.sums.append(isal_zlib.crc32(repr(labels).encode()))
 
     def check(self, path: Path, shard: str, layout: Layout) -> None:
         """Read a shard again from its final bytes: every sample and every member must be what was handed over.
@@ -81,5 +83,10 @@ class Receipt:
                     problem = f"member {member.field!r} changed on its way to the disk"
                     raise ValidationError(problem, shard=shard, key=sample.key)
                 position += 2
+            if sample.labels:
+                if self.sums[position : position + 1].tolist() != [isal_zlib.crc32(repr(sample.labels).encode())]:
+                    problem = f"its columns of labels are not those that were written: {dict(sample.labels)}"
+                    raise ValidationError(problem, shard=shard, key=sample.key)
+                position += 1
         if samples != self.samples or position != len(self.sums):
             raise ValidationError(f"{self.samples} samples were written, {samples} read again", shard=shard)

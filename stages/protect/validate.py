@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import RefusedInputError, SampleError, ValidationError
 from schemas.stats import Moments, psnr
 from schemas.tasks import Task
@@ -20,6 +20,8 @@ from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
 from stages.protect.perturb import measure_change
 from stages.protect.reread import protected_samples
+from stages.tasks.kinds import column_values, kinds_of
+from stages.tasks.labels import labels_of
 
 
 @dataclass
@@ -58,7 +60,8 @@ def validate_shard(
     Every protected sample must have the key, the order and the members of its input. Its image must have changed,
     within the bound, and have the ending of `encoding`. Every other member must be the same bytes. Dropped members are
     left out; JSON from which keys are dropped keeps its other values in their order. Input samples may be missing (they
-    were quarantined); nothing may be added.
+    were quarantined); nothing may be added. Columns of labels in a table must say what the
+    input says.
 
     Returns:
         What was measured, over the protected samples.
@@ -76,6 +79,7 @@ def validate_shard(
         try:
             clean = image_member(original, dataset, tasks)
             image = compare_members(original, sample, clean, dataset, encoding)
+            _compare_labels(original, sample, tasks)
             change = _compare_images(original, clean, image.data, dataset, epsilon)
         except (SampleError, ValidationError) as error:
             raise ValidationError(error.problem, shard=source_name, key=sample.key) from None
@@ -96,6 +100,14 @@ def _compare_images(
         return measure_change(original.key, decoded, again, epsilon)
 
 
+def _compare_labels(original: Sample, protected: Sample, tasks: Sequence[Task]) -> None:
+    """Refuse columns of labels that say something else than the members of the input do."""
+    kinds = kinds_of(tasks)
+    values = [value for _, value in original.labels] or column_values(kinds, labels_of(original, kinds))
+    if protected.labels and [value for _, value in protected.labels] != values:
+        raise ValidationError(f"its columns of labels are {dict(protected.labels)}, the input's labels are {values}")
+
+
 def _is_same(sample: Sample, before: Member, after: Member, dataset: Layout) -> bool:
     """Whether a member is its input's: in every byte, or in what remains where keys of its JSON are dropped."""
     names = dropped_keys(sample, before, dataset)
@@ -111,6 +123,10 @@ def compare_members(original: Sample, protected: Sample, clean: Member, dataset:
         ValidationError: names what differs; the caller adds shard and sample.
     """
     expected = [member for member in original.members if member is clean or dataset.members.get(member.field) != "drop"]
+    name = published_field(clean.field, encoding)
+    if protected.image is not None:  # the members of a table's row stand in the order of its columns
+        places = {member.field: place for place, member in enumerate(protected.members)}
+        expected.sort(key=lambda member: places.get(name if member is clean else member.field, len(places)))
     if len(expected) != len(protected.members):
         raise ValidationError(
             f"it has members {[member.field for member in protected.members]}, "
@@ -120,7 +136,6 @@ def compare_members(original: Sample, protected: Sample, clean: Member, dataset:
         if before is not clean and (before.field != after.field or not _is_same(original, before, after, dataset)):
             raise ValidationError(f"member {before.field!r} is not the input's")
     image = protected.members[expected.index(clean)]
-    name = published_field(clean.field, encoding)
     if image.field != name:
         raise ValidationError(f"the image is named {image.field!r}, expected {name!r}")
     return image

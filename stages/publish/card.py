@@ -16,7 +16,7 @@ import jinja2
 import yaml
 
 from schemas.plans import PublishPlan
-from schemas.records import Manifest, ShardProfile, output_name
+from schemas.records import Manifest, ShardProfile, shard_stem
 from schemas.tasks import Task
 from stages.io.shards.layout import image_fields, label_place
 from stages.tasks.counts import grouped, label_table, set_table
@@ -44,8 +44,8 @@ def dataset_card(plan: PublishPlan, manifest: Manifest, profiles: Sequence[Shard
         manifest: what was published.
         profiles: ingest's label counts; those of shards that were not published are ignored.
     """
-    published = {shard.name for shard in manifest.shards}
-    counted = [profile for profile in profiles if output_name(profile.name) in published]
+    published = {shard_stem(shard.name) for shard in manifest.shards}
+    counted = [profile for profile in profiles if shard_stem(profile.name) in published]
     front = {
         "pretty_name": plan.name,
         "task_categories": list(dict.fromkeys(task.category for task in plan.tasks)),

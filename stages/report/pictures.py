@@ -68,7 +68,7 @@ def made_pairs(
         Up to `count` pairs; nothing of it is kept.
     """
     with TemporaryDirectory(prefix="mtlue-pairs-") as directory:
-        clean, protected = Path(directory, "clean"), Path(directory, "protected.tar")
+        clean, protected = Path(directory, "clean"), Path(directory, f"protected.{protect.output_format}")
         source.get(ref.name, clean)
         write_protected(clean, ref.name, protected, protect, perturber, limit=count)
         return _pairs(clean, protected, ref, plan, count)

@@ -46,6 +46,12 @@ def kinds_of(tasks: Sequence[Task]) -> list[TaskKind]:
     return [KINDS[task.kind](task) for task in tasks]
 
 
+def column_values(kinds: Sequence[TaskKind], labels: Sequence[Any]) -> list[int | float | None]:
+    """One sample's labels for the columns of a published table: of the tasks with a `feature`; None: it has none."""
+    pairs = zip(kinds, labels, strict=True)
+    return [None if kind.is_missing(label) else label for kind, label in pairs if kind.task.feature]
+
+
 def fitted_tasks(tasks: Sequence[Task], labels: Sequence[np.ndarray]) -> list[Task]:
     """Each task with what its kind must know of the labels that are learned from (of each task, first axis N)."""
     return [kind.fitted(found) for kind, found in zip(kinds_of(tasks), labels, strict=True)]

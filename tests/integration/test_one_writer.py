@@ -15,7 +15,8 @@ import pytest
 from pipeline.cluster.progress import Reporter, Step
 from pipeline.run.run import run as run_config
 from pipeline.state import lease
-from schemas.config import Config, Storage
+from schemas.config import Config
+from schemas.dataset import Storage
 from schemas.errors import ConfigError, LeaseError
 from schemas.protection import Protection
 from stages.io.store.store import Store

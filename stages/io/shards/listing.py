@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from fsspec.utils import glob_translate
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from schemas.errors import ConfigError
-from schemas.records import ShardRef
+from schemas.records import ShardRef, shard_stem
 from stages.io.shards.patterns import (
     Beside,
     as_stored,
@@ -227,7 +227,7 @@ def _refuse_unreadable(shards: Iterable[ShardRef], key: str) -> None:
     for shard in shards:
         if shard.etag == DANGLING:
             raise ConfigError(f"{key}: {shard.url} is a symbolic link that leads nowhere; correct it, or take it out")
-        other = taken.setdefault(shard.output_name, shard)
+        other = taken.setdefault(shard_stem(shard.name), shard)
         if other is not shard:
             raise ConfigError(
                 f"{key}: {other.url} and {shard.url} would both be published as {shard.output_name}; "

@@ -12,11 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import InputError, RefusedInputError, SampleError
 from schemas.records import Quarantined
 from stages.io.images.formats import image_extension
 from stages.io.shards.sample import Member, Sample, key_hash, same_key, unsafe_name
+from stages.io.shards.stored import stored_table
 
 BATCH_ROWS = 64
 """Rows that are in memory at once."""
@@ -24,7 +25,7 @@ BATCH_ROWS = 64
 READ_BYTES = 2**20
 """Bytes read at once of each column."""
 
-_DAMAGED = (pa.ArrowException, OSError, ValueError, KeyError)
+DAMAGED = (pa.ArrowException, OSError, ValueError, KeyError)
 
 
 def read_parquet(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Quarantined]:
@@ -36,7 +37,8 @@ def read_parquet(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Qu
     column is a key of the member `json`; NaN and infinity become null, times become ISO 8601 text. Columns that
     `dataset.members` drops are not read, and struct fields that it drops (`meta.exif`) are left out. The key is
     `__key__` or `key`, with dots as underscores, otherwise `<file's stem>-<row>`. Quarantined: `no-image` (null),
-    `unsafe-name`, `duplicate-key` (the first is kept).
+    `unsafe-name`, `duplicate-key` (the first is kept). A file that mtlue has written says itself which column is what
+    (`StoredTable`): its samples have the members that they were written from.
 
     Args:
         path: the shard on the local disk.
@@ -51,29 +53,41 @@ def read_parquet(path: Path, name: str, dataset: Layout) -> Iterator[Sample | Qu
     try:
         # Without buffer_size, or with pre_buffer, pyarrow holds whole columns of a row group.
         with pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False, page_checksum_verification=True) as file:
-            table = _Table(file.schema_arrow, name, dataset)
+            table = Table(file.schema_arrow, name, dataset)
             for batch in file.iter_batches(BATCH_ROWS, columns=table.read, use_threads=False):
                 columns = [_values(column) for column in batch.columns]
                 for values in zip(*columns, strict=True):
                     yield table.sample(dict(zip(batch.schema.names, values, strict=True)), row)
                     row += 1
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise InputError(
             f"the Parquet file is damaged, or is none, at or after row {row}: {error}; fetch it again", shard=name
         ) from error
 
 
-class _Table:
-    """What each column of one file becomes."""
+class Table:
+    """What each column of one file becomes.
+
+    Args:
+        schema: of the file.
+        name: the shard's name, for messages and keys.
+        dataset: names the image column and the columns to drop.
+
+    Raises:
+        InputError: the metadata of our own is damaged.
+        RefusedInputError: as `read_parquet`.
+    """
 
     def __init__(self, schema: pa.Schema, name: str, dataset: Layout) -> None:
         self.name = name
+        self.ours = stored_table(schema, name)
         self.stem = PurePosixPath(name).name.removesuffix(".parquet").replace(".", "_")
         self.seen: set[bytes] = set()
         if len(set(schema.names)) < len(schema.names):
             raise RefusedInputError(f"column names stand twice in {schema.names}; rename them", shard=name)
         types = dict(zip(schema.names, schema.types, strict=True))
-        self.image = next((column for column in dataset.image_fields if column in types), "")
+        fields = dataset.image_fields if self.ours is None else (self.ours.image,)
+        self.image = next((column for column in fields if column in types), "")
         binary = [column for column, kind in types.items() if is_bytes(kind)]
         if self.image not in binary:
             found = f"column {self.image!r} is {types[self.image]}" if self.image else "no such column"
@@ -83,11 +97,16 @@ class _Table:
                 shard=name,
             )
         self.dropped = frozenset(name.removeprefix("json.") for name, what in dataset.members.items() if what == "drop")
-        self.key = next((column for column in ("__key__", "key") if column in types and column not in binary), "")
+        keys = ("__key__", "key") if self.ours is None else (self.ours.key,)
+        self.key = next((column for column in keys if column in types and column not in binary), "")
         kept = [column for column in types if column in (self.image, self.key) or column not in self.dropped]
         self.read = kept if len(kept) < len(types) else None
-        self.binary = [column for column in kept if column in binary and column != self.image]
-        self.plain = [column for column in kept if column not in (*binary, self.key)]
+        self.members = {column: column for column in kept if column in binary and column != self.image}
+        """Column → the member that it becomes."""
+        self.labels: list[str] = []
+        if self.ours is not None:
+            self.members, self.labels = self.ours.members, self.ours.labels
+        self.plain = [column for column in kept if column not in (*binary, self.key, *self.members, *self.labels)]
         for column in self.plain:
             if holds_bytes(types[column], column, self.dropped):
                 raise RefusedInputError(
@@ -95,7 +114,7 @@ class _Table:
                     "declare it `drop` under dataset.members, or store it as a column of its own",
                     shard=name,
                 )
-        for column in self.binary:
+        for column in self.members if self.ours is None else ():
             if column == "json" or "/" in column or unsafe_name(column) is not None:
                 raise RefusedInputError(
                     f"binary column {column!r} cannot be a member's name; rename it, or declare it `drop` under "
@@ -118,11 +137,11 @@ class _Table:
         image = _bytes(row[self.image])
         if image is None:
             return self.quarantined(key, "no-image", f"column {self.image!r} of row {index} holds no bytes; embed them")
-        extension = image_extension(image) or "img"
+        extension = image_extension(image) or "img" if self.ours is None else self._stored_field(row, key)
         members = [Member(extension, image)]
-        for column in self.binary:
+        for column, field in self.members.items():
             data = _bytes(row[column])
-            if data is not None and column == extension:
+            if data is not None and field == extension:
                 raise RefusedInputError(
                     f"column {column!r} has the name of the image's format; rename it, or declare it `drop` under "
                     "dataset.members",
@@ -130,11 +149,24 @@ class _Table:
                     key=key,
                 )
             if data is not None:
-                members.append(Member(column, data))
+                members.append(Member(field, data))
         if self.plain:
             values = {column: _plain(row[column], column, self.dropped) for column in self.plain}
             members.append(Member("json", json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()))
-        return Sample(key, tuple(members), image=extension)
+        labels = tuple((column, row[column]) for column in self.labels)
+        return Sample(key, tuple(members), image=extension, row=index, labels=labels)
+
+    def _stored_field(self, row: Mapping[str, Any], key: str) -> str:
+        """The member of a published image, as the `path` beside its bytes says.
+
+        Raises:
+            InputError: it says something else.
+        """
+        path = row[self.image].get("path")
+        if not isinstance(path, str) or not path.startswith(f"{key}."):
+            problem = f"the path of its image is {path!r}, which is no member of the sample; publish the shard again"
+            raise InputError(problem, shard=self.name, key=key)
+        return path.removeprefix(f"{key}.")
 
     def quarantined(self, key: str, reason: str, message: str) -> Quarantined:
         """The record of a row that is left out."""
@@ -173,6 +205,8 @@ def holds_bytes(kind: pa.DataType, name: str, dropped: frozenset[str]) -> bool:
 
 def _bytes(value: Any) -> bytes | None:
     data = value.get("bytes") if isinstance(value, dict) else value
+    if isinstance(data, str):  # text of a member, in a file of our own
+        return data.encode()
     return data if isinstance(data, bytes) else None
 
 

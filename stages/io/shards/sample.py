@@ -14,6 +14,13 @@ _CONTROLS = bytes([*range(1, 9), *range(14, 32), *range(127, 160)])
 """Bytes that no text of Latin-1 has."""
 
 
+NamedBytes = list[tuple[str, bytes]]
+"""Names and bytes of a sample's members; a name is `<key>.<field>`."""
+
+Label = tuple[str, int | float | None]
+"""Name and value of a column of labels; None: the sample has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One file of a sample."""
@@ -33,6 +40,10 @@ class Sample:
     """In the order stored."""
     image: str | None = None
     """Field of the image where the reader knows it (a Parquet column); None: one of `dataset.image`."""
+    row: int = 0
+    """Number of its row in a Parquet file, from 0."""
+    labels: tuple[Label, ...] = ()
+    """Name and value of each column of labels that mtlue added to a Parquet file of its own."""
 
 
 def text_of(data: bytes) -> str | None:

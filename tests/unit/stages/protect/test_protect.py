@@ -20,7 +20,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from pipeline.configuration.plans import protect_plan
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import GeneratorError, InputError, MtlueError, RefusedInputError, ValidationError
 from schemas.plans import IngestPlan
 from schemas.records import ShardRecord
@@ -31,6 +31,7 @@ from stages.io.images.pixels import canonical_view
 from stages.io.shards.layout import published_layout
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
+from stages.io.shards.tar import TarWriter
 from stages.io.store.store import Store
 from stages.learning.table import open_table
 from stages.perturbers.perturber import Perturber
@@ -561,14 +562,14 @@ def test_one_delta_that_is_none_publishes_nothing_and_is_no_fault_of_the_sample(
 
 
 def damaged_writes(monkeypatch: pytest.MonkeyPatch, damage: Callable[[str, bytes], bytes | None]) -> None:
-    add = protect.TarWriter.add
+    add = TarWriter.add
 
-    def damaging(self: protect.TarWriter, member_name: str, data: bytes) -> None:
+    def damaging(self: TarWriter, member_name: str, data: bytes) -> None:
         damaged = damage(member_name, data)
         if damaged is not None:
             add(self, member_name, damaged)
 
-    monkeypatch.setattr(protect.TarWriter, "add", damaging)
+    monkeypatch.setattr(TarWriter, "add", damaging)
 
 
 def test_a_label_that_changes_on_its_way_to_the_disk_is_not_published(
