@@ -42,7 +42,7 @@ SHORT = (
 )  # fmt: skip
 """What makes the trainings of a page short, laid over what it says."""
 
-UNTRAINED = ("train.perturber=floor", "train.resolution=16", "protect.max_quarantined=1", "audit=null")
+UNTRAINED = ("train={perturber: floor, resolution: 16}", "protect.max_quarantined=1", "audit=null")
 """The same for configurations of public datasets, whose runs other tests look at."""
 
 PUBLIC = ("faces.yaml", "ages.yaml", "chest.yaml", "rooms.yaml")
