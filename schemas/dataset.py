@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -54,6 +55,24 @@ class Layout(Model):
         """The alternatives of `image`."""
         return tuple(field.strip().lstrip(".") for field in self.image.split(";") if field.strip())
 
+    @field_validator("members", mode="before")
+    @classmethod
+    def _names_of_members(cls, members: Any) -> Any:
+        """A name that no member can have would silently drop nothing."""
+        if not isinstance(members, dict):
+            return members
+        for name in members:
+            inner = name.removesuffix(".*") if isinstance(name, str) else ""
+            if isinstance(name, str) and (not inner.strip() or inner != inner.strip() or "*" in inner):
+                raise ValueError(
+                    f"{name!r} names no member; write each by its exact field, as `txt` or `seg.png` (only "
+                    "`txt.*: keep` has a star: all that a text says)"
+                )
+        found = {name.lstrip(".") if isinstance(name, str) else name: what for name, what in members.items()}
+        if len(found) < len(members):
+            raise ValueError(f"a member is there twice, with and without a dot before it: {', '.join(members)}")
+        return found
+
     @field_validator("members")
     @classmethod
     def _keys_of_kept_members(cls, members: dict[str, Literal["keep", "drop"]]) -> dict[str, Literal["keep", "drop"]]:
@@ -70,6 +89,8 @@ class Layout(Model):
     def _some_image(cls, value: str) -> str:
         if not any(part.strip() for part in value.split(";")):
             raise ValueError(f"image names no member; found {value!r}; write for example jpg;png")
+        if re.search(r"[,*?|]", value):
+            raise ValueError(f"image names exact fields, with `;` between alternatives; found {value!r}; write jpg;png")
         return value
 
 

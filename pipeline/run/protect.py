@@ -84,7 +84,7 @@ def protect_all(session: Session, shards: Sequence[ShardRef], generator: Generat
 
 
 def _figures(record: ShardRecord) -> dict[str, float]:
-    """What listeners are told of a published shard."""
+    """What listeners hear of a published shard."""
     return {
         "samples": record.samples,
         "bytes": record.bytes,

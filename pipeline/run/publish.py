@@ -22,9 +22,8 @@ from stages.publish.croissant import croissant
 from stages.publish.manifest import MANIFEST, build_manifest, wids_index
 from stages.publish.strangers import README
 from stages.publish.updating import UPDATING, end_update
-from stages.report.markdown import build_markdown
 from stages.report.pictures import Pair, sample_pairs
-from stages.report.report import build_report
+from stages.report.report import build_markdown, build_report
 from stages.report.report_input import ReportInput
 from stages.verify import check_as_user_reads
 

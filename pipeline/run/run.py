@@ -37,7 +37,7 @@ from schemas.records import (
     shard_stem,
 )
 from stages.audit.verdict import NOT_MEASURED
-from stages.formatting import strays_text
+from stages.formatting import strays_text, unused_members_text
 from stages.ingest.drift import drift
 from stages.learning.sampling import share
 from stages.publish.signature import check_key
@@ -191,7 +191,8 @@ class Run:
 
     def _passed_by(self, profiles: Sequence[ShardProfile]) -> list[str]:
         """What lies among the data and was not read, a sentence for each kind."""
-        return [*self.session.places.passed_by, *strays_text(profiles)]
+        unused = unused_members_text(self.config.dataset.layout, profiles)
+        return [*self.session.places.passed_by, *strays_text(profiles), *unused]
 
     def _train(self, profiles: Sequence[ShardProfile]) -> GeneratorRecord:
         config, work = self.config, self.session.work

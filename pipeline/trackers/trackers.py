@@ -9,8 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pipeline.cluster.progress import Reporter
 from pipeline.run.events import Event, Listener
-from pipeline.trackers.folder import LINES, LOG, RunFolder
-from pipeline.trackers.lines import JsonLines
+from pipeline.trackers.folder import LINES, LOG, JsonLines, RunFolder
 from pipeline.trackers.log import LogFile
 from pipeline.trackers.mlflow import MLflow, check_mlflow
 from pipeline.trackers.prometheus import Prometheus

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.config import Config
+from schemas.dataset import Layout
 from schemas.protection import Protection
 from schemas.training import Train
 
@@ -158,6 +159,24 @@ def test_image_labels_and_members_must_not_contradict_each_other(dataset, messag
 
 def test_image_alternatives_are_read_with_spaces_and_dots():
     assert config(dataset={"shards": "x", "image": ".JPG; left.png;"}).dataset.image_fields == ("JPG", "left.png")
+
+
+@pytest.mark.parametrize("name", ["*.txt", "*", " txt", "", "j*.a", ".*"])
+def test_a_name_that_no_member_can_have_is_refused(name):
+    with pytest.raises(ValueError, match="names no member"):
+        Layout(members={name: "drop"})
+
+
+def test_a_member_may_be_written_with_its_dot_but_not_twice():
+    assert Layout(members={".txt": "drop", "seg.png": "keep"}).members == {"txt": "drop", "seg.png": "keep"}
+    with pytest.raises(ValueError, match="twice"):
+        Layout(members={".txt": "drop", "txt": "keep"})
+
+
+@pytest.mark.parametrize("image", ["jpg, png", "*.jpg", "jpg|png"])
+def test_an_image_that_is_no_exact_field_is_refused(image):
+    with pytest.raises(ValueError, match="`;` between alternatives"):
+        Layout(image=image)
 
 
 @pytest.mark.parametrize(
