@@ -45,7 +45,7 @@ SHORT = (
 UNTRAINED = ("train={perturber: floor, resolution: 16}", "protect.max_quarantined=1", "audit=null")
 """The same for configurations of public datasets, whose runs other tests look at."""
 
-PUBLIC = ("faces.yaml", "ages.yaml", "chest.yaml", "rooms.yaml")
+PUBLIC = ("faces.yaml", "ages.yaml", "chest.yaml")
 
 AFTER_A_RUN = ("evidence.md", "leak.md")
 """Pages whose reader has published something."""
