@@ -126,6 +126,15 @@ def test_a_table_in_which_labels_are_missing_trains_to_finite_weights(name: str,
     assert all(bool(value.isfinite().all()) for value in made.generator.state_dict().values())
 
 
+def test_codes_that_learn_are_those_that_are_published() -> None:
+    tasks = builders.tasks([3] * 9)
+    spec = GeneratorSpec(network="codes", resolution=16, epsilon=EPSILON, tasks=tasks, protected=[True] * 8 + [False])
+    codes, x, gray_B = ClassCodes(spec).requires_grad_(False), torch.rand(4, 3, 16, 16), torch.zeros(4).bool()
+    labels = [torch.tensor([0, MISSING, number % 3, 2]) for number in range(9)]
+    learned, published = (codes.train(mode)(x, labels, gray_B) for mode in (True, False))
+    torch.testing.assert_close(learned, published, rtol=0, atol=1e-6 * EPSILON)
+
+
 def test_a_missing_label_adds_the_mean_of_a_tasks_codes() -> None:
     spec = GeneratorSpec(
         network="codes", resolution=16, epsilon=EPSILON, tasks=builders.tasks(), protected=[True, True]
