@@ -28,7 +28,7 @@ from stages.io.store.store import Store
 from stages.learning.sampling import HELD_OUT
 from stages.tasks.counts import label_doubts, label_lines
 
-READ_SECONDS = 4.0
+READ_SECONDS = 2.0
 """Time for reading shards whose data a run would refuse; one is read whatever it takes."""
 
 START_SECONDS = 6.0

@@ -19,7 +19,7 @@ from stages.io.store.store import Store
 from stages.perturbers.checkpoint import cached_perturber
 from stages.protect.protect import protect_shard
 from stages.publish.manifest import MANIFEST
-from stages.publish.updating import begin_update
+from stages.publish.public_files import begin_update
 
 
 @dataclass(frozen=True)

@@ -109,14 +109,14 @@ class VictimTraining:
                 result = read_record(self.work, name, VictimResult, "remove it, and the victim is trained again")
                 if has_all_figures(result, plan):
                     found[name] = result
-                    self.budget.end(plan, result.seconds)
+                    self.budget.end(plan, whole_seconds(result, plan))
         missing = [name for name in names if name not in found]
         first = set(list(names)[:needed])
 
         def done(name: str, result: VictimResult) -> None:
             self.work.write(name, result.model_dump_json().encode())
             found[name] = result
-            self.budget.end(names[name], result.seconds)
+            self.budget.end(names[name], whole_seconds(result, names[name]))
             self._tell(name, result)
 
         def failed(name: str, error: MtlueError) -> None:
@@ -172,6 +172,11 @@ class VictimTraining:
         originals = self._originals(plan)
         state = fingerprint([*read, originals] if originals else read)
         return f"{FOLDER}{'-'.join(filter(None, parts))}.{state}.json"
+
+
+def whole_seconds(result: VictimResult, plan: VictimPlan) -> float:
+    """What a victim would have taken without an early end, by which others are estimated."""
+    return result.seconds * plan.epochs / max(1, len(result.figures))
 
 
 def has_all_figures(result: VictimResult, plan: VictimPlan) -> bool:

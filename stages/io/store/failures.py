@@ -38,6 +38,7 @@ _LIBRARY_ERRORS = (
     ("gcsfs.retry", "HttpError"),
     ("google.auth.exceptions", "GoogleAuthError"),
     ("azure.core.exceptions", "AzureError"),
+    ("httpx", "HTTPError"),
 )
 _TRANSIENT_CODES = {
     "BadDigest",
@@ -88,7 +89,7 @@ _NO_CREDENTIALS_NAMES = {
 WRITING = {"upload", "write", "create", "replace", "delete"}
 """The verbs that change a store."""
 
-_CONFLICT_CODES = {"PreconditionFailed", "412", "BlobAlreadyExists", "conditionNotMet"}
+_CONFLICT_CODES = {"PreconditionFailed", "412", "BlobAlreadyExists", "conditionNotMet", "ConditionNotMet"}
 
 
 def library_errors() -> tuple[type[BaseException], ...]:
@@ -283,7 +284,7 @@ def _status(error: BaseException) -> int:
 
 def _status_attribute(error: BaseException) -> int:
     """The status where gcsfs and azure keep it. Not aiohttp: it calls an answer that ends early a 400."""
-    if not type(error).__module__.startswith(("gcsfs", "azure", "google")):
+    if not type(error).__module__.startswith(("gcsfs", "azure", "google", "huggingface_hub")):
         return 0
     for name in ("status", "status_code", "code"):
         value = getattr(error, name, None)

@@ -17,6 +17,7 @@ from stages.io.store.disk import Disk
 from stages.io.store.failpoints import reached
 from stages.io.store.failures import WRITING, retried
 from stages.io.store.objects import Entries, Entry, Guard, Objects, same_bytes
+from stages.io.store.providers import PROVIDERS
 from stages.io.store.remote import READ_TIMEOUT_SECONDS, Remote
 from stages.io.store.urls import LOCAL, checked_name, format_url, places_overlap, split_url
 
@@ -255,7 +256,8 @@ class Store:
     def _connect(self) -> Objects:
         if self._protocol == LOCAL:
             return Disk(self._root)
-        return Remote(self._protocol, self._root, self._storage, anon=self._anon, timeout=self._timeout)
+        provider = PROVIDERS.get(self._protocol, Remote)
+        return provider(self._protocol, self._root, self._storage, anon=self._anon, timeout=self._timeout)
 
     def _attempt(self, doing: str, name: str, action: Callable[[Objects, int], T]) -> T:
         url = self.join(name) if name else self.url
