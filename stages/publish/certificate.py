@@ -26,7 +26,7 @@ def statement(name: str, samples: int, bound: int, evidence: Evidence) -> str:
     tasks = names([task.name for task in evidence.tasks if task.wanted]) or "their labels"
     done = (
         f"{samples:,} images of the dataset “{name}” were changed before publication, every colour value by at most "
-        f"{bound} of 255 steps, so that a model that is trained on them without permission learns little of: {tasks}."
+        f"{bound} of 255 steps. A model trained on them without permission is meant to learn little of: {tasks}."
     )
     return f"{done} {_test(evidence)}"
 
