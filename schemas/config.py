@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_
 
 from schemas.model import Model
 from schemas.protection import Protection, Withstood, chosen_training, reasons, with_rounds
+from schemas.published import Published
 from schemas.tasks import AnyTask
 from schemas.training import Audit, Train
 
@@ -160,6 +161,9 @@ class Config(Model):
 
     work: str = ""
     """Private place: cache, generator, ledger, audit. When left out: `.mtlue/<name>-<hash>` in this directory."""
+
+    published: Published = Published()
+    """What the dataset card says besides: licence, version, citation."""
 
     compute: Compute = Compute()
 
