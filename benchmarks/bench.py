@@ -35,7 +35,7 @@ import torch
 from PIL import Image
 
 from pipeline.run.tables import return_memory
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.plans import GeneratorSpec, ProtectPlan
 from schemas.records import ShardRef
 from schemas.tasks import Task

@@ -40,8 +40,9 @@ MADE: dict[str, dict[str, object]] = {
     "tap": {**GENERATOR, **CLEAN, "method": "tap"},
     "tap, untargeted": {**GENERATOR, **CLEAN, "method": "tap", "targeted": False},
     "tap, achromatic": {**GENERATOR, **CLEAN, "method": "tap", "achromatic": True},
-    "many tasks": POISONING,
+    "tap in colour": POISONING,
     "withstand gray": {**POISONING, **WITHSTANDING["gray"]},
+    "withstand gray and half size": {**POISONING, **WITHSTANDING["half_size"]},
     "sep": {**GENERATOR, **CLEAN, "method": "sep", "epochs": 3},
     "pil in the generator": {**ALONE, "method": "pil", "surrogate_epochs": 30},
     "em, no regularisers": {**GENERATOR, "method": "em", "lambda_intra": 0, "lambda_inter": 0},
@@ -55,9 +56,9 @@ MADE: dict[str, dict[str, object]] = {
     "lsp": {"perturber": "lsp"},
     "ar": {"perturber": "ar"},
 }
-"""Row → settings of the training; `clean` and `noise` need none. `many tasks` and `withstand gray` are what a run gets
-that names no training (`schemas/protection.py`). A generator and its per-sample original have
-surrogates of one width, and passes with which they take about as long as each other."""
+"""Row → settings of the training; `clean` and `noise` need none. `withstand gray and half size` is what a run of yes/no
+tasks gets that names no training (`schemas/protection.py`), `codes` that of others. A generator and its per-sample
+original have surrogates of one width, and passes with which they take about as long as each other."""
 FIRST_ONLY, AT_HALF = " (first task only)", " (at half the side)"
 """What may stand behind a row: the other tasks are left alone; δ is made for smaller images and enlarged."""
 

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from tests.chaos import SETTINGS, Killed, Scene, live, scene
 from tests.servers import FULL, S3Server
 

@@ -35,7 +35,7 @@ import yaml
 from PIL import Image
 
 from pipeline.configuration.loading import load_config
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import ConfigError, MtlueError, SampleError, ValidationError
 from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
 from schemas.records import Manifest, Quarantined

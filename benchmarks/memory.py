@@ -58,7 +58,7 @@ def measure(path: Path) -> None:
 
     from pipeline.run.protect import protect_step  # noqa: F401 - and this
     from pipeline.run.tables import return_memory
-    from schemas.config import Layout
+    from schemas.dataset import Layout
     from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
     from schemas.tasks import Task
     from stages.ingest.ingest import profile_shard

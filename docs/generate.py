@@ -51,7 +51,7 @@ def configuration_page(schema: dict[str, Any]) -> str:
     kinds = models_of(schema["properties"]["tasks"], models)
     top = {"title": "Top level", **{key: schema[key] for key in ("properties", "required")}}
     sections = [section("", top, models)]
-    for name in ("dataset", "tasks", "protection", "train", "protect", "audit", "compute"):
+    for name in ("dataset", "tasks", "protection", "train", "protect", "audit", "compute", "watch"):
         if name == "tasks":
             sections.append(tasks_section(kinds, models))
             continue

@@ -20,6 +20,7 @@ from pipeline.configuration.plans import train_plan
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError, SampleError
 from schemas.plans import GeneratorSpec
+from schemas.protection import Withstood
 from schemas.tasks import Task
 from stages.io.images.spill import Pixels
 from stages.perturbers.perturber import GeneratorPerturber
@@ -122,6 +123,7 @@ def fit(
     tasks: Sequence[Mapping[str, Any]] | None = None,
     epsilon: float | str = "8/255",
     train: Mapping[str, Any] | None = None,
+    withstand: Sequence[Withstood] | None = None,
 ) -> Perturber:
     """Learn a perturber for these images; it protects others with the same tasks as well.
 
@@ -132,13 +134,15 @@ def fit(
             whole numbers count from 0, and other labels are names.
         epsilon: ε in [0, 1] units, or a fraction in text.
         train: the keys of `train` in a configuration file: `{"perturber": "generator", "method": "tap"}`.
+        withstand: as `protection.withstand` in a configuration file: `["gray", "half_size"]`.
 
     Raises:
         ConfigError: a task or a setting is wrong.
         InputError: an image or a label cannot be used; the message names its row.
         GeneratorError: the training diverges, or its perturbation protects nothing.
     """
-    config = _config(labels, tasks, epsilon, train or {})
+    protection = {"epsilon": epsilon} | ({} if withstand is None else {"withstand": list(withstand)})
+    config = _config(labels, tasks, protection, train or {})
     plan = train_plan(config)
     plan = plan.model_copy(update={"train": plan.train.model_copy(update={"weights": config.train.weights})})
     pixels = _pixels(images)
@@ -158,7 +162,7 @@ def fit(
 
 
 def _config(
-    labels: Labels, tasks: Sequence[Mapping[str, Any]] | None, epsilon: float | str, train: Mapping[str, Any]
+    labels: Labels, tasks: Sequence[Mapping[str, Any]] | None, protection: Mapping[str, Any], train: Mapping[str, Any]
 ) -> Config:
     """A configuration with these tasks: the checks and the defaults are those of a configuration file."""
     if not labels:
@@ -170,7 +174,7 @@ def _config(
             "dataset": {"shards": nowhere},
             "output": nowhere,
             "tasks": wanted,
-            "protection": {"epsilon": epsilon},
+            "protection": dict(protection),
             "train": dict(train),
         },
         [],

@@ -8,95 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator, model_validator
 
+from schemas.dataset import Dataset, dropped_key
 from schemas.model import Model
-from schemas.protection import Protection, Withstood, chosen_training, reasons, with_rounds
+from schemas.protection import Protection, Withstood, chosen_training, reasons, to_withstand, with_rounds
 from schemas.published import Published
+from schemas.secrets import holds_password, scrub
 from schemas.tasks import AnyTask
 from schemas.training import Audit, Train
-
-Patterns = (
-    Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
-)
-"""Shards: a URL, brace range, glob or prefix, or a list of them."""
-
-
-class Storage(Model):
-    """How an object store is reached. Credentials come from the environment only."""
-
-    endpoint_url: str | None = None
-    """Endpoint of an S3-compatible store; used for every s3:// URL of the configuration. None: the provider's own."""
-
-    anon: bool = False
-    """Read the dataset without credentials (public buckets). Never applied to `output` and `work`."""
-
-
-def _json_member(name: str) -> str:
-    """The JSON member that a dotted name leads into; the name itself where it leads into none.
-
-    >>> _json_member("json.meta.exif"), _json_member("seg.png")
-    ('json', 'seg.png')
-    """
-    head, found, _ = f".{name}.".partition(".json.")
-    return f"{head}.json".lstrip(".") if found else name
-
-
-class Layout(Model):
-    """How a sample is laid out: which member is the image, and what becomes of the others."""
-
-    image: str = "jpg;jpeg;png;webp"
-    """Member (or Parquet column) to protect; alternatives separated by `;`, exactly one of them in each sample."""
-
-    members: dict[str, Literal["keep", "drop"]] = Field(default_factory=dict)
-    """What happens to every other member. Undeclared: an image and unknown bytes are refused; text is kept. Text and
-    JSON, kept or undeclared, are refused when they hold an image or lead to one (base64, numbers of pixels, `url`,
-    `sha256`, `exif`). A dotted name means a key in JSON or a field of a Parquet struct: `json.imageData: drop`,
-    `json.url: keep`. `txt.*: keep` means all of a text."""
-
-    max_pixels: int = Field(default=64 * 2**20, gt=0)
-    """Largest H·W that is decoded, in pixels; a larger image is quarantined as a decompression bomb."""
-
-    @property
-    def image_fields(self) -> tuple[str, ...]:
-        """The alternatives of `image`."""
-        return tuple(field.strip().lstrip(".") for field in self.image.split(";") if field.strip())
-
-    @field_validator("members")
-    @classmethod
-    def _keys_of_kept_members(cls, members: dict[str, Literal["keep", "drop"]]) -> dict[str, Literal["keep", "drop"]]:
-        for name, what in members.items():
-            if name.endswith(".*") and what == "drop":
-                raise ValueError(f"`{name}: drop` means the whole member; write `{name[:-2]}: drop`")
-            whole = _json_member(name)
-            if whole != name and members.get(whole) == "drop":
-                raise ValueError(f"{name!r} is a key of {whole!r}, which is dropped as a whole; take one of them out")
-        return members
-
-    @field_validator("image")
-    @classmethod
-    def _some_image(cls, value: str) -> str:
-        if not any(part.strip() for part in value.split(";")):
-            raise ValueError(f"image names no member; found {value!r}; write for example jpg;png")
-        return value
-
-
-class Dataset(Layout):
-    """Where the raw data lies and how a sample is laid out."""
-
-    shards: Patterns
-    """URL, brace range, glob or prefix (or a list of them); .tar or .parquet."""
-
-    test_shards: Patterns | None = None
-    """Clean held-out data, read by the audit only; never protected, never published. None: an audit holds out a fifth
-    of `shards` from its victims, by the hash of the samples' keys, and its report says so."""
-
-    storage: Storage = Storage()
-    """How the dataset's store is reached."""
-
-    @property
-    def layout(self) -> Layout:
-        """The part that decides how a sample is read; where the data lies decides nothing about it."""
-        return Layout(image=self.image, members=self.members, max_pixels=self.max_pixels)
-
 
 OutputFormat = Literal["tar", "parquet"]
 """WebDataset or Parquet; also the ending of a shard's name."""
@@ -135,9 +53,30 @@ class Compute(Model):
     gpus: Literal["auto"] | Annotated[float, Field(ge=0, allow_inf_nan=False)] = "auto"
     """GPUs that Ray may use; `auto`: those that are found."""
 
+    dashboard: bool = False
+    """Show Ray's dashboard, and export metrics for Prometheus, while a run is under way (needs `mtlue[dashboard]`)."""
+
     job_minutes: float = Field(default=240.0, gt=0, allow_inf_nan=False)
     """Longest time for one shard, one epoch of a victim, or between two reports of a training, in minutes. After it the
     worker is ended and the job is tried again, three times in all."""
+
+
+class Watch(Model):
+    """Where the events of a run go besides `work`, which always gets a log, JSON lines and curves for TensorBoard."""
+
+    mlflow: str | None = None
+    """Tracking URI of MLflow (`https://…`, `sqlite:///…`), which gets the metrics; needs `mtlue[mlflow]`. Credentials
+    come from the environment (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD). None: no MLflow."""
+
+    @field_validator("mlflow")
+    @classmethod
+    def _no_password(cls, uri: str | None) -> str | None:
+        if uri is not None and holds_password(uri):
+            raise ValueError(
+                f"{scrub(uri)}: the URI has a password in it; set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the environment instead"
+            )
+        return uri
 
 
 class Config(Model):
@@ -165,7 +104,13 @@ class Config(Model):
     published: Published = Published()
     """What the dataset card says besides: licence, version, citation."""
 
+    sign_with: str = ""
+    """Private key of OpenSSH that signs `certificate.json`, or the public half of one in ssh-agent. When left out: the
+    certificate is not signed."""
+
     compute: Compute = Compute()
+
+    watch: Watch = Watch()
 
     @model_validator(mode="before")
     @classmethod
@@ -189,8 +134,9 @@ class Config(Model):
     @field_validator("train", mode="wrap")
     @classmethod
     def _choose_training(cls, train: Any, checked: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Train:
-        choice = _to_protect(info.data)
-        return with_rounds(checked(chosen_training(train, *choice)), *choice)
+        protected, wish = _to_protect(info.data)
+        withstand = to_withstand(train, protected, wish)
+        return with_rounds(checked(chosen_training(train, withstand)), protected, withstand)
 
     @model_validator(mode="after")
     def _check_tasks(self) -> Config:
@@ -216,7 +162,7 @@ class Config(Model):
                     f"task {task.name!r} reads member {task.member!r}, which dataset.members drops: "
                     "published images would have no label; keep it, or remove the task"
                 )
-            dropped = _dropped_key(task.field, self.dataset)
+            dropped = dropped_key(task.field, self.dataset)
             if dropped is not None:
                 raise ValueError(
                     f"task {task.name!r} reads {task.field!r}, and dataset.members drops {dropped!r}: published images "
@@ -262,18 +208,8 @@ class Config(Model):
         return reasons(self.train, *_to_protect({"tasks": self.tasks, "protection": self.protection}))
 
 
-def _dropped_key(field: str, layout: Layout) -> str | None:
-    """The dropped key of JSON, or field of a struct, that a task's field is, lies in or contains."""
-    for name, what in layout.members.items():
-        if what == "drop" and "." in name:
-            pairs = [(read, key) for read in (field, f"json.{field}") for key in (name, f"json.{name}")]
-            if any(f"{read}.".startswith(f"{key}.") or f"{key}.".startswith(f"{read}.") for read, key in pairs):
-                return name
-    return None
-
-
-def _to_protect(data: dict[str, Any]) -> tuple[list[AnyTask], list[Withstood]]:
-    """The tasks to be protected, and what δ must withstand, of the fields that were validated before `train`."""
+def _to_protect(data: dict[str, Any]) -> tuple[list[AnyTask], list[Withstood] | None]:
+    """The tasks to be protected, and `protection.withstand`, of the fields that were validated before `train`."""
     tasks, protection = data.get("tasks", []), data.get("protection", Protection())
     pairs = zip(tasks, _protected(tasks, protection), strict=True)
     return [task for task, wanted in pairs if wanted], protection.withstand

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.config import Layout, OutputFormat
+from schemas.config import OutputFormat
+from schemas.dataset import Layout
 from schemas.model import Model, fingerprint
 from schemas.plugins import COUNTERMEASURES, PERTURBERS, TASKS, WEIGHTINGS, version_of
 from schemas.published import Published
@@ -24,6 +25,9 @@ class Plan(Model):
     version: ClassVar[int] = 1
     """Grows when the same plan gives another result."""
 
+    apart: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are no part of the fingerprint: they say how a result is reached, and not which."""
+
     @property
     def fingerprint(self) -> str:
         """16 hex digits over everything that decides the result."""
@@ -32,7 +36,8 @@ class Plan(Model):
     @property
     def _parts(self) -> list[Any]:
         plugins = [found for task in getattr(self, "tasks", []) for found in version_of(TASKS, task.kind)]
-        return [type(self).__name__, self.version, self.model_dump(mode="json", exclude_defaults=True), *plugins]
+        values = self.model_dump(mode="json", exclude_defaults=True, exclude=set(self.apart))
+        return [type(self).__name__, self.version, values, *plugins]
 
 
 class Noise(Model):
@@ -192,6 +197,12 @@ class VictimPlan(Plan):
     """How the second generator is trained, whose copies the attacker has as well; None: there are no copies."""
     weights: str = ""
     """SHA-256 of the file that the backbone starts from; empty: random weights."""
+
+    ends_early: bool = False
+    """Whether its training ends once it knows its images by heart and is at chance on clean ones
+    (`stages/audit/ending.py`), which changes no verdict."""
+
+    apart: ClassVar[frozenset[str]] = frozenset({"ends_early"})
 
     countermeasure_versions: ClassVar[dict[str, int]] = {"adversarial4": 2, "adversarial8": 2}
     """Versions of countermeasures whose results have changed; part of the fingerprints of their victims alone. 2: the

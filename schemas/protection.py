@@ -6,7 +6,7 @@ and `protection.withstand` exclude each other, the configuration is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -46,9 +46,10 @@ class Protection(Model):
     tasks: Literal["all"] | list[str] = "all"
     """Names of the tasks that become unlearnable; the name of a multi-label set means all of its findings."""
 
-    withstand: list[Withstood] = Field(default_factory=list)
-    """What an attacker may do to all images without undoing δ. It decides the training (`chosen_training`), takes
-    longer, and costs strength against an attacker who does nothing. `mtlue plan` says how much."""
+    withstand: list[Withstood] | None = None
+    """What an attacker may do to all images without undoing δ. It decides the training (`chosen_training`) and takes
+    longer. `mtlue plan` says how much. None: both where most of the protected tasks are yes/no and nothing in `train`
+    excludes them or names a perturber; otherwise nothing. An empty list: nothing."""
 
     @property
     def bound(self) -> int:
@@ -67,42 +68,52 @@ WITHSTANDING: dict[Withstood, dict[str, Any]] = {
 }
 """What a training needs so that δ withstands something, beside the perturber and its method."""
 
-MANY_YES_OR_NO = 20
-"""From this number of protected yes/no tasks on, the default is TAP in the generator. With 8 tasks class codes are as
-strong, in a third of the time; with 40 TAP is stronger, in a third of the time. The line between them is a guess."""
+USUAL: tuple[Withstood, ...] = ("gray", "half_size")
+"""What the default of yes/no tasks withstands (docs/results.md, "Which perturber a run gets")."""
 
+NAMES_A_TRAINING = {"perturber", "method", "rounds"}
+"""Keys of `train` that say which perturber, or belong to one: with any of them the tasks do not choose it."""
 
 MANY_TASKS, ROUNDS_OF_MANY = 5, 24
 """From this number of protected tasks on, `train.rounds` has this default (docs/results.md, number of tasks)."""
 
 
-def chosen_training(train: Any, protected: Sequence[AnyTask], withstand: Sequence[Withstood]) -> Any:
+def chosen_training(train: Any, withstand: Sequence[Withstood]) -> Any:
     """`train` as it is given, with what is chosen for the keys that are left out.
 
     Args:
         train: the value of the configuration's `train`, before it is checked.
-        protected: the tasks that are to be protected.
-        withstand: of `protection`.
+        withstand: what δ must withstand (`to_withstand`).
 
     Raises:
         ValueError: a given key excludes what is to be withstood.
     """
-    given = train.model_dump(include=train.model_fields_set) if isinstance(train, Train) else train
-    if not isinstance(given, dict):
-        return train  # which is refused for that
-    if not withstand:
-        return {**(POISONING if _is_poisoned(given, protected) else {}), **given}
-    needed: dict[str, Any] = {"perturber": "generator", "method": "tap"}
-    for name in withstand:
-        needed |= WITHSTANDING[name]
-    for key, value in needed.items():
-        found = given.get(key, value)
-        if not (set(value) <= set(found) if isinstance(value, list) and isinstance(found, list) else found == value):
+    given = _given(train)
+    if not isinstance(given, dict) or not withstand:
+        return train  # what is no mapping is refused later
+    for key, value in _needed(withstand).items():
+        if not _is_met(value, found := given.get(key, value)):
             raise ValueError(
                 f"protection.withstand ({', '.join(withstand)}) needs {key} {value!r}, and train has {found!r}; take "
                 f"train.{key} out, or protection.withstand"
             )
-    return {**POISONING, **needed, **given}
+    return {**POISONING, **_needed(withstand), **given}
+
+
+def to_withstand(train: Any, protected: Sequence[AnyTask], wish: Sequence[Withstood] | None) -> Sequence[Withstood]:
+    """What δ must withstand: what is wished, or without a wish what is usual for these tasks and this training.
+
+    Args:
+        train: the value of the configuration's `train`, before it is checked.
+        protected: the tasks that are to be protected.
+        wish: `protection.withstand`.
+    """
+    given = _given(train)
+    if wish is not None:
+        return wish
+    if not isinstance(given, dict) or not _are_yes_or_no(protected) or NAMES_A_TRAINING & given.keys():
+        return ()
+    return USUAL if all(_is_met(value, given.get(key, value)) for key, value in _needed(USUAL).items()) else ()
 
 
 def with_rounds(train: Train, protected: Sequence[AnyTask], withstand: Sequence[Withstood]) -> Train:
@@ -113,26 +124,45 @@ def with_rounds(train: Train, protected: Sequence[AnyTask], withstand: Sequence[
     return Train.model_construct(train.model_fields_set, **{**dict(train), "rounds": ROUNDS_OF_MANY})
 
 
-def _is_poisoned(given: Mapping[str, Any], protected: Sequence[AnyTask]) -> bool:
-    """Whether the default is TAP in the generator: many yes/no tasks, and no key that names another training."""
-    return _are_many(protected) and not {"perturber", "method", "rounds"} & given.keys()
-
-
-def _are_many(protected: Sequence[AnyTask]) -> bool:
-    """Whether so many yes/no tasks are protected that the default is another one."""
-    return sum(task.yes_or_no for task in protected) >= MANY_YES_OR_NO
-
-
-def reasons(train: Train, protected: Sequence[AnyTask], withstand: Sequence[Withstood]) -> list[str]:
+def reasons(train: Train, protected: Sequence[AnyTask], wish: Sequence[Withstood] | None) -> list[str]:
     """Why the training is this one and what it costs, a sentence each; none where it is the usual one."""
-    sentences = [PRICES[name] for name in withstand]
-    if not withstand and (train.perturber, train.method) == ("generator", "tap") and _are_many(protected):
-        sentences.append(
-            f"TAP in the generator is the default from {MANY_YES_OR_NO} yes/no tasks on: of 40 attributes of faces it "
-            "leaves an unseen victim an AUC of 66, class codes 70 in three times the time (clean 86)"
-        )
-    return sentences
+    found = train.model_dump()
+    if wish is not None:
+        return [PRICES[name] for name in wish]
+    if _are_yes_or_no(protected) and all(_is_met(value, found[key]) for key, value in _needed(USUAL).items()):
+        return [CHOSEN, *(PRICES[name] for name in USUAL)]
+    return []
 
+
+def _given(train: Any) -> Any:
+    """The keys that a configuration gives of `train`."""
+    return train.model_dump(include=train.model_fields_set) if isinstance(train, Train) else train
+
+
+def _needed(withstand: Sequence[Withstood]) -> dict[str, Any]:
+    """What a training needs to withstand this."""
+    needed: dict[str, Any] = {"perturber": "generator", "method": "tap"}
+    for name in withstand:
+        needed |= WITHSTANDING[name]
+    return needed
+
+
+def _is_met(needed: Any, found: Any) -> bool:
+    """Whether a key has what is needed; a list may have more."""
+    both_lists = isinstance(needed, list) and isinstance(found, list)
+    return set(needed) <= set(found) if both_lists else bool(found == needed)
+
+
+def _are_yes_or_no(protected: Sequence[AnyTask]) -> bool:
+    """Whether most of the protected tasks are yes/no."""
+    return 2 * sum(task.yes_or_no for task in protected) > len(protected)
+
+
+CHOSEN = (
+    "most of the protected tasks are yes/no, so the default is withstand: [gray, half_size]. protection.withstand: [] "
+    "takes class codes instead, in a third of the time; on photographs a conversion to gray undoes those"
+)
+"""Why the default is what it is."""
 
 PRICES: dict[Withstood, str] = {
     "gray": "withstand gray: TAP in the generator, one δ for all channels, surrogates that see gray half the time. It "
@@ -140,6 +170,6 @@ PRICES: dict[Withstood, str] = {
     "gray (class codes 82, TAP in colour 72, chance 50). Where nothing is done the victim reaches up to 6 points more "
     "than with TAP in colour",
     "half_size": "withstand half_size: as for gray, with a second surrogate that sees half the size, for a fifth more "
-    "time. On 3,000 of these faces a victim at half the size reaches 61 % instead of 64",
+    "time. At half the size a victim reaches 61 % instead of 64 with 3,000 of these faces, and 64 to 70 % with 8,000",
 }
 """What each costs, as measured (docs/results.md, "Photographs")."""

@@ -102,6 +102,8 @@ class ShardProfile(Record):
     """Samples whose EXIF asks for a rotation; pixels are published as stored, without it."""
     fields: list[str] = Field(default_factory=list)
     """Member fields and JSON keys seen, for error messages."""
+    members: list[str] = Field(default_factory=list)
+    """Names of the members of a tar's samples, the first 200; none of a Parquet file, whose columns differ."""
     quarantined: list[Quarantined] = Field(default_factory=list)
     strays: int = 0
     """Members of a tar that belong to no sample, since they have no key (`.DS_Store`); they are not published."""

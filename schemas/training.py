@@ -52,10 +52,11 @@ class Train(Model):
     """How the perturber is trained. A setting that decides nothing in it is refused (`schemas/perturbers.py`)."""
 
     perturber: PerturberName = "codes"
-    """The perturber, which computes δ. `codes`: class codes, learned against fresh small networks; quick, and strongest
-    against architectures that training never saw (docs/results.md). `generator`: the paper's, which also sees the
-    image. `pil`: sign steps per image against linear heads. For comparison: sign steps per image against surrogates
-    (em-, tap-, sep-sample), and patterns without training (floor, lsp, ar)."""
+    """The perturber, which computes δ. `codes`: class codes, learned against fresh small networks; quick, and strong
+    against architectures that training never saw, but undone by gray on photographs (docs/results.md). `generator`: the
+    paper's, which also sees the image; the default where most of the protected tasks are yes/no
+    (`protection.withstand`). `pil`: sign steps per image against linear heads. For comparison: sign steps per image
+    against surrogates (em-, tap-, sep-sample), and patterns without training (floor, lsp, ar)."""
 
     rounds: int = Field(default=12, ge=1)
     """Fresh networks that codes are learned against, one after the other. The default is 24 where more than four tasks

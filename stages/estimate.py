@@ -28,7 +28,10 @@ MEASURED_SAMPLES = 64
 """Samples of the shard that are really protected and checked."""
 
 TRIAL_SAMPLES = 256
-"""Images of the shard on which steps of trainings are timed."""
+"""Images of the shard on which steps of a training are timed."""
+
+VICTIM_SAMPLES = 128
+"""Images of the shard on which victims are timed: a step of the usual batch."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def estimate_shard(
         work = time.process_time() - started
         victims = 0.0
         if trainings.victims:
-            profile_shard(local, ref.name, seen, trainings.audit, TRIAL_SAMPLES)
+            profile_shard(local, ref.name, seen, trainings.audit, VICTIM_SAMPLES)
             audited = open_table([seen], kinds_of(train.tasks))
             victims = victim_seconds(audited, trainings.victims, trainings.victim_samples, trainings.tested_samples)
         return Estimate(
@@ -115,6 +118,9 @@ def estimate_shard(
             profile=profile,
         )
 
+
+TIMED_EPOCHS = 2
+"""Epochs of a victim that are timed."""
 
 TESTED = 1 / 3
 """Cost of an image that a network only looks at, to one that it learns from."""
@@ -141,17 +147,16 @@ def victim_seconds(table: ImageTable, plans: Sequence[VictimPlan], samples: int,
 
 
 def _image_seconds(table: ImageTable, plan: VictimPlan) -> float:
-    """Of one image that a victim learns from, by the marginal cost of an epoch on the table."""
-    plain = plan.model_copy(update={"countermeasure": "none", "second": None, "weights": "", "only": None})
+    """Of one image that a victim learns from, by some epochs on the table after one that prepares kernels."""
+    plain = plan.model_copy(
+        update={"countermeasure": "none", "second": None, "weights": "", "only": None, "ends_early": False}
+    )
 
-    def seconds(epochs: int) -> float:
-        started = clock()
-        train_victim(table, table, plain.model_copy(update={"epochs": epochs}), _device())
-        return clock() - started
-
+    marks: list[float] = []
     with threads(1):
-        once = seconds(1)
-        return max(0.0, seconds(2) - once) / ((1 + TESTED) * max(1, len(table)))
+        longer = plain.model_copy(update={"epochs": 1 + TIMED_EPOCHS})
+        train_victim(table, table, longer, _device(), after_epoch=lambda: marks.append(clock()))
+    return max(0.0, marks[-1] - marks[0]) / (TIMED_EPOCHS * (1 + TESTED) * max(1, len(table)))
 
 
 def _device() -> torch.device:

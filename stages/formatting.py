@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from schemas.dataset import Layout
 from schemas.metrics import Metric
 from schemas.records import ShardProfile
 
@@ -64,6 +65,24 @@ def strays_text(profiles: Sequence[ShardProfile]) -> list[str]:
     count = sum(profile.strays for profile in found)
     first = f"the first: {found[0].first_stray!r} in {found[0].name}"
     return [f"members without a key belong to no sample and are not published: {count} ({first})"]
+
+
+def unused_members(layout: Layout, profiles: Sequence[ShardProfile]) -> list[str]:
+    """What `dataset.members` declares and no sample has; nothing where a shard's members are not known."""
+    if not all(profile.members for profile in profiles if profile.samples):
+        return []
+    seen = {member for profile in profiles for member in profile.members}
+    return [
+        name for name in layout.members if not any(name == member or name.startswith(f"{member}.") for member in seen)
+    ]
+
+
+def unused_members_text(layout: Layout, profiles: Sequence[ShardProfile]) -> list[str]:
+    """The same as one sentence; none where all are used."""
+    found = unused_members(layout, profiles)
+    if not found:
+        return []
+    return [f"dataset.members names what no sample has: {names(found)}; check the spelling"]
 
 
 def names(found: Sequence[str], most: int = 5) -> str:

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from pyarrow.parquet import read_schema
 
-from schemas.config import Dataset, Layout
+from schemas.dataset import Dataset, Layout
 from schemas.errors import SampleError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.records import ManifestShard, Quarantined, ShardRef

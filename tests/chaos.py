@@ -21,7 +21,8 @@ from pathlib import Path
 
 from pipeline.state.ledger import Ledger
 from pipeline.state.owner import OWNER
-from schemas.config import Config, Storage
+from schemas.config import Config
+from schemas.dataset import Storage
 from stages.io.store.disk import TEMPORARY
 from stages.io.store.failpoints import VARIABLE
 from stages.io.store.store import Store

@@ -15,7 +15,7 @@ from typing import Any
 
 import fsspec
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from tests.servers import ServerMissingError, free_port
 
 START_SECONDS = 120

@@ -19,11 +19,14 @@ from pipeline import cli
 from pipeline.cluster.progress import Reporter
 from pipeline.run.result import RunResult
 from pipeline.run.run import run as run_config
-from schemas.config import Config, Storage
+from schemas.config import Config
+from schemas.dataset import Storage
 from stages.io.store.store import Store
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 600  # a net for what hangs; a busy machine may take minutes
+LOOK_SECONDS = 0.2
+"""Between two looks at a process; to ask a store without a pause takes a core from the run that is waited for."""
 
 COMMAND = """
 import os, signal
@@ -106,7 +109,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise AssertionError(f"it did not come to that (exit code {process.poll()}): {process.communicate()}")
-        time.sleep(0.01)
+        time.sleep(LOOK_SECONDS)
 
 
 def end(process: subprocess.Popen[str]) -> Ended:
@@ -137,15 +140,16 @@ def processes_of(directory: Path) -> list[int]:
 def gone(directory: Path) -> bool:
     """Whether every process of a run that was broken off ends by itself; waits for it."""
     deadline = time.monotonic() + 120  # a busy machine is slow to notice
-    while processes_of(directory) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return not processes_of(directory)
+    while (left := processes_of(directory)) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    return not left
 
 
 def contents(url: str, storage: Storage = Storage()) -> dict[str, str]:
-    """Name → SHA-256 of everything in a place."""
+    """Name → SHA-256 of everything in a place but the logs of runs, which tell what was done and when."""
     store = Store(url, storage)
-    return {entry.name: hashlib.sha256(store.read(entry.name)).hexdigest() for entry in store.list()}
+    names = [entry.name for entry in store.list() if not entry.name.startswith("runs/")]
+    return {name: hashlib.sha256(store.read(name)).hexdigest() for name in names}
 
 
 def shards_in(url: str, storage: Storage = Storage()) -> dict[str, str]:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import s3fs
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 
 FULL = ("test", "testsecret")
 """Access key and secret of the identity that may do everything."""
@@ -180,8 +180,12 @@ class BreakingProxy:
         self._faults += [("request", after_bytes)] * times
 
     def hold(self, start: str) -> None:
-        """Leave every request whose text begins with `start` ("PUT /bucket/name") without an answer."""
-        self._held = start.encode()
+        """Leave every request whose text begins with `start` ("PUT /bucket/name") without an answer.
+
+        What was held before is dropped, and other requests of that kind are answered again.
+        """
+        self.let_go()
+        self._held, self._let_go = start.encode(), threading.Event()
 
     def let_go(self) -> None:
         """Answer every request again; those that were held are dropped, the server never learns of them."""
@@ -231,8 +235,9 @@ class BreakingProxy:
                     return
                 request += block
             head, _, body = request.partition(b"\r\n\r\n")
-            if self._held and head.startswith(self._held):
-                self._let_go.wait()
+            held, let_go = self._held, self._let_go
+            if held and head.startswith(held):
+                let_go.wait()
                 return
             fault, number = self.fault()
             self.broken += bool(fault)
@@ -277,7 +282,7 @@ class FaultyProxy(BreakingProxy):
             [
                 ("error", "status", 500, 500),
                 ("error", "status", 503, 503),
-                ("delay", "delay", 100, 2000),
+                ("delay", "delay", 100, 500),
                 ("short", "answer", 1, 3000),
                 ("reset", "reset", 0, 0),
                 ("lost", "answer", 0, 0),

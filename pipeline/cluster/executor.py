@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import tempfile
@@ -17,7 +18,7 @@ from ray._private import ray_constants
 from ray.exceptions import GetTimeoutError, LocalRayletDiedError, RayError
 
 from pipeline.cluster.jobs import ATTEMPTS, Job, Outcome, death_of, no_answer, outcome_of, ray_is_gone
-from pipeline.cluster.local import LocalRay
+from pipeline.cluster.local import TOKEN, LocalRay
 from pipeline.cluster.remote import RemoteObject, submit
 from pipeline.cluster.scratch import Scratch
 from pipeline.cluster.worker import Stream, call
@@ -25,6 +26,8 @@ from schemas.config import Compute
 from schemas.errors import ConfigError, TransientError
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 START_SECONDS = 600.0
 """Time for a worker or a node to start, or to be noticed as lost, on top of a job's own limit."""
@@ -74,6 +77,15 @@ class Executor:
         if self.compute.cpus != "auto":
             return self.compute.cpus
         return max(1, int(_resources().get("CPU", 1)))
+
+    @property
+    def dashboard(self) -> str:
+        """Where Ray's dashboard is, and the token that it asks for: Ray lets nobody in who does not have it."""
+        if self.ray is None:
+            return f"that of the cluster {self.compute.address}"
+        if not self.ray.dashboard:
+            return "not running; Ray's logs say why"
+        return f"http://{self.ray.dashboard}" + (f" (token: {os.environ[TOKEN]})" if self.ray.own_token else "")
 
     def map(self, jobs: Iterable[Job[T]], *, gpu: bool = False, length: int = 1) -> Iterator[Outcome[T]]:
         """Run each job's work; outcomes come as they are ready, each job exactly once.
@@ -130,6 +142,7 @@ class Executor:
                     if outcome.error is not None and outcome.error.ends_run:
                         raise outcome.error
                     if isinstance(outcome.error, TransientError) and attempts[done.name] < ATTEMPTS:
+                        logger.warning("%s is tried again: %s", done.name, outcome.error.problem)
                         again.append(done)
                     else:
                         del attempts[done.name]
@@ -173,6 +186,7 @@ class Executor:
                 failure = death_of(error)
             finally:
                 stream.kill()
+            logger.warning("the training's worker is replaced by another: %s", failure)
         raise TransientError(f"the worker died {ATTEMPTS} times: {failure}")
 
     def start(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
 import tempfile
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,9 @@ STATISTICS = "RAY_USAGE_STATS_ENABLED"
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
 
+logger = logging.getLogger(__name__)
+
+
 class LocalRay:
     """One Ray, joined by nobody else.
 
@@ -45,7 +50,7 @@ class LocalRay:
     token lies in the environment instead of a file below HOME, which may not exist or take no files.
 
     Args:
-        compute: its CPUs and GPUs.
+        compute: its CPUs and GPUs, and whether its dashboard is started too.
 
     Raises:
         ConfigError: no directory can take Ray's files.
@@ -55,6 +60,8 @@ class LocalRay:
         self.compute = compute
         self.scratch = _short_scratch()
         self.directory = f"{self.scratch.path}/r"
+        self.dashboard = ""
+        """Address of Ray's dashboard, once it runs."""
         self.own_token = not {TOKEN, "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
         if self.own_token:
             os.environ[TOKEN] = secrets.token_hex(32)
@@ -69,7 +76,7 @@ class LocalRay:
             "num_cpus": os.cpu_count() if compute.cpus == "auto" else compute.cpus,
             **({} if compute.gpus == "auto" else {"num_gpus": compute.gpus}),
             "object_store_memory": OBJECT_STORE_BYTES,
-            "include_dashboard": False,
+            "include_dashboard": compute.dashboard,
             "log_to_driver": False,
             "logging_level": "ERROR",
             "_temp_dir": self.directory,
@@ -85,10 +92,13 @@ class LocalRay:
         """
         os.environ.setdefault(NICENESS, "0")
         os.environ.setdefault(STATISTICS, "0")
+        if self.compute.dashboard:
+            _check_dashboard()
         problem = ""
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
-                ray.init(**self.options)
+                context = ray.init(**self.options)
+                self.dashboard = (context.dashboard_url or "") if self.compute.dashboard else ""
                 return
             except Exception as error:  # Ray raises Exception itself when its processes are slow
                 if _lasts(error):
@@ -97,6 +107,7 @@ class LocalRay:
                         "RAY_TMPDIR are directories that you may write to"
                     ) from None
                 problem = " ".join(str(error).split())[:300]
+                logger.warning("Ray did not start, attempt %d of %d: %s", attempt, START_ATTEMPTS, problem)
             ray.shutdown()
             self._end_processes()
             if attempt < START_ATTEMPTS:
@@ -119,6 +130,15 @@ class LocalRay:
             with suppress(OSError):
                 if f"{self.directory}/".encode() in path.read_bytes() and int(path.parent.name) != os.getpid():
                     os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def _check_dashboard() -> None:
+    """Raise ConfigError when the packages of Ray's dashboard are not installed."""
+    if find_spec("aiohttp_cors") is None or find_spec("prometheus_client") is None:
+        raise ConfigError(
+            "compute.dashboard: the packages of Ray's dashboard are not installed; pip install 'mtlue[dashboard]', or "
+            "leave it out"
+        )
 
 
 def _lasts(error: Exception) -> bool:

@@ -1,4 +1,7 @@
-"""Progress: bars with rate and time left on a terminal, plain lines in a log, one JSON object a line for machines."""
+"""Progress: bars with rate and time left on a terminal, plain lines in a log, one JSON object a line for machines.
+
+Listeners of `events` hear all of it as well.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipeline.run.events import Events
+
 Style = Literal["auto", "plain", "json"]
 
 LINE_SECONDS = 10.0
@@ -37,9 +42,15 @@ class Reporter:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.json = style == "json"
         self.bars = style == "auto" and self.console.is_terminal
+        self.events = Events(self.show)
 
     def say(self, text: str, **fields: object) -> None:
         """One line about something that happened."""
+        self.events.tell("message", text=text)
+        self.show(text, **fields)
+
+    def show(self, text: str, **fields: object) -> None:
+        """One line for this process's user alone."""
         if self.json:
             print(json.dumps({"event": "message", "text": text, **fields}), file=sys.stderr, flush=True)
         else:
@@ -48,6 +59,17 @@ class Reporter:
     @contextmanager
     def step(self, what: str, total: int, unit: str) -> Iterator[Step]:
         """A step of `total` units; advance it with the object that is yielded."""
+        if total:
+            self.events.tell("started", what, figures={"total": total})
+        with self._shown(what, total, unit) as step:
+            began = time.monotonic()
+            yield step
+            if total:
+                figures = {"seconds": round(time.monotonic() - began, 3)}
+                self.events.tell("finished", what, number=step.done, figures=figures)
+
+    @contextmanager
+    def _shown(self, what: str, total: int, unit: str) -> Iterator[Step]:
         if not self.bars:
             yield Step(self, what, total, unit)
             return
@@ -88,6 +110,7 @@ class Step:
             self.what, self.started, self.last = what, self.moved, 0.0
         self.done, self.total = done, total or self.total
         self.moved = now = time.monotonic()
+        self.reporter.events.tell("advanced", self.what, number=done, figures={"total": self.total})
         rate = self.done / max(now - self.started, 1e-9)
         if self.progress is not None and self.task is not None:
             text = f"{rate:.2f}/s" if rate >= 1 else f"{1 / max(rate, 1e-9):.1f} s each"
@@ -101,7 +124,7 @@ class Step:
             self.last = now
             left = (self.total - done) / rate if rate > 0 and done else 0.0
             rest = f", {left:.0f} s left" if done < self.total and done else ""
-            self.reporter.say(f"{self.what}: {done}/{self.total} {self.unit} in {now - self.started:.0f} s{rest}")
+            self.reporter.show(f"{self.what}: {done}/{self.total} {self.unit} in {now - self.started:.0f} s{rest}")
 
     def advance(self) -> None:
         """One more unit is done."""

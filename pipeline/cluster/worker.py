@@ -14,8 +14,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import torch
-
 from pipeline.cluster.scratch import Scratch
 from schemas.errors import MtlueError, UnwritableError
 from stages.io.store.failpoints import reached
@@ -34,7 +32,7 @@ def call(work: Callable[[], Any], directory: str, seconds: float) -> Any:
         directory: for temporary files, when this machine has it.
         seconds: after which the process ends, whatever it is at.
     """
-    torch.set_num_threads(1)
+    _one_thread()
     _use_directory(directory)
     # A thread of C that ends the process also where Python hangs in a library.
     faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
@@ -58,6 +56,8 @@ class Stream:
 
     def begin(self, work: Callable[..., Any]) -> None:
         """Start `work(report=…)`."""
+        import torch
+
         # For every thread that begins later: torch keeps the number by thread, but starts from the process's own.
         torch.set_num_threads(self.threads)
         threading.Thread(target=self._work, args=(work,), daemon=True).start()
@@ -77,6 +77,16 @@ class Stream:
     def _report(self, *what: Any) -> None:
         self.messages.put(("report", what))
         reached(" ".join(["reported", *map(str, what[:2])]))
+
+
+def _one_thread() -> None:
+    """Let torch compute on one thread. It is not loaded for this: drawing and packing images need none of it."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
+    else:
+        os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is loaded
 
 
 def _use_directory(directory: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.commands.options import Address, AsJson, Overrides, checked_config, print_result
+from pipeline.commands.options import Address, AsJson, Dashboard, Overrides, checked_config, print_result
 from pipeline.configuration import addresses
 from schemas.errors import ConfigError
 from stages.formatting import figure
@@ -24,12 +24,13 @@ def audit(
     overrides: Overrides = None,
     address: Address = None,
     budget: Annotated[str | None, typer.Option(help="Time for the victims, such as 20m; a later one goes on.")] = None,
+    dashboard: Dashboard = False,
     as_json: AsJson = False,
 ) -> None:
     """Train victims on what is published; exit code 1 when `audit.require` is not met."""
     seconds = seconds_of(budget)
     url = None if url is None else addresses.address(url, "URL")
-    checked = checked_config(config, overrides, address)
+    checked = checked_config(config, overrides, address, dashboard=dashboard)
 
     from pipeline.cluster.progress import Reporter
     from pipeline.run.audit_published import audit_published

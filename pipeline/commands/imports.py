@@ -165,7 +165,8 @@ def run_adapter(adapter: Adapter, target: Target, config: str | None = None, out
     """
     from pipeline.cluster.progress import Reporter
     from pipeline.run.import_data import SUMMARY, import_dataset
-    from schemas.config import Compute, Storage
+    from schemas.config import Compute
+    from schemas.dataset import Storage
     from stages.datasets.importing import ShardLimit
     from stages.io.store.store import Store, places_overlap
 

@@ -73,7 +73,7 @@ def write_configuration(
         ConfigError: the file is there already, the shards are not, or an address names no place.
         InputError: no sample has an image and a label.
     """
-    from schemas.config import Storage
+    from schemas.dataset import Storage
     from stages.io.shards.listing import list_shards
     from stages.survey.survey import survey
     from stages.survey.writing import configuration_text

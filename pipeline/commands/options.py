@@ -16,10 +16,16 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override one key; may be repeated.")
 ]
 Address = Annotated[str | None, typer.Option(help="Ray cluster: local, auto or ray://…; overrides compute.address.")]
+Dashboard = Annotated[
+    bool,
+    typer.Option("--dashboard", help="Show Ray's dashboard on this machine while it runs, and metrics for Prometheus."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Progress and result as JSON, for machines.")]
 
 
-def checked_config(path: Path | None, overrides: list[str] | None, address: str | None = None) -> Config:
+def checked_config(
+    path: Path | None, overrides: list[str] | None, address: str | None = None, *, dashboard: bool = False
+) -> Config:
     """The configuration that the options name.
 
     Raises:
@@ -28,6 +34,7 @@ def checked_config(path: Path | None, overrides: list[str] | None, address: str 
     from pipeline.configuration.loading import load_config
 
     extra = [f"compute.address={address}"] if address else []
+    extra += ["compute.dashboard=true"] if dashboard else []
     return load_config(path, [*(overrides or []), *extra])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.commands.audit import evidence_figures, evidence_lines
-from pipeline.commands.options import Address, AsJson, ConfigPath, Overrides, checked_config, print_result
+from pipeline.commands.options import Address, AsJson, ConfigPath, Dashboard, Overrides, checked_config, print_result
 from pipeline.commands.plan import plan
 from pipeline.state.last_run import remember
 from stages.formatting import duration, size_text
@@ -26,13 +26,16 @@ def run(
     ] = False,
     prune: Annotated[bool, typer.Option(help="Remove published shards that have no input any more.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, as `mtlue plan`.")] = False,
+    dashboard: Dashboard = False,
     as_json: AsJson = False,
 ) -> None:
     """Do everything that is not done yet: ingest, train, prove, protect, publish. Resumes; incremental."""
     if dry_run:
         plan(config, overrides, as_json)
         return
-    checked = checked_config(config, overrides, address)  # first: a mistake in it is reported at once
+    checked = checked_config(
+        config, overrides, address, dashboard=dashboard
+    )  # first: a mistake in it is reported at once
     remember(config, overrides)
 
     from pipeline.cluster.progress import Reporter

@@ -21,10 +21,14 @@ def configuration_schema() -> dict[str, Any]:
     """The schema of `schemas.config.Config`; each property is described by the text below its field."""
     from schemas.config import Config
     from schemas.model import field_docs
+    from schemas.tasks import offered_tasks
 
     made = {"$schema": DIALECT, **Config.model_json_schema()}
     made["title"] = "mtlue: pipeline.yaml"
-    for model in models_in(Config):
+    offered = offered_tasks()
+    for task in offered:
+        _add_kind(made, task)
+    for model in [*models_in(Config), *offered]:
         described = made if model is Config else made["$defs"].get(model.__name__)
         if described is None:
             continue
@@ -33,6 +37,13 @@ def configuration_schema() -> dict[str, Any]:
             found["description"] = docs.get(name) or _first_words(model.model_fields[name].annotation)
             found.pop("title", None)
     return made
+
+
+def _add_kind(made: dict[str, Any], task: type[BaseModel]) -> None:
+    """Let the schema know a kind of task that another package offers."""
+    own = task.model_json_schema()
+    made["$defs"] |= {**own.pop("$defs", {}), task.__name__: own}
+    made["properties"]["tasks"]["items"]["oneOf"].append({"$ref": f"#/$defs/{task.__name__}"})
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -55,6 +55,8 @@ class Status:
     """What this `work` did not write in `output` and a run would refuse, a sentence each."""
     holder: str | None = None
     """Run that holds the lease."""
+    log: str | None = None
+    """Log of the last run."""
 
 
 def status_of(config: Config) -> Status:
@@ -66,6 +68,7 @@ def status_of(config: Config) -> Status:
     from pipeline.state.ledger import Ledger
     from pipeline.state.places import LEFT_OUT, Places
     from pipeline.state.written import strangers
+    from pipeline.trackers.folder import last_log
     from schemas.records import LeftOut
     from stages.io.store.records import read_record
     from stages.publish.manifest import MANIFEST
@@ -96,6 +99,7 @@ def status_of(config: Config) -> Status:
         differs=differences(work, config),
         strangers=strangers(places, ledger, published).problems(places.output),
         holder=f"{holder.run[:8]} on {holder.host} (process {holder.process})" if holder else None,
+        log=last_log(work),
     )
 
 
@@ -123,4 +127,5 @@ def status_lines(found: Status) -> list[str]:
     ]
     lines += [f"left out    {count} samples: {reason}" for reason, count in found.quarantined.items()]
     lines += [f"not read    {sentence}" for sentence in found.passed_by]
+    lines += [f"log         {found.log}"] if found.log else []
     return lines

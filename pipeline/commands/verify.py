@@ -23,6 +23,12 @@ def verify(
     overrides: Overrides = None,
     fraction: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the shards to read.")] = 1.0,
     endpoint_url: Annotated[str | None, typer.Option(help="Endpoint of an S3-compatible store.")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Certificate that must belong to it, with evidence.json beside it.")
+    ] = None,
+    signer: Annotated[
+        Path | None, typer.Option(help="Public key (.pub) that must have signed the certificate.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a published prefix against its manifest; exit code 1 when anything is wrong."""
@@ -33,7 +39,15 @@ def verify(
     from pipeline.run.verify import verify_url
 
     reporter = Reporter("json" if as_json else "auto")
-    verified = verify_url(url, reporter, checked, fraction=fraction, endpoint_url=endpoint_url)
+    verified = verify_url(
+        url,
+        reporter,
+        checked,
+        fraction=fraction,
+        endpoint_url=endpoint_url,
+        certificate=certificate,
+        signer=signer,
+    )
     print_result(verify_lines(verified), asdict(verified), as_json=as_json)
     raise typer.Exit(1 if verified.problems else 0)
 
@@ -46,5 +60,7 @@ def verify_lines(verified: Verified) -> list[str]:
         lines.append(f"max |Δ|     {verified.max_delta} of 255, compared with the input")
     if verified.psnr_mean is not None:
         lines.append(f"PSNR        {verified.psnr_mean:.1f} dB on average")
+    if verified.certified:
+        lines.append("certificate belongs to this manifest and to the evidence beside it")
     lines.append(f"result      {len(verified.problems)} problems" if verified.problems else "result      clean")
     return lines

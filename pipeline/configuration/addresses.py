@@ -25,8 +25,8 @@ _STORES: tuple[tuple[str, ...], ...] = (
 """Keys whose values are URLs of stores."""
 
 _ENDPOINT = ("dataset", "storage", "endpoint_url")
-_FILES = (("train", "weights", _EACH), ("audit", "pretrained", "weights"))
-_ADDRESSES = (*_STORES, _ENDPOINT, *_FILES, ("compute", "address"))
+_FILES = (("train", "weights", _EACH), ("audit", "pretrained", "weights"), ("sign_with",))
+_ADDRESSES = (*_STORES, _ENDPOINT, *_FILES, ("compute", "address"), ("watch", "mlflow"))
 """Keys in whose values variables are replaced."""
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)\})?")

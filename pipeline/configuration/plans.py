@@ -139,6 +139,7 @@ def victim_plan(
         learning_rate=learning_rate,
         weighting=audit.weighting if only is None else "ls",
         only=only,
+        ends_early=data == "protected" and only is None,  # single-task victims are one attacker, epoch by epoch
     )
 
 

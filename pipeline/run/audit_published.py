@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.cluster.progress import Reporter
-from pipeline.run.audit import Auditor
-from pipeline.run.evidence import find_evidence
+from pipeline.run.audit import Auditor, find_evidence
+from pipeline.run.certify import certify
 from pipeline.run.ingest import stored_profiles
 from pipeline.run.publish import write_report
 from pipeline.run.refusing import check_networks
 from pipeline.run.session import Session, open_session
 from pipeline.state.generators import fitting_generator
 from pipeline.state.places import REPORT, Places
+from pipeline.trackers.trackers import check_trackers
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError
 from schemas.evidence import Evidence
@@ -20,7 +21,7 @@ from schemas.model import fingerprint
 from schemas.records import ShardRef
 from stages.audit.verdict import held_against
 from stages.io.store.store import Store
-from stages.publish.manifest import read_manifest
+from stages.publish.manifest import MANIFEST, read_manifest
 from stages.report.pictures import sample_pairs
 from stages.report.report_input import ReportInput
 
@@ -47,6 +48,7 @@ def audit_published(
     if config.audit is None:
         raise ConfigError("audit: the configuration has no `audit` section; give it one (audit: {})")
     check_networks(config)
+    check_trackers(config)
     places = Places(config)
     output = places.output if url is None else Store(url, places.endpoint)
     manifest = {shard.name: shard for shard in read_manifest(output).shards}
@@ -71,6 +73,7 @@ def audit_published(
             evidence = auditor.examine(sample, output, published, audited=audited, fingerprint=state)
         evidence = held_against(evidence, config.audit.require)
         _report(session, evidence, output, sample)
+        reporter.events.tell("ended", figures={"exit_code": 0 if evidence.passed else 1})
     return evidence, places.work.join(REPORT)
 
 
@@ -82,5 +85,9 @@ def _report(session: Session, evidence: Evidence, output: Store, sample: Sequenc
     records = []
     if generator is not None and output.url == places.output.url:
         records = session.ledger.done(places.shards, plans.protect(generator.content), output.list())
-    report_input = ReportInput(plans.report, list(profiles.values()), generator, records, [], evidence, {})
+    report_input = ReportInput(
+        plans.report, list(profiles.values()), generator, records, [], evidence, {}, manifest=output.read(MANIFEST)
+    )
     write_report(places, report_input, sample_pairs(places.source, sample[0], output, plans.publish))
+    if output.url == places.output.url:
+        certify(places, plans.publish, evidence, session.config.sign_with)

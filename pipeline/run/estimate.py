@@ -10,8 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.configuration.plans import Plans, audit_plan
-from pipeline.run.audit import check_held_out, check_split
-from pipeline.run.evidence import evidence_state, find_evidence
+from pipeline.run.audit import check_held_out, check_split, evidence_state, find_evidence
 from pipeline.run.refusing import check_data, check_networks, refuse_places
 from pipeline.run.victim_plans import expected_plans
 from pipeline.state.generators import fitting_generator
@@ -23,13 +22,13 @@ from schemas.plans import IngestPlan
 from schemas.records import GeneratorRecord, ShardFailure, ShardProfile, ShardRef, failure_of
 from schemas.training import Audit
 from stages.estimate import Estimate, Trainings, estimate_shard
-from stages.formatting import strays_text
+from stages.formatting import strays_text, unused_members_text
 from stages.ingest.ingest import profile_shard
 from stages.io.store.store import Store
 from stages.learning.sampling import HELD_OUT
 from stages.tasks.counts import label_doubts, label_lines
 
-READ_SECONDS = 4.0
+READ_SECONDS = 2.0
 """Time for reading shards whose data a run would refuse; one is read whatever it takes."""
 
 START_SECONDS = 6.0
@@ -132,7 +131,11 @@ def make_plan(config: Config) -> RunEstimate:
         labels=label_lines(config.tasks, [measured.profile]),
         warnings=list(label_doubts(config.tasks, [measured.profile])),
         choice=config.choice,
-        passed_by=[*places.passed_by, *strays_text([measured.profile])],
+        passed_by=[
+            *places.passed_by,
+            *strays_text([measured.profile]),
+            *unused_members_text(config.dataset.layout, [measured.profile]),
+        ],
     )
 
 

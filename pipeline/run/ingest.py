@@ -15,7 +15,7 @@ from schemas.config import Config
 from schemas.errors import ConfigError, InputError, MtlueError, QuarantineError, RefusedInputError
 from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardFailure, ShardProfile, ShardRef, kind_of, once_each
-from stages.formatting import strays_text
+from stages.formatting import strays_text, unused_members
 from stages.ingest.ingest import ingest_shard
 from stages.io.store.store import Store
 from stages.perturbers.registry import PERTURBERS
@@ -78,6 +78,7 @@ def ingest_all(session: Session, source: Source, *, limit: int, enough: int) -> 
         stored.add(objects[name], profile)
         profiles[name] = profile
         later.append(profile)
+        session.tell_quarantined(source.step, name, profile.quarantined)
 
     def failed(name: str, error: MtlueError) -> None:
         if isinstance(error, RefusedInputError):
@@ -127,6 +128,7 @@ def check_profiles(
             f"none of the {len(failures)} shards could be read; the first: {failures[0].message}"
         )
     check_failed(config, failures, shards)
+    refuse_mistyped_members(config, profiles)
     check_quarantined(config, [left_out for profile in profiles for left_out in profile.quarantined], profiles)
     if not any(profile.samples for profile in profiles):
         found = "".join(f"; {sentence}" for sentence in strays_text(profiles))
@@ -148,6 +150,19 @@ def check_profiles(
             f"task {task.name!r}: all {missing} labels of field {task.field!r} are missing; remove the task, or add "
             "its labels"
         )
+
+
+def refuse_mistyped_members(config: Config, profiles: Sequence[ShardProfile]) -> None:
+    """Raise ConfigError when a member that is to be dropped is in no sample, and one of nearly its name is."""
+    seen = sorted({member for profile in profiles for member in profile.members})
+    for name in unused_members(config.dataset.layout, profiles):
+        near = difflib.get_close_matches(name.lower(), [member.lower() for member in seen], n=1, cutoff=0.7)
+        meant = [member for member in seen if member.lower() in near and member not in config.dataset.members]
+        if meant and config.dataset.members[name] == "drop":
+            raise ConfigError(
+                f"dataset.members drops {name!r}, which no sample has, and {meant[0]!r} would be published; correct "
+                f"the name, or declare {meant[0]!r} as well"
+            )
 
 
 def refuse_one_label(config: Config, profiles: Sequence[ShardProfile]) -> None:

@@ -19,7 +19,7 @@ from stages.io.store.store import Store
 from stages.perturbers.checkpoint import cached_perturber
 from stages.protect.protect import protect_shard
 from stages.publish.manifest import MANIFEST
-from stages.publish.updating import begin_update
+from stages.publish.public_files import begin_update
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ def protect_all(session: Session, shards: Sequence[ShardRef], generator: Generat
     def done(name: str, record: ShardRecord) -> None:
         ledger.add(record, stale[record.name])
         records.append(record)
+        session.reporter.events.tell(
+            "published", "protect", name=record.name, number=len(records) - before, figures=_figures(record)
+        )
+        session.tell_quarantined("protect", name, record.quarantined)
 
     def failed(name: str, error: MtlueError) -> None:
         if isinstance(error, RefusedInputError | GeneratorError | LeaseError):
@@ -77,6 +81,18 @@ def protect_all(session: Session, shards: Sequence[ShardRef], generator: Generat
     if not records:
         raise InputError(f"no shard could be protected; the first: {failures[0].message}")
     return Protected(sorted(records, key=lambda record: record.name), before, failures, found)
+
+
+def _figures(record: ShardRecord) -> dict[str, float]:
+    """What listeners hear of a published shard."""
+    return {
+        "samples": record.samples,
+        "bytes": record.bytes,
+        "max_delta": record.max_delta,
+        "psnr_mean_db": round(record.psnr.mean, 3),
+        "psnr_min_db": round(record.psnr.minimum, 3),
+        "seconds": round(record.seconds, 3),
+    }
 
 
 def protect_step(

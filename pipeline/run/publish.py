@@ -20,11 +20,9 @@ from stages.io.store.store import Store
 from stages.publish.card import dataset_card
 from stages.publish.croissant import croissant
 from stages.publish.manifest import MANIFEST, build_manifest, wids_index
-from stages.publish.strangers import README
-from stages.publish.updating import UPDATING, end_update
-from stages.report.markdown import build_markdown
+from stages.publish.public_files import README, UPDATING, end_update
 from stages.report.pictures import Pair, sample_pairs
-from stages.report.report import build_report
+from stages.report.report import build_markdown, build_report
 from stages.report.report_input import ReportInput
 from stages.verify import check_as_user_reads
 
@@ -93,7 +91,8 @@ def publish(places: Places, report_input: ReportInput) -> Manifest:
         failed = {failure.name for failure in report_input.failures}
         names = {record.name for record in report_input.records}
         first = next(ref for ref in places.shards if ref.output_name in names and ref.name not in failed)
-        write_report(places, report_input, sample_pairs(places.source, first, places.output, plan))
+        told = replace(report_input, manifest=published[MANIFEST])
+        write_report(places, told, sample_pairs(places.source, first, places.output, plan))
     changed = changed_files(places, published)
     if MANIFEST in changed:
         _check_one_shard(places.output, report_input.records)

@@ -9,18 +9,20 @@ from typing import TypeVar
 
 from pipeline.cluster.progress import Reporter
 from pipeline.run.audit import Auditor
+from pipeline.run.certify import certify
 from pipeline.run.ingest import Source, check_failed, check_quarantined, ingest_all
 from pipeline.run.protect import Protected, protect_all
 from pipeline.run.prove import prove
 from pipeline.run.publish import prune, publish, withdrawn_shards, write_report
 from pipeline.run.refusing import check_data, check_networks, refuse_places
-from pipeline.run.result import RunResult, empty_shards
+from pipeline.run.result import RunResult, empty_shards, exit_code
 from pipeline.run.session import Session, open_session
 from pipeline.run.train import train_or_find
 from pipeline.state.generators import fitting_generator, upload_weights
 from pipeline.state.last_run import keep_config
 from pipeline.state.places import LEFT_OUT, REPORT, Places
 from pipeline.state.written import adopt
+from pipeline.trackers.trackers import check_trackers
 from schemas.config import Config
 from schemas.errors import EvidenceError
 from schemas.evidence import Evidence
@@ -35,10 +37,11 @@ from schemas.records import (
     shard_stem,
 )
 from stages.audit.verdict import NOT_MEASURED
-from stages.formatting import strays_text
+from stages.formatting import strays_text, unused_members_text
 from stages.ingest.drift import drift
 from stages.learning.sampling import share
-from stages.publish.strangers import CARD
+from stages.publish.public_files import CARD
+from stages.publish.signature import check_key
 from stages.report.pictures import sample_pairs
 from stages.report.report_input import ReportInput
 from stages.tasks.counts import label_doubts, rare_classes
@@ -74,6 +77,9 @@ def run(
             the result's `failures`, and the others went on.
     """
     check_networks(config)
+    check_trackers(config)
+    if config.sign_with:
+        check_key(config.sign_with)
     places = Places(config)
     places.check_writable()
     if exposed := places.work.public():
@@ -82,7 +88,10 @@ def run(
             "whoever has the generator can undo the protection"
         )
     with open_session(config, reporter, places) as session:
-        return Run(session, Options(retrain, take_over, prune)).result()
+        result = Run(session, Options(retrain, take_over, prune)).result()
+        figures = {f"seconds {step}": round(value, 3) for step, value in result.seconds.items()}
+        reporter.events.tell("ended", figures={"exit_code": exit_code(result), **figures})
+        return result
 
 
 class Run:
@@ -114,6 +123,7 @@ class Run:
         check_quarantined(config, quarantined, profiles)
         report_input = self._report_input(profiles, generator, records, evidence)
         manifest = self._timed("publish", lambda: publish(owner.places, report_input))
+        certify(owner.places, self.plans.publish, evidence, config.sign_with)
         if self.options.prune:
             prune(owner.places, ledger, withdrawn)
         ledger.save()
@@ -181,7 +191,8 @@ class Run:
 
     def _passed_by(self, profiles: Sequence[ShardProfile]) -> list[str]:
         """What lies among the data and was not read, a sentence for each kind."""
-        return [*self.session.places.passed_by, *strays_text(profiles)]
+        unused = unused_members_text(self.config.dataset.layout, profiles)
+        return [*self.session.places.passed_by, *strays_text(profiles), *unused]
 
     def _train(self, profiles: Sequence[ShardProfile]) -> GeneratorRecord:
         config, work = self.config, self.session.work

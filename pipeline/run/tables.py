@@ -19,14 +19,14 @@ MAPPED_BYTES = 4 * 2**20
 """From this size on, memory that is freed goes back to the system at once."""
 
 KEPT_BYTES = 16 * 2**20
-"""Free memory that a heap keeps: otherwise the system maps the same pages anew for each image, 3 ms at 512 px."""
+"""Free memory that a heap keeps: otherwise the system maps the same pages again for each image, 3 ms at 512 px."""
 
 
 def return_memory() -> None:
     """Let glibc map each large array on its own, and keep what small ones need from one image to the next.
 
-    By itself it raises that size to 32 MB as large arrays come and go; then Pillow's blocks of 16 MB stay in the heaps
-    of the threads that decode, 150 MB at 64 Mpx.
+    By itself it raises that size to 32 MB as large arrays come and go. Then Pillow's blocks of 16 MB stay in the heaps
+    of the threads that decode: 150 MB at 64 Mpx.
     """
     trim_threshold, mmap_threshold = -1, -3  # <malloc.h>
     with suppress(OSError, AttributeError):  # another C library

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from pipeline.cluster.progress import Reporter
 from pipeline.run.session import Session
@@ -29,7 +30,7 @@ from stages.perturbers.checkpoint import serialise, weights_name
 from stages.perturbers.generator.explained import drowned
 from stages.perturbers.perturber import GeneratorPerturber
 from stages.perturbers.registry import PERTURBERS, passes_of
-from stages.perturbers.training import SAVE_SECONDS, TrainingState
+from stages.perturbers.training import SAVE_SECONDS, Report, TrainingState
 from stages.publish.manifest import MANIFEST
 from stages.tasks.kinds import fitted_tasks
 
@@ -63,9 +64,15 @@ def train_or_find(session: Session, profiles: Sequence[ShardProfile], *, retrain
     nonce = asked.nonce if asked is not None else ""
     tables = [profile.cache for profile in profiles if profile.cache]
     with reporter.step("train", sum(passes_of(plan.train).values()), "passes") as step:
+
+        def report(what: str, done: int, total: int, losses: Mapping[str, float] = MappingProxyType({})) -> None:
+            step.advance_to(done, what=f"train: {what}", total=total)
+            if losses:
+                reporter.events.tell("pass", "train", name=what, number=done, figures=losses)
+
         record = session.executor.stream(
             partial(train_step, work, tables, plan, _state(plan, profiles, nonce), nonce, SAVE_SECONDS),
-            lambda what, done, total: step.advance_to(done, what=f"train: {what}", total=total),
+            report,
         )
     add_generator(work, plan, record)
     _forget_states(work)
@@ -118,7 +125,7 @@ def train_step(
     fingerprint: str,
     nonce: str,
     save_seconds: float,
-    report: Callable[[str, int, int], None],
+    report: Report,
 ) -> GeneratorRecord:
     """Train the generator on the cached tables and store its weights; the caller stores the record.
 

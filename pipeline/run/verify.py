@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
+from pathlib import Path
 
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.jobs import Job
 from pipeline.cluster.progress import Reporter
 from pipeline.cluster.workers import Workers
 from pipeline.configuration.plans import protect_plan
+from pipeline.run.certify import certificate_problems
 from pipeline.state.places import Places
-from schemas.config import Compute, Config, Storage
+from schemas.config import Compute, Config
+from schemas.dataset import Storage
+from schemas.errors import ConfigError
 from schemas.records import ManifestShard, ShardRef
 from schemas.stats import Moments
 from stages.io.shards.sample import key_hash
 from stages.io.store.store import Store
 from stages.protect.validate import Measured
+from stages.publish.certificate import CERTIFICATE
 from stages.publish.manifest import read_manifest
-from stages.publish.strangers import possible_data
-from stages.publish.updating import UPDATING
+from stages.publish.public_files import UPDATING, possible_data
 from stages.verify import verify_shard
 
 
@@ -33,6 +37,8 @@ class Verified:
     max_delta: int | None = None
     """Largest |Δ| in levels of 255; None when the input is not known."""
     psnr_mean: float | None = None
+    certified: bool | None = None
+    """Whether the certificate belongs to what is published; None when none was checked."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -43,6 +49,8 @@ def verify_url(
     *,
     fraction: float = 1.0,
     endpoint_url: str | None = None,
+    certificate: Path | None = None,
+    signer: Path | None = None,
 ) -> Verified:
     """Check the published prefix at a URL, with its configuration against the input as well.
 
@@ -52,12 +60,43 @@ def verify_url(
         config: names the input; None: shards are compared with the manifest alone.
         fraction: share of the shards to read.
         endpoint_url: of an S3-compatible store; None: the configuration's.
+        certificate: file that must belong to the prefix, its evidence beside it; None: that of the configuration's
+            `work`, where there is one and the prefix is its `output`.
+        signer: public key that must have signed it.
+
+    Raises:
+        InputError: there is no manifest, or no certificate where one is asked for.
     """
-    if config is None:
-        return verify_prefix(Store(url, Storage(endpoint_url=endpoint_url)), reporter, Compute(), fraction=fraction)
-    places = Places(config)
+    places = None if config is None else Places(config)
+    storage = Storage(endpoint_url=endpoint_url or (config.dataset.storage.endpoint_url if config else None))
+    output = Store(url, storage)
+    work = places.work if places is not None and places.output.url == output.url else None
+    problems = _certificate_problems(output, work, certificate, signer)
+    if config is None or places is None:
+        verified = verify_prefix(output, reporter, Compute(), fraction=fraction)
+    else:
+        verified = _against_input(output, reporter, config, places, fraction)
+    verified.certified = None if problems is None else not problems
+    verified.problems += problems or []
+    return verified
+
+
+def _certificate_problems(
+    output: Store, work: Store | None, certificate: Path | None, signer: Path | None
+) -> list[str] | None:
+    """What is wrong with the certificate that is to be checked; None where no certificate is given."""
+    if certificate is not None:
+        return certificate_problems(output, Store(str(certificate.parent)), certificate.name, signer)
+    if work is not None and (signer is not None or work.stat(CERTIFICATE) is not None):
+        return certificate_problems(output, work, CERTIFICATE, signer)
+    if signer is not None:
+        raise ConfigError("--signer: which certificate? Give --certificate FILE, or --config with its `work`")
+    return None
+
+
+def _against_input(output: Store, reporter: Reporter, config: Config, places: Places, fraction: float) -> Verified:
     return verify_prefix(
-        Store(url, Storage(endpoint_url=endpoint_url or config.dataset.storage.endpoint_url)),
+        output,
         reporter,
         config.compute,
         fraction=fraction,

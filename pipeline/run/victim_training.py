@@ -109,14 +109,15 @@ class VictimTraining:
                 result = read_record(self.work, name, VictimResult, "remove it, and the victim is trained again")
                 if has_all_figures(result, plan):
                     found[name] = result
-                    self.budget.end(plan, result.seconds)
+                    self.budget.end(plan, whole_seconds(result, plan))
         missing = [name for name in names if name not in found]
         first = set(list(names)[:needed])
 
         def done(name: str, result: VictimResult) -> None:
             self.work.write(name, result.model_dump_json().encode())
             found[name] = result
-            self.budget.end(names[name], result.seconds)
+            self.budget.end(names[name], whole_seconds(result, names[name]))
+            self._tell(name, result)
 
         def failed(name: str, error: MtlueError) -> None:
             raise ValidationError(f"{name}: {error}")
@@ -137,6 +138,14 @@ class VictimTraining:
         """Train what was left out and fits after all."""
         plans, self.left_out = self.left_out, []
         self.train(plans)
+
+    def _tell(self, name: str, result: VictimResult) -> None:
+        """Let listeners know what a victim reached: each epoch's figures on clean held-out data."""
+        events, short = self.session.reporter.events, name.removeprefix(FOLDER).removesuffix(".json")
+        for number, epoch in enumerate(result.figures, 1):
+            figures = {f"{task}/{metric}": value for task, found in epoch.items() for metric, value in found.items()}
+            events.tell("epoch", "victims", name=short, number=number, figures=figures)
+        events.tell("victim", "victims", name=short, figures={"seconds": round(result.seconds, 3)})
 
     def _jobs(self, waiting: Sequence[tuple[str, VictimPlan, bool]], share: float) -> Iterator[Job[VictimResult]]:
         """Asked for the next one whenever a worker becomes free: by then more is known of how long they take."""
@@ -163,6 +172,11 @@ class VictimTraining:
         originals = self._originals(plan)
         state = fingerprint([*read, originals] if originals else read)
         return f"{FOLDER}{'-'.join(filter(None, parts))}.{state}.json"
+
+
+def whole_seconds(result: VictimResult, plan: VictimPlan) -> float:
+    """What a victim would have taken without an early end, by which others are estimated."""
+    return result.seconds * plan.epochs / max(1, len(result.figures))
 
 
 def has_all_figures(result: VictimResult, plan: VictimPlan) -> bool:

@@ -15,10 +15,13 @@ from schemas.config import Config
 from schemas.model import Model
 from stages.io.store.store import Store
 
+NOT_COMPARED = {"compute", "watch", "sign_with"}
+"""Sections that decide nothing about what is published."""
+
 
 def keep_config(work: Store, config: Config) -> None:
     """Remember the configuration of this run; an equal one is not written again."""
-    data = config.model_dump_json(indent=1, exclude={"compute"}).encode()
+    data = config.model_dump_json(indent=1, exclude=NOT_COMPARED).encode()
     if work.stat(LAST_CONFIG) is None or work.read(LAST_CONFIG) != data:
         work.write(LAST_CONFIG, data)
 
@@ -34,7 +37,7 @@ def differences(work: Store, config: Config) -> list[str]:
         last = json.loads(work.read(LAST_CONFIG))
     except ValueError:
         return [f"{work.join(LAST_CONFIG)} cannot be read; the next run writes it again"]
-    return list(_differences(last, config.model_dump(mode="json", exclude={"compute"}), ""))
+    return list(_differences(last, config.model_dump(mode="json", exclude=NOT_COMPARED), ""))
 
 
 def _differences(last: Any, here: Any, key: str) -> Iterator[str]:

@@ -6,7 +6,8 @@ import os
 from contextlib import suppress
 from copy import copy
 
-from schemas.config import Config, Storage
+from schemas.config import Config
+from schemas.dataset import Storage
 from schemas.errors import AccessError, ConfigError, StoreError, UnwritableError
 from schemas.model import fingerprint
 from schemas.records import ShardRef

@@ -29,6 +29,7 @@ __all__ = [
     "RegressionTask",
     "SegmentationTask",
     "Task",
+    "offered_tasks",
 ]
 
 
@@ -48,10 +49,20 @@ def _of_another_package(data: Any, own: ValidatorFunctionWrapHandler) -> Any:
         return own(data)
     if isinstance(data, Task):
         return data
+    return _offered(kind).model_validate(data)
+
+
+def _offered(kind: str) -> type[Task]:
+    """The class of a kind that another package offers."""
     found = loaded(TASKS, kind)
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise ConfigError(f"entry point {kind!r} of {TASKS} is {found!r}; it must be a class that derives from Task")
-    return found.model_validate(data)
+    return found
+
+
+def offered_tasks() -> list[type[Task]]:
+    """The classes of all kinds that installed packages offer, by the names of the kinds."""
+    return [_offered(kind) for kind in installed(TASKS)]
 
 
 AnyTask = Annotated[

@@ -79,6 +79,11 @@ class ClassificationTask(Classes, Task):
         return self
 
     @property
+    def yes_or_no(self) -> bool:
+        """Whether there are two classes."""
+        return self.class_count == 2
+
+    @property
     def metrics(self) -> tuple[Metric, ...]:
         """Mean recall, whose chance line is 1/C whatever the class sizes, and plain accuracy."""
         return BALANCED_ACCURACY, ACCURACY

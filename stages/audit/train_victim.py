@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch
 
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
+from stages.audit.ending import may_end
 from stages.audit.intervals import standard_errors
 from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.registry import COUNTERMEASURES
@@ -35,6 +36,7 @@ def train_victim(
     device: torch.device,
     clean: ImageTable | None = None,
     weights: Path | None = None,
+    after_epoch: Callable[[], None] = lambda: None,
 ) -> VictimResult:
     """Train one victim and measure it on clean data after every epoch.
 
@@ -45,6 +47,7 @@ def train_victim(
         device: where to train.
         clean: the originals of `train`, for a countermeasure that needs some; None where `train` is clean.
         weights: file that its backbone starts from; None: random weights.
+        after_epoch: called after each epoch, when the victim was measured.
 
     Raises:
         ValueError: `plan.only` is no task's name.
@@ -74,16 +77,21 @@ def train_victim(
         load_pretrained(model.backbone, weights)
     to_device(model, device)
     optimisation = Optimisation(model.parameters(), epochs=plan.epochs, learning_rate=plan.learning_rate)
+    chance = {task.name: kind.chance(labels) for task, kind, labels in zip(tasks, kinds, test.labels, strict=True)}
     figures, errors, steps = [], [], math.ceil(len(train) / plan.batch_size)
+    untrained, losses = 0.0, []
     for epoch in range(plan.epochs):
         attack.begin_epoch(model, epoch / plan.epochs)
+        of_steps = []
         for step, batch in enumerate(train.batches(plan.batch_size, rng, device)):
             progress = (epoch + step / steps) / plan.epochs
             lesson = attack.lesson(model, batch, kinds, plan.augment, rng, progress)
             optimisation.clear()
-            accumulate_gradients(model, lesson.x_BCHW, lesson.labels, kinds, lesson.mixed)
+            of_steps.append(accumulate_gradients(model, lesson.x_BCHW, lesson.labels, kinds, lesson.mixed))
             optimisation.step()
         optimisation.end_epoch()
+        untrained = untrained or float(of_steps[0])
+        losses.append(float(torch.stack(of_steps).mean()))
         predicted = predict(model, kinds, test, plan.batch_size, device)
         figures.append(
             {
@@ -97,6 +105,9 @@ def train_victim(
                 for task, kind, found, labels in zip(tasks, kinds, predicted, test.labels, strict=True)
             }
         )
+        after_epoch()
+        if plan.ends_early and may_end(losses, untrained, kinds, chance, figures, errors):
+            break
     return VictimResult(
         data=plan.data,
         backbone=plan.backbone,
@@ -107,7 +118,7 @@ def train_victim(
         countermeasure=plan.countermeasure,
         samples=len(train),
         test_samples=len(test),
-        chance={task.name: kind.chance(labels) for task, kind, labels in zip(tasks, kinds, test.labels, strict=True)},
+        chance=chance,
         figures=figures,
         errors=errors,
         seconds=time.monotonic() - started,

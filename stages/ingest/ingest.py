@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import RefusedInputError, SampleError
 from schemas.plans import IngestPlan
 from schemas.records import Quarantined, ShardProfile, ShardRef
@@ -95,6 +95,9 @@ def select_keys(path: Path, name: str, dataset: Layout, limit: int) -> frozenset
     return None if len(keys) <= limit else frozenset(sorted(keys, key=key_hash)[:limit])
 
 
+MEMBERS_REMEMBERED = 200
+"""Names of members in a profile; names are many where keys have dots."""
+
 FIELDS_SAMPLED = 50
 """Samples whose fields are remembered for error messages."""
 
@@ -135,11 +138,14 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan, limit: i
     counts = LabelCounts(kinds)
     quarantined: list[Quarantined] = []
     fields: dict[str, None] = {}
+    members: dict[str, None] = {}
     strays = Strays()
     samples = rotated = seen = 0
     for sample, found in read_decoded(path, name, plan.layout, plan.tasks, strays.add):
         if sample is not None and seen < FIELDS_SAMPLED:
             fields.update(dict.fromkeys(known_fields(sample)))
+        if sample is not None and sample.image is None and len(members) < MEMBERS_REMEMBERED:
+            members.update(dict.fromkeys(member.field for member in sample.members))
         seen += 1
         if isinstance(found, Quarantined):
             quarantined.append(found)
@@ -174,6 +180,7 @@ def profile_shard(path: Path, name: str, table: Path, plan: IngestPlan, limit: i
         missing=counts.missing,
         rotated=rotated,
         fields=list(fields),
+        members=list(members)[:MEMBERS_REMEMBERED],
         quarantined=quarantined,
         strays=strays.count,
         first_stray=strays.first,

@@ -24,10 +24,10 @@ def share(samples: int, shards: int) -> int:
 
 
 def cut_tables(paths: Sequence[Path], samples: int) -> None:
-    """Leave of the tables in local files, together, the `samples` whose keys come first by hash.
+    """Cut the tables in local files: together they keep the `samples` whose keys come first by hash.
 
-    Of a shard that is larger than the others no more than its share is looked at. Keys that two shards have in common
-    are told apart by the order of the files. Every version of a dataset keeps the same samples so.
+    Of a shard that is larger than the others only its share counts. Keys that two shards have in common are ordered by
+    their files. So every version of a dataset keeps the same samples.
     """
     limit = share(samples, len(paths))
     hashes = [_hashes(path) for path in paths]

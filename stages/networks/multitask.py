@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from stages.learning.weightings import Equal, Weighting
 from stages.networks.backbones.architectures import BACKBONES
+from stages.networks.heads import answers_of, is_frozen
 from stages.tasks.task_kind import TaskKind
 
 SHARED_UNITS = 256
@@ -81,10 +82,14 @@ class MultiTaskModel(nn.Module):
 
     def heads_of(self, features: Features) -> list[torch.Tensor]:
         """What the heads see to one output a task."""
-        return [
-            resized(head(features.maps_BFhw), features.size) if dense else head(features.shared_BU)
-            for head, dense in zip(self.heads, self.dense, strict=True)
-        ]
+        pairs = list(zip(self.heads, self.dense, strict=True))
+        seeing = [head for head, dense in pairs if not dense]
+        # A head that learns is asked by itself: one that no loss looks at must get no gradient (`Weighting.backward`).
+        frozen = is_frozen(self.heads)
+        others = iter(
+            answers_of(seeing, features.shared_BU) if frozen else [head(features.shared_BU) for head in seeing]
+        )
+        return [resized(head(features.maps_BFhw), features.size) if dense else next(others) for head, dense in pairs]
 
     def common(self, features: Features) -> torch.Tensor:
         """Of what the heads see, the part from which all outputs are computed."""
@@ -112,12 +117,16 @@ def task_losses(
         kinds: K tasks.
         active: which tasks count; all by default.
     """
-    losses = {}
-    for number, (output, label, kind) in enumerate(zip(outputs, labels, kinds, strict=True)):
-        loss = kind.loss(output, label) if active is None or active[number] else None
-        if loss is not None:
-            losses[number] = loss
-    return losses
+    alike: dict[type[TaskKind], list[int]] = {}
+    for number, kind in enumerate(kinds):
+        if active is None or active[number]:
+            alike.setdefault(type(kind), []).append(number)
+    found: dict[int, torch.Tensor] = {}
+    for group, numbers in alike.items():
+        of_group = [kinds[number] for number in numbers]
+        losses = group.losses(of_group, [outputs[number] for number in numbers], [labels[number] for number in numbers])
+        found |= {number: loss for number, loss in zip(numbers, losses, strict=True) if loss is not None}
+    return dict(sorted(found.items()))
 
 
 def mean_loss(
@@ -137,8 +146,10 @@ def accumulate_gradients(
     labels: Sequence[torch.Tensor],
     kinds: Sequence[TaskKind],
     mixed: tuple[float, Sequence[torch.Tensor]] | None = None,
-) -> None:
+) -> torch.Tensor:
     """Add the gradients of one step on a batch to the model's parameters, as its weighting has them.
+
+    Returns the mean of the tasks' losses; 0 where no task has a label.
 
     Args:
         model: in train mode.
@@ -156,5 +167,7 @@ def accumulate_gradients(
         losses |= {number: losses.get(number, 0) + share * loss for number, loss in others.items()}
     if losses:
         model.weighting.backward(losses, model.common(features))
-    else:
-        (outputs[0].sum() * 0).backward()
+        return torch.stack(list(losses.values())).detach().mean()
+    nothing = outputs[0].sum() * 0
+    nothing.backward()
+    return nothing.detach()

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from stages.networks.backbones.resnet import residual_stage
+from stages.networks.heads import answers_of
 from stages.networks.multitask import resized
 from stages.tasks.task_kind import TaskKind
 
@@ -142,7 +143,10 @@ class PoolNetwork(nn.Module):
         """Images in [0, 1], B×3×H×W, to one output a task."""
         maps_BFhw = self.maps((x_BCHW - 0.5) / 0.25)
         pooled_BF, (height, width) = self.pool(maps_BFhw), x_BCHW.shape[-2:]
+        others = iter(
+            answers_of([head for head, dense in zip(self.heads, self.dense, strict=True) if not dense], pooled_BF)
+        )
         return [
-            resized(head(maps_BFhw), (height, width)) if dense else head(pooled_BF)
+            resized(head(maps_BFhw), (height, width)) if dense else next(others)
             for head, dense in zip(self.heads, self.dense, strict=True)
         ]

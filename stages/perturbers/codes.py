@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -28,13 +28,15 @@ from schemas.plans import GeneratorSpec, TrainPlan
 from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import clock, threads, to_device
 from stages.learning.table import Batch, ImageTable
+from stages.networks.folding import folded
 from stages.networks.multitask import mean_loss
 from stages.networks.pool import POOL, PoolNetwork
+from stages.perturbers.chosen import sum_of_chosen, with_neutral
 from stages.perturbers.generator.methods.fresh import NETWORK_STEPS, SWAPPED_IN_LEARNING, fresh_network, steps_of
 from stages.perturbers.shape import shaped
-from stages.perturbers.training import Trained, TrainingState
+from stages.perturbers.training import Report, Trained, TrainingState, unheard
 from stages.tasks.kinds import kinds_of
-from stages.tasks.task_kind import TaskKind
+from stages.tasks.task_kind import LabelEmbedding, TaskKind
 from stages.transforms.differentiable import distorted
 
 SPREAD = 0.5
@@ -70,11 +72,20 @@ class ClassCodes(nn.Module):
         Returns:
             δ, B×3×R×R in [-ε, +ε].
         """
+        # Published pixels are sums in the order of the tasks, whatever other images the batch has.
+        code_BCHW = self._at_once(labels) if self.training and not self.dense else self._one_by_one(labels)
+        return self.spec.epsilon * shaped(code_BCHW, gray_B, self.spec).clamp(-1, 1)
+
+    def _at_once(self, labels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The sum of the codes where every task has classes: of forty tasks in a tenth of the time."""
+        pairs = [(cast(LabelEmbedding, each), labels[int(number)]) for number, each in self.embeddings.items()]
+        return sum_of_chosen([with_neutral(each) for each, _ in pairs], [each.rows(label) for each, label in pairs])
+
+    def _one_by_one(self, labels: Sequence[torch.Tensor]) -> torch.Tensor:
         codes = [embedding(labels[int(number)]) for number, embedding in self.embeddings.items()]
         if len(self.dense) > 1:
             codes = [self._in_own_pixels(*each) for each in zip(self.embeddings, codes, strict=True)]
-        code_BCHW = torch.stack(codes).sum(dim=0)
-        return self.spec.epsilon * shaped(code_BCHW, gray_B, self.spec).clamp(-1, 1)
+        return torch.stack(codes).sum(dim=0)
 
     def _in_own_pixels(self, number: str, code_BCRR: torch.Tensor) -> torch.Tensor:
         """A dense task's code on every n-th diagonal, of n dense tasks; any other's everywhere."""
@@ -100,7 +111,7 @@ def train_codes(
     table: ImageTable,
     plan: TrainPlan,
     device: torch.device,
-    report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    report: Report = unheard,
     kept: TrainingState | None = None,
 ) -> Trained:
     """Train class codes on a table of images at the canonical resolution; the arguments are those of `train_generator`.
@@ -118,7 +129,7 @@ def train_codes(
         for number in range(len(training.losses), plan.train.rounds):
             training.run_round(number)
             kept.save(training.state_dict)
-            report("codes", number + 1, plan.train.rounds)
+            report("codes", number + 1, plan.train.rounds, training.losses[-1])
     return Trained(training.codes.cpu().eval(), training.steps, time.monotonic() - started, training.losses)
 
 
@@ -137,13 +148,13 @@ class CodeTraining:
         self.rng = torch.Generator().manual_seed(plan.train.seed)
         torch.manual_seed(plan.train.seed)
         self.codes = to_device(ClassCodes(plan.spec), device)
-        self.adam = torch.optim.Adam(self.codes.parameters(), lr=LEARNING_RATE)
+        self.adam = torch.optim.Adam(self.codes.parameters(), lr=LEARNING_RATE, fused=True)
         self.steps = 0
         self.losses: list[dict[str, float]] = []
 
     def run_round(self, number: int) -> None:
         """A fresh network of the next kind, then the codes' steps through it."""
-        network = self.learned_network(list(POOL)[number % len(POOL)])
+        network = folded(self.learned_network(list(POOL)[number % len(POOL)]))
         total = 0.0
         for _ in range(CODE_STEPS):
             total += self.step(network)
@@ -233,7 +244,7 @@ def training_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -
 
 def _round_seconds(training: CodeTraining, name: str, learned: int) -> float:
     network = to_device(PoolNetwork(name, training.kinds), training.device).train()
-    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
+    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate, fused=True)
 
     def learn() -> None:
         adam.zero_grad(set_to_none=True)
@@ -241,7 +252,7 @@ def _round_seconds(training: CodeTraining, name: str, learned: int) -> float:
         adam.step()
 
     each = _step_seconds(learn)
-    network.eval().requires_grad_(False)
+    network = folded(network)
     return learned * each + CODE_STEPS * _step_seconds(lambda: training.step(network))
 
 

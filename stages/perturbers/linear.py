@@ -25,7 +25,7 @@ from stages.learning.augment import augment_with_labels
 from stages.learning.optimise import Optimisation, to_device
 from stages.learning.table import ImageTable
 from stages.perturbers.shape import shaped
-from stages.perturbers.training import Trained, TrainingState
+from stages.perturbers.training import Report, Trained, TrainingState, unheard
 from stages.tasks.kinds import kinds_of
 
 STEPS = 30
@@ -115,12 +115,12 @@ class HeadsTraining:
         self.losses: list[float] = []
         """Mean of each pass that is done; NaN or infinite where it diverged."""
 
-    def run(self, report: Callable[[str, int, int], None], checkpoint: Callable[[], None]) -> None:
+    def run(self, report: Report, checkpoint: Callable[[], None]) -> None:
         """All passes that are left; `checkpoint` is called where the state can be stored."""
         passes = self.settings.surrogate_epochs
         while len(self.losses) < passes:
             self.losses.append(self._run_pass())
-            report("linear", len(self.losses), passes)
+            report("linear", len(self.losses), passes, {"base": self.losses[-1]})
             checkpoint()
         self._freeze()
 
@@ -162,7 +162,7 @@ def train_linear(
     table: ImageTable,
     plan: TrainPlan,
     device: torch.device,
-    report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    report: Report = unheard,
     kept: TrainingState | None = None,
 ) -> Trained:
     """Train the heads for `surrogate_epochs` passes; the arguments are those of `train_generator`.

@@ -1,4 +1,4 @@
-"""Patterns that no surrogate has a part in: controls that any training must beat. Each fills class codes at random.
+"""Patterns without a surrogate: controls that any training must beat. Each fills class codes at random.
 
 floor  independent values of -1 or 1 per pixel, channel, task and class: what consistency within a class gives alone
 lsp    linearly separable patches (Yu et al., KDD 2022): a random colour for each square of 8 pixels
@@ -6,7 +6,7 @@ ar     autoregressive patterns (Sandoval-Segura et al., NeurIPS 2022): each valu
        neighbours above and to the left, so that a small convolution separates the classes
 
 The originals have one task. Here the codes of several tasks are added and cut (floor). Or each task has its own part of
-the picture (lsp, ar), where its pattern has the whole ±ε. AR's authors draw each image's pattern anew from its class's
+the picture (lsp, ar), where its pattern has the whole ±ε. AR's authors draw a pattern for each image from its class's
 coefficients; here all images of a class share one draw.
 
 Shapes: C classes, R canonical resolution, K tasks.
@@ -27,7 +27,7 @@ from schemas.errors import GeneratorError
 from schemas.plans import TrainPlan
 from stages.learning.table import ImageTable
 from stages.perturbers.codes import ClassCodes
-from stages.perturbers.training import Trained, TrainingState
+from stages.perturbers.training import Report, Trained, TrainingState, unheard
 from stages.tasks.task_kind import LabelEmbedding
 
 PATCH = 8
@@ -100,7 +100,7 @@ def draw_patterns(
     table: ImageTable,
     plan: TrainPlan,
     device: torch.device,
-    report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    report: Report = unheard,
     kept: TrainingState | None = None,
 ) -> Trained:
     """Fill class codes at random; the arguments are those of `train_generator`, of which only plan and seed matter.

@@ -16,7 +16,7 @@ Shapes: B images, C channels, R canonical resolution, K tasks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -29,7 +29,7 @@ from stages.networks.multitask import MultiTaskModel, mean_loss
 from stages.perturbers.generator.methods.base_methods import METHODS
 from stages.perturbers.generator.methods.method import Context
 from stages.perturbers.shape import shaped
-from stages.perturbers.training import Trained, TrainingState
+from stages.perturbers.training import Report, Trained, TrainingState, unheard
 from stages.tasks.kinds import kinds_of
 
 
@@ -107,7 +107,7 @@ def train_per_sample(
     table: ImageTable,
     plan: TrainPlan,
     device: torch.device,
-    report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    report: Report = unheard,
     kept: TrainingState | None = None,
 ) -> Trained:
     """Train the surrogates; the arguments are those of `train_generator`.

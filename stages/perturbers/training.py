@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -131,6 +132,24 @@ class Phase(NamedTuple):
     """Field of `Train` that says how many passes it has."""
 
 
+class Report(Protocol):
+    """Hears how far a training is."""
+
+    def __call__(self, phase: str, done: int, total: int, losses: Mapping[str, float] = ..., /) -> None:
+        """One more unit of a phase is done.
+
+        Args:
+            phase: its name.
+            done: units so far.
+            total: units in all.
+            losses: mean of each loss term over the pass that is done; none where the unit is no pass.
+        """
+
+
+def unheard(phase: str, done: int, total: int, losses: Mapping[str, float] = MappingProxyType({}), /) -> None:
+    """Report to nobody."""
+
+
 class Trainer(Protocol):
     """Trains on a table; the same table, plan and number of threads give the same weights."""
 
@@ -139,7 +158,7 @@ class Trainer(Protocol):
         table: ImageTable,
         plan: TrainPlan,
         device: torch.device,
-        report: Callable[[str, int, int], None] = ...,
+        report: Report = ...,
         kept: TrainingState | None = ...,
     ) -> Trained:
         """Train a network.
@@ -148,7 +167,7 @@ class Trainer(Protocol):
             table: images R×R with R = `plan.train.resolution`, labels of K tasks.
             plan: what decides the network.
             device: where to train.
-            report: called with (phase, done, total).
+            report: called for every unit that is done.
             kept: where a long training keeps its state, and from where it goes on; None: nowhere.
 
         Raises:

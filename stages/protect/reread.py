@@ -8,7 +8,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import ValidationError
 from schemas.records import Quarantined
 from stages.io.shards.reading import read_samples

@@ -43,7 +43,7 @@ def dataset_card(plan: PublishPlan, manifest: Manifest, profiles: Sequence[Shard
     Args:
         plan: the dataset's name, its tasks, the encoding and the bound.
         manifest: what was published.
-        profiles: ingest's label counts; those of shards that were not published are passed by.
+        profiles: ingest's label counts; those of shards that were not published are ignored.
     """
     published = {shard_stem(shard.name) for shard in manifest.shards}
     counted = [profile for profile in profiles if shard_stem(profile.name) in published]

@@ -25,7 +25,7 @@ STYLES: dict[str, tuple[str, str, str]] = {
     "noise": ("#0a0a02", "--", "s"),
     "protected": ("#0a0a03", "-", "D"),
     "value": ("#0a0a04", "-", "o"),
-}  # colour, dash and marker: told apart without colour as well
+}  # colour, dash and marker: distinct without colour as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ def line_plot(
 
     Args:
         lines: the curves; values that are not finite leave a gap.
-        title: accessible name of the plot, any text.
+        title: stands above the plot, any text.
         description: what a reader who cannot see the plot should know, any text.
         salt: differs between plots of one page, so that their ids do.
         reference: label and value of a horizontal line.
         share: values lie in 0..1 and are shown as percentages on a fixed axis.
 
     Returns:
-        An `<svg>` element, safe to put into HTML as it is.
+        A `<figure>` with its title and an `<svg>`, safe to put into HTML as it is.
     """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -103,7 +103,7 @@ def line_plot(
 
 
 def _embed(svg: str, title: str, description: str) -> str:
-    """Strip what only a stand-alone file needs, and name the plot for screen readers."""
+    """Strip what only a stand-alone file needs, and name the plot, for screen readers too."""
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>|<g/>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
@@ -114,4 +114,5 @@ def _embed(svg: str, title: str, description: str) -> str:
     name, summary = html.escape(title), html.escape(description)
     head = f'<svg class="plot" role="img" aria-label="{name}. {summary}" {view.group() if view else ""}>'
     body = re.sub(r"\s*\n\s*", " ", svg[svg.index(">") + 1 :])
-    return f"{head}<title>{name}</title><desc>{summary}</desc>{body}"
+    drawing = f"{head}<title>{name}</title><desc>{summary}</desc>{body}"
+    return f'<figure class="drawn"><figcaption>{name}</figcaption>{drawing}</figure>'

@@ -36,6 +36,8 @@ class ReportInput:
     seconds: dict[str, float]
     """Step → wall time in s; the only part that differs between equal runs."""
     pictures: Sequence[Pair] = ()
+    manifest: bytes = b""
+    """The published `manifest.json`; empty where nothing is published."""
 
     @property
     def quarantined(self) -> list[Quarantined]:

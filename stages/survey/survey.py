@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import InputError, RefusedInputError
 from schemas.records import Quarantined, ShardRef
 from stages.io.images.formats import header_size, image_format, looks_like_image

@@ -5,7 +5,8 @@ Shapes: B samples of a batch, N samples of a table, C classes, M embedding chann
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,10 @@ class ClassMaps(LabelEmbedding):
     def table(self) -> torch.Tensor:
         """All maps, C×M×h×w."""
         return self.maps
+
+    def rows(self, labels: torch.Tensor) -> torch.Tensor:
+        """B class indices, with C for a missing one."""
+        return torch.where(labels == MISSING, len(self.maps), labels)
 
 
 class ClassKind(TaskKind):
@@ -89,6 +94,26 @@ class ClassKind(TaskKind):
         if not bool(self.known(labels).any()):
             return None
         return functional.cross_entropy(output, labels, ignore_index=MISSING)
+
+    @classmethod
+    def losses(
+        cls, kinds: Sequence[Self], outputs: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor | None]:
+        """Cross-entropies of tasks of equal numbers of classes at once: of forty in a tenth of the time."""
+        if len({output.shape for output in outputs}) > 1:
+            return super().losses(kinds, outputs, labels)
+        labels_KB = torch.stack(list(labels))
+        counts_K = (labels_KB != MISSING).sum(dim=1)
+        present = counts_K.nonzero()[:, 0].tolist()  # of the others nothing may get a gradient
+        losses: list[torch.Tensor | None] = [None] * len(kinds)
+        if present:
+            logits_KBC = torch.stack([outputs[number] for number in present])
+            each_KB = functional.cross_entropy(
+                logits_KBC.flatten(0, 1), labels_KB[present].flatten(), ignore_index=MISSING, reduction="none"
+            ).unflatten(0, logits_KBC.shape[:2])
+            for number, loss in zip(present, (each_KB.sum(dim=1) / counts_K[present]).unbind(), strict=True):
+                losses[number] = loss
+        return losses
 
     def indecision(self, output: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of B×C logits with equal shares."""

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import SampleError
 from schemas.tasks import Task
 from stages.io.images.decoding import decode_map

@@ -33,9 +33,7 @@ class BinMaps(LabelEmbedding):
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
         """B numbers to B×M×h×w."""
-        edges = torch.tensor(self.edges, dtype=labels.dtype, device=labels.device)
-        bins_B = torch.bucketize(labels, edges, right=True)
-        maps: torch.Tensor = self.classes(torch.where(labels.isnan(), MISSING, bins_B))
+        maps: torch.Tensor = self.classes(self._bins(labels))
         return maps
 
     def neutral(self, count: int) -> torch.Tensor:
@@ -46,6 +44,14 @@ class BinMaps(LabelEmbedding):
     def table(self) -> torch.Tensor:
         """All maps, (bins)×M×h×w."""
         return self.classes.table
+
+    def rows(self, labels: torch.Tensor) -> torch.Tensor:
+        """B numbers to their bins, with the number of bins for a missing one."""
+        return self.classes.rows(self._bins(labels))
+
+    def _bins(self, labels: torch.Tensor) -> torch.Tensor:
+        edges = torch.tensor(self.edges, dtype=labels.dtype, device=labels.device)
+        return torch.where(labels.isnan(), MISSING, torch.bucketize(labels, edges, right=True))
 
 
 class Regression(TaskKind):

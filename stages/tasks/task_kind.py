@@ -20,7 +20,8 @@ Shapes: B samples of a batch, N samples of a table, F features, M embedding chan
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +48,10 @@ class LabelEmbedding(nn.Module, ABC):
     @abstractmethod
     def table(self) -> torch.Tensor | None:
         """C×M×h×w, one map a class, for the regularisers; None where there are no classes."""
+
+    def rows(self, labels: torch.Tensor) -> torch.Tensor:
+        """B labels to the number of the map in `table` that each shows; C for a missing one, which shows `neutral`."""
+        raise NotImplementedError("there are no classes")
 
 
 class TaskKind(ABC):
@@ -162,6 +167,13 @@ class TaskKind(ABC):
     @abstractmethod
     def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
         """Mean loss over the samples with a label; None where no sample has one."""
+
+    @classmethod
+    def losses(
+        cls, kinds: Sequence[Self], outputs: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor | None]:
+        """`loss` of several tasks of this very kind; a kind that computes them faster at once does so."""
+        return [kind.loss(*each) for kind, *each in zip(kinds, outputs, labels, strict=True)]
 
     @abstractmethod
     def indecision(self, output: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import pytest
 from pipeline.state.ledger import Ledger
 from schemas.config import Config
 from stages.io.shards.tar import read_tar
+from stages.io.store import failures
 from stages.io.store.store import Store
 from stages.publish.manifest import read_manifest
 from tests.builders import config, labelled_samples, write_shard
@@ -27,8 +28,9 @@ def keys_in(store: Store, name: str, directory: Path) -> list[str]:
 
 
 def test_a_run_on_a_store_that_fails_at_every_tenth_request_loses_and_doubles_nothing(
-    s3: S3Server, here: None, tmp_path: Path
+    s3: S3Server, here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(failures, "LONGEST_DELAY_SECONDS", 0.2)  # how long a pause is, other tests say
     raw = Store(f"{s3.bucket()}/raw", s3.storage)
     for shard in range(SHARDS):
         samples = [(f"{shard}-{key}", members) for key, members in labelled_samples(PER_SHARD, seed=shard)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from safetensors.torch import load, save
 from pipeline.run import audit as auditing
 from pipeline.run import protect as protecting
 from pipeline.run import victim_training
+from pipeline.run.certify import certificate_problems
 from pipeline.run.protect import protect_step
 from pipeline.run.result import RunResult
 from pipeline.run.victim_training import victim_step
@@ -29,7 +31,9 @@ from schemas.errors import EvidenceError, GeneratorError
 from schemas.evidence import Evidence
 from schemas.records import GeneratorRecord
 from stages.formatting import percent
+from stages.io.store.store import Store
 from stages.perturbers.checkpoint import serialise
+from stages.publish.certificate import CERTIFICATE
 from tests import builders
 from tests.builders import BuiltSample, config, png, write_shard
 from tests.running import contents, mtlue, run, shards_in, write_config
@@ -190,6 +194,29 @@ def test_what_was_proven_is_byte_for_byte_what_is_published(proven: Proven) -> N
     proof = shards_in(str(folder))
     assert len(proof) == 2
     assert proof.items() <= published.items()
+
+
+def test_the_run_left_its_events_its_log_and_its_curves_in_work_and_none_of_them_in_output(proven: Proven) -> None:
+    (folder,) = (proven.root / "private/runs").iterdir()
+    assert {path.name.partition(".")[0] for path in folder.iterdir()} == {"log", "events"}
+    told = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    kinds = Counter(event["kind"] for event in told)
+    assert (kinds["began"], kinds["ended"], kinds["victim"], kinds["evidence"]) == (1, 1, 3, 1)
+    assert kinds["published"] == SHARDS
+    passes = [event for event in told if event["kind"] == "pass"]
+    assert [event["number"] for event in passes] == list(range(1, len(passes) + 1))
+    assert passes[0]["figures"], "no losses"
+    assert told[-1]["figures"]["exit_code"] == 0
+    assert "INFO ended: exit_code 0" in (folder / "log.txt").read_text().splitlines()[-1]
+    assert not [name for name in contents(f"{proven.root}/public") if "runs" in name or "events" in name]
+
+
+def test_the_certificate_belongs_to_what_was_published_and_says_what_was_proven(proven: Proven) -> None:
+    output, work = Store(f"{proven.root}/public"), Store(f"{proven.root}/private")
+    assert certificate_problems(output, work, CERTIFICATE, None) == []
+    found = json.loads(work.read(CERTIFICATE))
+    assert (found["verdict"], found["samples"]) == (proven.result.evidence.word, proven.result.manifest.samples)
+    assert output.stat(CERTIFICATE) is None
 
 
 # --- proven once ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pipeline.configuration.loading import load_config
 from pipeline.state.places import Places
 from stages.io.store.store import Store
 from tests.datasets import celeba_tree, chest_tree, image_of, nyuv2_tree, samples_in, scenes, utkface_tree
-from tests.running import contents, end, gone, mtlue, shards_in, start, wait_for
+from tests.running import end, gone, mtlue, shards_in, start, wait_for
 from tests.servers import BreakingProxy, S3Server
 from tests.unit.stages.datasets.test_folder import pictures
 
@@ -96,7 +96,7 @@ def test_a_killed_import_goes_on_and_makes_no_shard_twice(
         return ("import", "celeba", *places, "--workers", workers, *SMALL)
 
     process = start(*command(breaking.endpoint_url, "2", bucket.url), directory=tmp_path)
-    wait_for(lambda: "import/train-00002.json" in contents(bucket.url, s3.storage), process)
+    wait_for(lambda: bucket.stat("import/train-00002.json") is not None, process)
     os.kill(process.pid, signal.SIGKILL)
     assert end(process).code == -signal.SIGKILL
     assert gone(tmp_path), "workers outlive the import that was killed"  # before theirs is let through

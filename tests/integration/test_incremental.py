@@ -352,12 +352,19 @@ def test_the_generator_of_an_earlier_configuration_is_found_again(tmp_path: Path
     made, other = config(tmp_path), config(tmp_path, train={"seed": 1})
     run(made)
     before, first = shards_in(made.output), generator_of(made)
+    sizes = {path.name: path.stat().st_size for path in Path(made.output).glob("*.tar")}
     write_shards(tmp_path, 2)
-    run(other)
-    run(made)
+    result = run(other)
+    assert result.done_before == 0
+    assert {shard.sha256 for shard in result.manifest.shards} == set(shards_in(made.output).values())
+    assert not set(shards_in(made.output).values()) & set(before.values())
+    assert any(Path(made.output, name).stat().st_size == size for name, size in sizes.items()), "sizes tell nothing"
+    assert run(made).done_before == 0, "the first generator's bytes were replaced; its records must not be believed"
     after = shards_in(made.output)
     assert {name: after[name] for name in before} == before, "one image was given a third δ"
     assert first["samples"] == 2 * PER_SHARD
+    run(made, retrain=True)
+    assert generator_of(made)["samples"] == 3 * PER_SHARD, "a retraining takes the data of today"
 
 
 def test_a_lost_work_trains_no_second_generator_over_what_is_public_unless_it_is_asked_to(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ import pytest
 
 from pipeline.cluster.progress import Reporter, Step
 from pipeline.run.run import run as run_config
-from schemas.config import Config, Storage
+from pipeline.state import lease
+from schemas.config import Config
+from schemas.dataset import Storage
 from schemas.errors import ConfigError, LeaseError
 from schemas.protection import Protection
 from stages.io.store.store import Store
@@ -25,8 +27,9 @@ from tests.servers import S3Server
 pytestmark = pytest.mark.slow
 
 OTHER = b'{"run": "0123456789abcdef", "host": "elsewhere", "boot": "another", "process": 1, "beat": 3}'
-SHORT_LEASE = "from pipeline.state import lease; lease.HEARTBEAT_SECONDS, lease.EXPIRY_SECONDS = 0.2, 20.0"
-"""Shorter than the 30 s that others wait for a silent run: one that was stopped so long has lost it in any case."""
+EXPIRY = 10.0
+SHORT_LEASE = f"from pipeline.state import lease; lease.HEARTBEAT_SECONDS, lease.EXPIRY_SECONDS = 0.2, {EXPIRY}"
+"""Shorter than others wait for a silent run: one that was stopped so long has lost it in any case."""
 
 
 def prepared(root: Path, **overrides: object) -> Config:
@@ -85,7 +88,7 @@ def test_a_run_whose_lease_is_taken_over_in_any_step_stops_and_writes_nothing_mo
 
 
 def test_of_two_runs_at_once_one_works_and_a_stopped_one_that_goes_on_later_writes_nothing(
-    here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = prepared(tmp_path, train={"epochs": 100_000})
     work = Store(made.work)
@@ -99,6 +102,7 @@ def test_of_two_runs_at_once_one_works_and_a_stopped_one_that_goes_on_later_writ
 
     wait_for(lambda: bool(work.list("tables/")), first)
     os.kill(first.pid, signal.SIGSTOP)
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", EXPIRY + 2)
     assert mtlue(capsys, "run", path, "--set", "train.epochs=1").code == 0
     finished = [contents(made.output), contents(made.work)]
     os.kill(first.pid, signal.SIGCONT)

@@ -53,41 +53,53 @@ def unbroken(s3: S3Server, here: None, tmp_path_factory: pytest.TempPathFactory)
     return Unbroken(raw.url, shards_in(made.output, s3.storage))
 
 
-def endless(proxy: BreakingProxy, root: Path, raw: str, place: str) -> Config:
-    """A configuration whose last shard is never stored: however slow the machine, its run does not end by itself."""
-    made = configuration(proxy, root, raw, place)
-    proxy.hold(f"PUT /{made.output.removeprefix('s3://')}/train-{SHARDS - 1:05d}.tar")
-    return made
-
-
 def published(made: Config, server: S3Server) -> Callable[[], int]:
     ledger = Ledger(Store(made.work, server.storage))
     return lambda: len(ledger.identities())
-
-
-def break_off(process: subprocess.Popen[str], published: Callable[[], int], number: signal.Signals) -> int:
-    """Send a signal to the process when it has published its first shard; how many shards were there by then."""
-    before = published()
-    wait_for(lambda: published() > before, process)
-    os.kill(process.pid, number)
-    return published()
 
 
 def temporary_files(directory: Path) -> list[str]:
     return [path.name for path in (directory / "tmp").iterdir() if path.name.startswith("mtlue-")]
 
 
-def test_a_killed_run_goes_on_from_its_last_shard_with_the_bytes_of_an_unbroken_run(
+def test_a_run_that_loses_its_ray_is_interrupted_and_killed_ends_with_the_bytes_of_an_unbroken_run(
     s3: S3Server, breaking: BreakingProxy, unbroken: Unbroken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = endless(breaking, tmp_path, unbroken.raw, s3.bucket())
+    made = configuration(breaking, tmp_path, unbroken.raw, s3.bucket())
     count, work = published(made, s3), Store(made.work, s3.storage)
-    process = start("run", write_config(tmp_path / "pipeline.yaml", made), directory=tmp_path)
-    break_off(process, count, signal.SIGKILL)
+    path = write_config(tmp_path / "pipeline.yaml", made)
+
+    def up_to(shard: int) -> tuple[subprocess.Popen[str], Path]:
+        """A run that has published everything before `shard`, which it never can: it does not end by itself."""
+        directory = tmp_path / f"up-to-{shard}"
+        breaking.hold(f"PUT /{made.output.removeprefix('s3://')}/train-{shard:05d}.tar")
+        process = start("run", path, directory=directory)
+        wait_for(lambda: count() == shard, process)
+        return process, directory
+
+    process, directory = up_to(1)
+    (raylet,) = (pid for pid in processes_of(directory) if b"/raylet\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(raylet, signal.SIGKILL)
+    ended = end(process)
+    assert ended.code == 1
+    assert "mtlue: Ray ended on this machine" in ended.err
+    assert "worker died" not in ended.err, "a shard is blamed"
+    assert gone(directory)
+
+    process, directory = up_to(2)
+    process.send_signal(signal.SIGINT)
+    ended = end(process)
+    assert ended.code == 130, ended.err
+    assert ended.err.endswith("mtlue: interrupted; what is done is kept, the next run goes on from there\n")
+    assert "Traceback" not in ended.err + ended.out
+    assert gone(directory), "workers outlive the run that was interrupted"
+    assert holder_of(work) is None, "the lease was not given back"
+    assert temporary_files(directory) == [], "raw images are left in temporary files"
+
+    process, directory = up_to(3)
+    process.kill()
     assert end(process).code == -signal.SIGKILL
-    assert gone(tmp_path), "workers outlive the run that was killed"
-    done = count()
-    assert 1 <= done < SHARDS, "it was not killed between two shards"
+    assert gone(directory), "workers outlive the run that was killed"
     assert work.stat("lease.json") is not None, "a killed run cannot have given its lease back"
     assert "manifest.json" not in contents(made.output, s3.storage)
 
@@ -97,52 +109,9 @@ def test_a_killed_run_goes_on_from_its_last_shard_with_the_bytes_of_an_unbroken_
     monkeypatch.setattr(lease.time, "sleep", watch)
     breaking.let_go()
     result = run(made)
-    assert result.done_before == done
-    assert len(result.records) == SHARDS
+    assert (result.done_before, len(result.records)) == (3, SHARDS)
     assert shards_in(made.output, s3.storage) == unbroken.shards
     assert holder_of(work) is None
-
-
-def test_a_run_whose_ray_dies_says_so_and_blames_no_shard(
-    s3: S3Server, breaking: BreakingProxy, unbroken: Unbroken, tmp_path: Path
-) -> None:
-    made = endless(breaking, tmp_path, unbroken.raw, s3.bucket())
-    count = published(made, s3)
-    process = start("run", write_config(tmp_path / "pipeline.yaml", made), directory=tmp_path)
-    wait_for(lambda: count() > 0, process)
-    (raylet,) = (pid for pid in processes_of(tmp_path) if b"/raylet\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    os.kill(raylet, signal.SIGKILL)
-    ended = end(process)
-    assert ended.code == 1
-    assert "mtlue: Ray ended on this machine" in ended.err
-    assert "worker died" not in ended.err
-    assert gone(tmp_path)
-    breaking.let_go()
-    done = count()
-    assert run(made).done_before == done < SHARDS
-    assert shards_in(made.output, s3.storage) == unbroken.shards
-
-
-def test_an_interrupted_run_ends_with_130_and_leaves_nothing_behind_but_what_is_done(
-    s3: S3Server, breaking: BreakingProxy, unbroken: Unbroken, tmp_path: Path
-) -> None:
-    made = endless(breaking, tmp_path, unbroken.raw, s3.bucket())
-    count = published(made, s3)
-    process = start("run", write_config(tmp_path / "pipeline.yaml", made), directory=tmp_path)
-    break_off(process, count, signal.SIGINT)
-    ended = end(process)
-    assert ended.code == 130, ended.err
-    assert ended.err.endswith("mtlue: interrupted; what is done is kept, the next run goes on from there\n")
-    assert "Traceback" not in ended.err + ended.out
-    assert gone(tmp_path), "workers outlive the run that was interrupted"
-    assert holder_of(Store(made.work, s3.storage)) is None, "the lease was not given back"
-    assert temporary_files(tmp_path) == [], "raw images are left in temporary files"
-    done = count()
-    assert 1 <= done < SHARDS
-    breaking.let_go()
-    result = run(made)
-    assert result.done_before == done
-    assert shards_in(made.output, s3.storage) == unbroken.shards
 
 
 def test_an_interrupt_during_training_ends_it_and_the_next_run_trains_the_same_generator(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from schemas.errors import ConfigError, MtlueError, StoreError, TransientError
 from stages.io.shards.listing import list_shards
 from stages.io.store import failures

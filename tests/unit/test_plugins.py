@@ -201,6 +201,9 @@ def test_a_kind_of_task_of_another_package_is_read_trained_and_fingerprinted(mon
     assert plan._parts[-1] == "a package", "its version is a part"
     (kind, _) = kinds_of(made.tasks)
     assert kind.label("***") == 2
+    schema = configuration_schema()
+    assert {"$ref": "#/$defs/Stars"} in schema["properties"]["tasks"]["items"]["oneOf"], "editors know it as well"
+    assert all(found["description"] for found in schema["$defs"]["Stars"]["properties"].values())
     with pytest.raises(ConfigError, match="starss"):
         config(tasks=[{"kind": "starss", "field": "json.stars"}], train={}, audit=None)
 

@@ -82,7 +82,7 @@ def annotations_of(path: Path, *, masks: bool) -> Annotations:
         image, category = _part(each, "image_id", where, path), _part(each, "category_id", where, path)
         if image not in rows or category not in names:
             wrong = f"image_id {image!r}" if image not in rows else f"category_id {category!r}"
-            raise InputError(f"{path}: {where}: {wrong} is none of the file's; correct it")
+            raise InputError(f"{path}: {where}: {wrong} is not in the file; correct it")
         row = rows[image]
         row[OBJECTS] = sorted({*row[OBJECTS], names[category]})
         if masks and each.get("segmentation"):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import SampleError
 from schemas.tasks import Task
 from stages.io.shards.sample import Member, Sample, text_of

@@ -110,8 +110,8 @@ class _Scan:
             return
         values = _json_in(text)
         if values is None:
-            for what in self.plain(text, key):
-                yield Hidden(what, key)
+            for kind in self.plain(text, key):
+                yield Hidden(kind, key)
             return
         # Nobody can name a key of JSON that is a text itself, or a line of many.
         inner = self if depth == 0 and len(values) == 1 else _Scan(self.size, frozenset(), self.named(key))

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import RefusedInputError, SampleError
 from schemas.plans import PublishPlan
 from schemas.records import ShardProfile
@@ -45,6 +45,7 @@ def image_member(sample: Sample, dataset: Layout, tasks: Sequence[Task] = ()) ->
             sizes.append(header_size(images[0].data) if images else None)
         return sizes[0]
 
+    _refuse_dropped_labels(sample, dataset, tasks)
     for member in sample.members:
         if member not in images and dataset.members.get(member.field) != "drop":
             problem = _undeclared(member, dataset) or hidden_in(sample, member, dataset, tasks, size)
@@ -61,6 +62,19 @@ def image_member(sample: Sample, dataset: Layout, tasks: Sequence[Task] = ()) ->
     if not images[0].data:
         raise SampleError("empty-image", f"member {images[0].field!r} has 0 bytes; add the image", key=sample.key)
     return images[0]
+
+
+def _refuse_dropped_labels(sample: Sample, dataset: Layout, tasks: Sequence[Task]) -> None:
+    """Refuse a row of a table whose columns are dropped all at once although a task reads one of them."""
+    members = {member.field for member in sample.members}
+    read = [task for task in tasks if task.member not in members]
+    if sample.image is not None and dataset.members.get("json") == "drop" and read:
+        raise RefusedInputError(
+            f"`json: drop` under dataset.members takes away all columns, and task {read[0].name!r} reads "
+            f"{read[0].field!r}: published images would have no label; write `json.json: drop` for a column `json`, or "
+            "name the columns to drop",
+            key=sample.key,
+        )
 
 
 def images_among(sample: Sample, dataset: Layout) -> list[Member]:
@@ -105,7 +119,8 @@ def hidden_in(
     if found is None or looks_like_image(member.data):
         return None
     where, line = f" under the key {found.key!r}" if found.key else "", f"{member.field}.{found.key or EVERYTHING}"
-    line = found.key if found.key and sample.image is not None and member.field == "json" else line
+    if found.key and found.key != "json" and sample.image is not None and member.field == "json":
+        line = found.key
     shown = line if re.fullmatch(r"[\w./-]+", line) else json.dumps(line, ensure_ascii=False)
     drop = shown if found.key else member.field
     return (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from fsspec.utils import glob_translate
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from schemas.errors import ConfigError
 from schemas.records import ShardRef, shard_stem
 from stages.io.shards.patterns import (

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import InputError, RefusedInputError, SampleError
 from schemas.records import Quarantined
 from stages.io.images.formats import image_extension

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import InputError
 from schemas.records import Quarantined
 from stages.io.shards.parquet import read_parquet

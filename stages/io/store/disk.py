@@ -44,7 +44,7 @@ class Disk:
             directory, ancestors = pending.pop()
             for item in self._scan(directory):
                 name = f"{directory}{item.name}"
-                if item.is_dir():
+                if _is_directory(item):
                     found = item.stat()
                     identity = (found.st_dev, found.st_ino)
                     below = f"{name}/"
@@ -213,6 +213,16 @@ def _lock(file: BinaryIO) -> None:
             return
         time.sleep(pause)
     raise TimeoutError(errno.ETIMEDOUT, "another process holds its lock", file.name)
+
+
+def _is_directory(item: os.DirEntry[str]) -> bool:
+    """Whether it is a directory or leads to one; a link that leads to itself does not."""
+    try:
+        return item.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
 
 
 def _flush_directory(directory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import random
 import sys
 import time
@@ -13,6 +14,8 @@ from schemas.errors import AccessError, MtlueError, NoWriteAccessError, StoreErr
 from schemas.secrets import scrub
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 300.0
 """How long the transient failures of a store that has answered before are waited out: a restart, a throttled hour."""
@@ -157,6 +160,7 @@ def retried(
         if waited + pause > patience and (attempt >= LEAST_ATTEMPTS or not patience):
             times = "once" if attempt == 1 else f"{attempt} times in {waited:.0f} s"
             raise TransientError(f"{failure.message} (tried {times})") from cause
+        logger.info("%s; tried again in %.1f s", failure.message, pause)
         time.sleep(pause)
 
 

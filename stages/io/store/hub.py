@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from schemas.errors import TransientError
 from stages.io.store.failures import is_conflict, library_errors
 from stages.io.store.objects import Entries, Entry

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from stages.io.store.failures import is_conflict, library_errors, store_code
 from stages.io.store.hub import Hub
 from stages.io.store.remote import Remote

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import fsspec
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from schemas.errors import ConfigError
 from stages.io.store.failures import is_conflict, library_errors, store_code
 from stages.io.store.objects import Entries, Entry

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from stages.io.store.failures import is_conflict, library_errors, store_code
 from stages.io.store.remote import Remote
 

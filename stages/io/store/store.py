@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from schemas.errors import ConfigError, StoreError, TransientError
 from schemas.secrets import holds_password, scrub
 from stages.io.store import failures

@@ -15,6 +15,8 @@ HUB = "hf"
 """Protocol of the Hugging Face Hub."""
 
 _ALIASES = {"": LOCAL, "local": LOCAL, "s3a": "s3", "gcs": "gs"}
+_AZURE = frozenset({"az", "abfs", "abfss"})
+"""Protocols of one store; `abfs://container@account.dfs.core.windows.net/x` is `az://container/x` there."""
 
 
 _SCHEMES = "s3a?|gs|gcs|az|abfss?|adl|hf|https?|file|local|memory"
@@ -94,7 +96,8 @@ def checked_name(name: str) -> str:
 def places_overlap(a: str, b: str) -> bool:
     """Tell whether two places are equal or one lies inside the other.
 
-    Symbolic links of local paths are followed. In doubt the answer is True: `//` counts as `/`.
+    Symbolic links of local paths are followed. In doubt the answer is True: `//` counts as `/`, and two accounts of
+    Azure as one.
     """
     left, right = _steps(a), _steps(b)
     shared = min(len(left), len(right))
@@ -106,4 +109,7 @@ def _steps(url: str) -> list[str]:
     protocol, path = split_url(url)
     if protocol == LOCAL:
         path = os.path.realpath(path)
+    elif protocol in _AZURE:
+        container, slash, below = path.partition("/")
+        protocol, path = "az", container.partition("@")[0] + slash + below
     return [protocol, *(step for step in path.split("/") if step)]

@@ -16,10 +16,12 @@ from typing import cast
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from schemas.errors import GeneratorError
 from schemas.plans import GeneratorSpec
 from stages.networks.backbones.resnet import residual_stage, stem
+from stages.perturbers.chosen import sum_of_chosen, with_neutral
 from stages.perturbers.shape import shaped
 from stages.tasks.kinds import kinds_of
 from stages.tasks.task_kind import LabelEmbedding
@@ -62,6 +64,9 @@ def of_unit_energy(maps_BMhw: torch.Tensor) -> torch.Tensor:
     return maps_BMhw * torch.rsqrt(squares_B111 + SMALLEST_ENERGY)
 
 
+CLASSES_A_CHANNEL = 2
+"""Classes a channel of its maps, up to which a task's share of the decoder's first layer is computed once a class."""
+
 SMALLEST_ENERGY = 1e-6
 """Added to a mean square: what has less of it counts as nothing."""
 
@@ -76,6 +81,11 @@ def same(channels_in: int, channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(channels_in, channels, kernel_size=3, padding=1)
 
 
+def instance_norm(channels: int) -> nn.GroupNorm:
+    """Instance norm without weights, as the group norm that it is: torch's own leaves channels-last memory."""
+    return nn.GroupNorm(channels, channels, affine=False)
+
+
 def decoder(channels_in: int, preset: Preset) -> nn.Sequential:
     """Transposed convolutions from h×w back to R×R, three channels out."""
     first, second = preset.decoder
@@ -83,10 +93,10 @@ def decoder(channels_in: int, preset: Preset) -> nn.Sequential:
     return nn.Sequential(
         upsample(channels_in, first),
         same(first, first),
-        nn.InstanceNorm2d(first),
+        instance_norm(first),
         nn.ReLU(inplace=True),
         grow(first, second),
-        nn.InstanceNorm2d(second),
+        instance_norm(second),
         nn.ReLU(inplace=True),
         grow(second, 3),
     )
@@ -117,9 +127,9 @@ class Generator(nn.Module):
             residual_stage(chosen.encoder, 2 * chosen.encoder, 2),
         )
         side = spec.resolution // (2 if chosen.small else 8)
-        channels = label_channels(chosen, spec.protected)
-        self.embeddings = nn.ModuleList(kind.embedding(channels, side) for kind in kinds_of(spec.tasks))
-        self.decoder = decoder(2 * chosen.encoder + len(spec.tasks) * channels, chosen)
+        self.channels = label_channels(chosen, spec.protected)
+        self.embeddings = nn.ModuleList(kind.embedding(self.channels, side) for kind in kinds_of(spec.tasks))
+        self.decoder = decoder(2 * chosen.encoder + len(spec.tasks) * self.channels, chosen)
 
     @property
     def class_maps(self) -> list[torch.Tensor]:
@@ -138,11 +148,37 @@ class Generator(nn.Module):
         Returns:
             δ, B×3×R×R in [-ε, +ε].
         """
-        maps = [
-            embedding(label) if wanted else cast(LabelEmbedding, embedding).neutral(len(x_BCHW))
-            for embedding, label, wanted in zip(self.embeddings, labels, self.spec.protected, strict=True)
-        ]
-        z = self.encoder((x_BCHW - 0.5) / 0.25)
-        seen_BChw = torch.cat([of_unit_energy(part) for part in (*maps, z)], dim=1)
-        delta_BCHW: torch.Tensor = self.spec.epsilon * torch.tanh(shaped(self.decoder(seen_BChw), gray_B, self.spec))
+        z_BChw = of_unit_energy(self.encoder((x_BCHW - 0.5) / 0.25))
+        hidden_BCHW = self.decoder[1:](self._first_layer(labels, z_BChw))
+        delta_BCHW: torch.Tensor = self.spec.epsilon * torch.tanh(shaped(hidden_BCHW, gray_B, self.spec))
         return delta_BCHW
+
+    def _first_layer(self, labels: Sequence[torch.Tensor], z_BChw: torch.Tensor) -> torch.Tensor:
+        """The decoder's first layer of [e¹, …, e^K, z].
+
+        It is linear: what a class adds to it is computed once for the class and not for each of its images.
+        """
+        first = cast(nn.ConvTranspose2d, self.decoder[0])
+        weights = first.weight.split([*[self.channels] * len(labels), z_BChw.shape[1]])
+        seen, seeing = [z_BChw], [weights[-1]]
+        of_classes: list[torch.Tensor] = []
+        rows: list[torch.Tensor] = []
+        for module, label, wanted, weight in zip(
+            self.embeddings, labels, self.spec.protected, weights[:-1], strict=True
+        ):
+            embedding = cast(LabelEmbedding, module)
+            table = embedding.table
+            if table is not None and len(table) < CLASSES_A_CHANNEL * self.channels:
+                of_classes.append(self._upsampled(of_unit_energy(with_neutral(embedding)), weight))
+                rows.append(embedding.rows(label) if wanted else torch.full_like(label, len(table), dtype=torch.int64))
+            else:
+                seen.append(of_unit_energy(embedding(label) if wanted else embedding.neutral(len(z_BChw))))
+                seeing.append(weight)
+        hidden_BCHW = self._upsampled(torch.cat(seen, dim=1), torch.cat(seeing), first.bias)
+        return hidden_BCHW + sum_of_chosen(of_classes, rows) if rows else hidden_BCHW
+
+    @staticmethod
+    def _upsampled(seen_BChw: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """As `upsample`, in channels-last memory."""
+        seen_BChw = seen_BChw.contiguous(memory_format=torch.channels_last)
+        return functional.conv_transpose2d(seen_BChw, weight, bias, stride=2, padding=1)

@@ -24,7 +24,7 @@ from stages.perturbers.generator.explained import explained_share
 from stages.perturbers.generator.methods.base_methods import METHODS
 from stages.perturbers.generator.methods.method import Context
 from stages.perturbers.generator.network import Generator
-from stages.perturbers.training import Trained, TrainingState
+from stages.perturbers.training import Report, Trained, TrainingState, unheard
 from stages.tasks.kinds import kinds_of
 
 GENERATOR_LEARNING_RATE = 2e-3
@@ -48,9 +48,7 @@ class Training:
         report: called with (phase, done, total).
     """
 
-    def __init__(
-        self, table: ImageTable, plan: TrainPlan, device: torch.device, report: Callable[[str, int, int], None]
-    ) -> None:
+    def __init__(self, table: ImageTable, plan: TrainPlan, device: torch.device, report: Report) -> None:
         self.plan, self.settings, self.epoch, self.steps = plan, plan.train, 0, 0
         self.losses: list[dict[str, float]] = []
         self.left = torch.empty(0, dtype=torch.int64)  # rows of the pass that is under way, and what it has summed up
@@ -106,7 +104,7 @@ class Training:
         self.losses.append(dict(zip(TERMS, (self.sums / self.count).tolist(), strict=True)))
         self.epoch += 1
         self.left = self.left[:0]
-        self.context.report("generator", self.epoch, self.settings.epochs)
+        self.context.report("generator", self.epoch, self.settings.epochs, self.losses[-1])
 
     def step(self, batch: Batch) -> torch.Tensor:
         """One step of the generator; δ is computed once, whatever number of terms the method has. Returns the terms."""
@@ -165,7 +163,7 @@ def train_generator(
     table: ImageTable,
     plan: TrainPlan,
     device: torch.device,
-    report: Callable[[str, int, int], None] = lambda what, done, total: None,
+    report: Report = unheard,
     kept: TrainingState | None = None,
 ) -> Trained:
     """Train a generator on a table of images at the canonical resolution (arguments and errors: `Training`).

@@ -93,12 +93,11 @@ def _plot(evidence: Evidence, task: TaskEvidence) -> Markup:
             lines.append(Line(data, values, data))
     reached = ", ".join(f"{data} {figure(metric, score.last)}" for data, score in task.judged_scores.items())
     line = task.chance[task.metric]
-    words = metric.words[:1].upper() + metric.words[1:]
     unit = f" ({metric.unit})" if metric.unit and not metric.is_share else ""
     plot = line_plot(
         lines,
-        title=f"{words}{unit} over epochs, task {task.name}",
-        description=f"On clean test data at the last epoch: {reached}; chance {figure(metric, line)}.",
+        title=f"{task.name}: {metric.words}{unit} on clean test data, by epoch",
+        description=f"At the last epoch: {reached}; chance {figure(metric, line)}.",
         salt=task.name,
         reference=("chance", line),
         share=metric.is_share,

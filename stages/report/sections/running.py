@@ -17,6 +17,7 @@ from schemas.training import Train
 from stages.formatting import percent
 from stages.perturbers.generator.explained import drowned
 from stages.perturbers.registry import PERTURBERS
+from stages.publish.certificate import digest_of
 from stages.report.plots import Line, line_plot
 from stages.report.report_input import ReportInput
 
@@ -33,7 +34,7 @@ def training_facts(material: ReportInput) -> dict[str, Any]:
     plots = []
     for term in terms:
         values = [epoch.get(term, math.nan) for epoch in generator.losses]
-        title = f"Training loss over epochs: {term}"
+        title = f"Loss of the training ({term}), by epoch"
         description = f"From {values[0]:.4g} at the first of {len(values)} epochs to {values[-1]:.4g} at the last."
         plot = line_plot([Line(term, values)], title=title, description=description, salt=f"loss {term}")
         plots.append({"term": term, "last": f"{values[-1]:.4g}", "plot": Markup(plot)})  # noqa: S704 - escaped there
@@ -62,8 +63,20 @@ def environment_facts(material: ReportInput) -> dict[str, Any]:
         ("Input", ", ".join(map(scrub, plan.source))),
         ("Output (public)", scrub(plan.output)),
         ("Work (private)", scrub(plan.work)),
+        *_digests(material),
     ]
     return {"environment": rows, "seconds": material.seconds}
+
+
+def _digests(material: ReportInput) -> list[tuple[str, str]]:
+    """What `certificate.json` binds together; nothing where nothing was published."""
+    if not material.manifest:
+        return []
+    shown = material.evidence.model_dump_json(indent=1).encode()
+    return [
+        ("Manifest, SHA-256", digest_of(material.manifest)),
+        ("Evidence, SHA-256", digest_of(shown)),
+    ]
 
 
 def _victims(evidence: Evidence) -> list[tuple[str, str]]:

@@ -122,3 +122,15 @@ def test_a_whole_dataset_is_planned_from_a_mapping_or_a_file(tmp_path):
     for config in ({"tasks": []}, tmp_path / "absent.yaml"):
         with pytest.raises(ConfigError, match=r"configuration: |no such file"):
             mtlue.plan(config)
+
+
+def test_what_is_to_be_withstood_decides_the_training_of_arrays_as_in_a_configuration():
+    images, labels = faces(side=16)[:, :, :16], {"star": [number % 2 for number in range(24)]}
+    brief = {"width": 4, "epochs": 1, "surrogate_epochs": 1, "resolution": 16, "batch_size": 12}
+    tasks = [{"field": "star", "kind": "binary"}]
+    perturber = mtlue.fit(images, labels, tasks=tasks, withstand=["gray"], train=brief)
+    assert perturber.spec.achromatic
+    with pytest.raises(ConfigError, match="withstand .gray. needs perturber"):
+        mtlue.fit(images, labels, tasks=tasks, withstand=["gray"], train=PATTERN)
+    with pytest.raises(ConfigError, match="withstand"):
+        mtlue.fit(images, labels, tasks=tasks, withstand=["jpeg"])

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.config import Config
+from schemas.dataset import Layout
 from schemas.protection import Protection
 from schemas.training import Train
 
@@ -107,13 +108,13 @@ def test_a_name_that_leads_elsewhere_is_refused(name):
 
 
 def test_many_protected_tasks_have_twice_the_rounds_unless_a_number_is_given():
-    many = [{"field": f"json.{name}", "classes": 2} for name in "abcde"]
+    many = [{"field": f"json.{name}", "classes": 3} for name in "abcde"]
     assert config().train.rounds == config(tasks=many[:4]).train.rounds == 12
     assert config(tasks=many).train.rounds == config(tasks=many, train={"seed": 1}).train.rounds == 24
     assert config(tasks=many, protection={"tasks": ["a", "b", "c", "d"]}).train.rounds == 12
     assert config(tasks=many, train={"rounds": 12}).train.rounds == 12
     findings = {"name": "findings", "kind": "multilabel", "field": "json.findings", "findings": list("abcde")}
-    assert config(tasks=[findings]).train.rounds == 24
+    assert config(tasks=[findings], train={"perturber": "codes"}).train.rounds == 24
 
 
 def test_infinite_weights_are_refused():
@@ -158,6 +159,24 @@ def test_image_labels_and_members_must_not_contradict_each_other(dataset, messag
 
 def test_image_alternatives_are_read_with_spaces_and_dots():
     assert config(dataset={"shards": "x", "image": ".JPG; left.png;"}).dataset.image_fields == ("JPG", "left.png")
+
+
+@pytest.mark.parametrize("name", ["*.txt", "*", " txt", "", "j*.a", ".*"])
+def test_a_name_that_no_member_can_have_is_refused(name):
+    with pytest.raises(ValueError, match="names no member"):
+        Layout(members={name: "drop"})
+
+
+def test_a_member_may_be_written_with_its_dot_but_not_twice():
+    assert Layout(members={".txt": "drop", "seg.png": "keep"}).members == {"txt": "drop", "seg.png": "keep"}
+    with pytest.raises(ValueError, match="twice"):
+        Layout(members={".txt": "drop", "txt": "keep"})
+
+
+@pytest.mark.parametrize("image", ["jpg, png", "*.jpg", "jpg|png"])
+def test_an_image_that_is_no_exact_field_is_refused(image):
+    with pytest.raises(ValueError, match="`;` between alternatives"):
+        Layout(image=image)
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_a_wrong_perturber_or_method_is_the_only_problem_that_is_named() -> None
 
 
 def test_rounds_that_nobody_gave_are_not_as_if_they_had_been_given(tmp_path: Any) -> None:
-    many = [{"field": f"json.{name}", "classes": 2} for name in "abcdefgh"]
+    many = [{"field": f"json.{name}", "classes": 3} for name in "abcdefgh"]
     made = builders.config(tmp_path, tasks=many).train
     assert made.rounds == ROUNDS_OF_MANY
     assert "rounds" not in made.model_fields_set

@@ -15,6 +15,7 @@ import torch
 
 from stages.learning.optimise import Optimisation
 from stages.learning.table import Batch
+from stages.networks.folding import folded
 from stages.perturbers.generator.methods.method import BaseMethod, Context
 
 SURROGATE_STEPS = 20
@@ -43,10 +44,11 @@ class ErrorMinimising(BaseMethod):
                 context.surrogate_step(surrogate, optimisation, x_BCHW, batch.labels)
             optimisation.end_epoch()
             surrogate.eval().requires_grad_(False)
+        self.frozen = [folded(model) for model in self.surrogates]
 
     def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
         """L(F(aug(x + δ)), y) of the next surrogate."""
-        surrogate = self.surrogates[self.turn % len(self.surrogates)]
+        surrogate = self.frozen[self.turn % len(self.frozen)]
         self.turn += 1
         yield context.loss(surrogate, *context.augmented(x_BCHW, batch.labels))
 
@@ -65,5 +67,6 @@ class ErrorMinimising(BaseMethod):
         for model, weights in zip(self.surrogates, state["surrogates"], strict=True):
             model.load_state_dict(weights)
             model.eval().requires_grad_(False)
+        self.frozen = [folded(model) for model in self.surrogates]
         for optimisation, stored in zip(self.optimisations, state["optimisations"], strict=True):
             optimisation.load_state_dict(stored)

@@ -18,6 +18,7 @@ import torch
 
 from stages.learning.optimise import to_device
 from stages.learning.table import Batch
+from stages.networks.folding import folded
 from stages.networks.pool import POOL, PoolNetwork
 from stages.perturbers.generator.methods.method import BaseMethod, Context
 from stages.tasks.task_kind import TaskKind
@@ -53,7 +54,7 @@ def fresh_network(
     """
     torch.manual_seed(int(torch.randint(2**31, (1,), generator=rng)))
     network = to_device(PoolNetwork(name, kinds), device).train()
-    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
+    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate, fused=True)
     steps = int(torch.randint(NETWORK_STEPS[0], NETWORK_STEPS[1] + 1, (1,), generator=rng))
     for _ in range(steps_of(steps, tasks)):
         found = loss(network)
@@ -87,11 +88,12 @@ class FreshNetworks(BaseMethod):
         self.name = list(POOL)[epoch % len(POOL)]
         tasks = sum(context.protected)
         self.network = fresh_network(self.name, context.kinds, context.device, context.rng, loss, tasks)
+        self.frozen = folded(self.network)
 
     def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
         """L(F(aug(x' + δ)), y) with the images of other samples."""
         swapped_BCHW = on_other_hosts(x_BCHW, batch, context.rng)
-        yield context.loss(self.network, *context.augmented(swapped_BCHW, batch.labels))
+        yield context.loss(self.frozen, *context.augmented(swapped_BCHW, batch.labels))
 
     def state_dict(self) -> dict[str, Any]:
         """The network of this pass."""
@@ -103,6 +105,7 @@ class FreshNetworks(BaseMethod):
         self.network = to_device(PoolNetwork(self.name, context.kinds), context.device)
         self.network.load_state_dict(state["network"])
         self.network.eval().requires_grad_(False)
+        self.frozen = folded(self.network)
 
 
 def on_other_hosts(x_BCHW: torch.Tensor, batch: Batch, rng: torch.Generator) -> torch.Tensor:

@@ -23,7 +23,7 @@ from stages.learning.table import Batch, ImageTable
 from stages.learning.weightings import WEIGHTINGS
 from stages.networks.backbones.pretrained import load_pretrained
 from stages.networks.multitask import MultiTaskModel, accumulate_gradients, mean_loss
-from stages.perturbers.training import Phase
+from stages.perturbers.training import Phase, Report
 from stages.tasks.task_kind import TaskKind
 from stages.transforms.differentiable import distorted
 
@@ -41,7 +41,7 @@ class Context:
     device: torch.device
     rng: torch.Generator
     """CPU generator of the whole run: order of batches, augmentation."""
-    report: Callable[[str, int, int], None]
+    report: Report
     """Called with (phase, done, total) for progress."""
     checkpoint: Callable[[], None] = lambda: None
     """Called wherever the state can be stored."""

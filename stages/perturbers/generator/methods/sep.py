@@ -38,8 +38,8 @@ class SelfEnsemble(TargetedPoisoning):
 
     def losses(self, context: Context, x_BCHW: torch.Tensor, batch: Batch) -> Iterator[torch.Tensor]:
         """One term a snapshot."""
-        for snapshot in self.snapshots:
-            yield context.adversarial_loss(snapshot, context.distorted(x_BCHW), batch.labels) / len(self.snapshots)
+        for snapshot in self.frozen:
+            yield context.adversarial_loss(snapshot, context.distorted(x_BCHW), batch.labels) / len(self.frozen)
 
     def state_dict(self) -> dict[str, Any]:
         """The surrogates and their snapshots."""
@@ -52,3 +52,5 @@ class SelfEnsemble(TargetedPoisoning):
         for number, weights in enumerate(state["snapshots"]):
             self.snapshots.append(copy.deepcopy(self.surrogates[number // each]).eval().requires_grad_(False))
             self.snapshots[-1].load_state_dict(weights)
+        if not state["optimisations"]:  # all was learned
+            self.freeze()

@@ -14,6 +14,7 @@ import torch
 
 from stages.learning.optimise import Optimisation
 from stages.learning.table import Batch
+from stages.networks.folding import folded
 from stages.networks.multitask import MultiTaskModel
 from stages.perturbers.generator.methods.method import BaseMethod, Context
 from stages.perturbers.training import Phase
@@ -59,7 +60,7 @@ class TargetedPoisoning(BaseMethod):
         sizes = len(context.settings.surrogate_sizes)
         first = sizes * self.turn % len(self.surrogates)
         self.turn += 1
-        for surrogate in self.surrogates[first : first + sizes]:
+        for surrogate in self.frozen[first : first + sizes]:
             yield context.adversarial_loss(surrogate, *context.augmented(x_BCHW, batch.labels)) / sizes
 
     def state_dict(self) -> dict[str, Any]:
@@ -87,3 +88,4 @@ class TargetedPoisoning(BaseMethod):
         self.optimisations = []
         for surrogate in self.surrogates:
             surrogate.eval().requires_grad_(False)
+        self.frozen = [folded(model) for model in self.models]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -136,3 +137,28 @@ def test_ray_copies_no_working_directory_under_uv_run(address: str, monkeypatch:
     monkeypatch.setattr(ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", True)  # Ray was imported before mtlue
     started(monkeypatch, FakeRay(), address)
     assert not ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
+
+
+def test_the_dashboard_runs_only_where_it_is_asked_for_and_its_token_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithDashboard(FakeRay):
+        def init(self, **options: Any) -> Any:
+            super().init(**options)
+            return SimpleNamespace(dashboard_url="127.0.0.1:8265")
+
+    fake = WithDashboard()
+    monkeypatch.setattr(local.ray, "init", fake.init)
+    with Executor(Compute(dashboard=True)) as executor:
+        executor.start()
+        assert executor.dashboard == f"http://127.0.0.1:8265 (token: {os.environ[local.TOKEN]})"
+    with Executor(Compute()) as executor:
+        executor.start()
+    assert [given["include_dashboard"] for given in fake.given] == [True, False]
+
+
+def test_a_dashboard_whose_packages_are_missing_is_refused_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeRay()
+    monkeypatch.setattr(local.ray, "init", fake.init)
+    monkeypatch.setattr(local, "find_spec", lambda name: None)
+    with Executor(Compute(dashboard=True)) as executor, pytest.raises(ConfigError, match=r"mtlue\[dashboard\]"):
+        executor.start()
+    assert not fake.given

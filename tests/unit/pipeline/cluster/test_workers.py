@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -14,6 +17,7 @@ from pipeline.cluster.workers import Workers
 from schemas.config import Compute
 from schemas.errors import InputError, LeaseError, MtlueError
 from tests.here import Here
+from tests.running import ROOT
 
 
 def halved(number: int) -> int:
@@ -84,3 +88,19 @@ def test_a_run_that_may_not_go_on_uses_no_result() -> None:
             "halve", jobs(2), lambda name, result: used.append(name), lambda name, error: None, count=1
         )
     assert not used
+
+
+LATE = """
+import sys
+from pipeline.cluster.worker import call
+def threads():
+    import torch
+    return torch.get_num_threads()
+print('torch' in sys.modules, call(threads, '', 600))
+"""
+
+
+def test_a_worker_loads_torch_with_the_first_job_that_needs_it_and_for_one_thread() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", LATE], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["False", "1"]

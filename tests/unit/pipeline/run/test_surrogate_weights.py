@@ -25,6 +25,7 @@ from stages.audit.train_victim import train_victim
 from stages.io.store.store import Store
 from stages.networks.backbones.architectures import BACKBONES
 from stages.perturbers.generator.training import Training
+from stages.perturbers.training import unheard
 from tests import builders
 
 EM = {"perturber": "generator", "method": "em", "generator": "tiny", "width": 4, "epochs": 1, "batch_size": 16}
@@ -47,7 +48,7 @@ def test_surrogates_of_that_architecture_start_from_the_file(tmp_path: Path) -> 
     config = configured(tmp_path, backbones=["vgg16", "resnet18"], weights={"resnet18": str(file)}, resolution=32)
     plan = train_plan(config).model_copy(update={"train": config.train})
     with torch.random.fork_rng(devices=[]):
-        context = Training(table, plan, torch.device("cpu"), lambda what, done, total: None).context
+        context = Training(table, plan, torch.device("cpu"), unheard).context
         other, given = context.new_surrogates()
         again, same = context.new_surrogates()
     for name, value in load_file(file).items():
@@ -66,9 +67,7 @@ def test_a_training_fetches_its_weights_from_work_and_they_decide_it(tmp_path: P
         plan = train_plan(configured(tmp_path, weights={} if file is None else {"resnet18": str(file)}))
         for each in files[:1] if file is None else [file]:
             upload_weights(work, str(each))
-        return train_step(
-            work, ["tables/images.arrow"], plan, plan.fingerprint, "", 1e9, lambda what, done, total: None
-        )
+        return train_step(work, ["tables/images.arrow"], plan, plan.fingerprint, "", 1e9, unheard)
 
     found = [trained(file) for file in (None, *files)]
     files[0].rename(tmp_path / "moved.safetensors")

@@ -12,7 +12,8 @@ import pytest
 from pipeline.cluster.progress import Reporter
 from pipeline.configuration.plans import protect_plan
 from pipeline.run.verify import Verified, verify_prefix
-from schemas.config import Compute, Config, Layout
+from schemas.config import Compute, Config
+from schemas.dataset import Layout
 from schemas.errors import InputError, MtlueError, ValidationError
 from schemas.records import Manifest, ManifestShard, ShardRef
 from stages.io.shards.reading import read_samples

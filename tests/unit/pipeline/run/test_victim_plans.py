@@ -11,7 +11,7 @@ from tests import builders
 from tests.evidence import make_victim
 
 
-def test_each_victim_comes_on_protected_and_on_clean_data_one_after_the_other_noise_last_and_seed_by_seed(
+def test_each_victim_comes_on_protected_and_on_clean_data_one_after_the_other_noise_last_and_backwards_and_seed_by_seed(
     tmp_path: Path,
 ) -> None:
     rates = [1e-3, 3e-3]
@@ -20,7 +20,7 @@ def test_each_victim_comes_on_protected_and_on_clean_data_one_after_the_other_no
     plans = plain_plans(config, config.audit)
     kinds = [(backbone, rate) for backbone in ("plain", "resnet18") for rate in rates]
     pairs = [(data, *kind) for kind in kinds for data in ("protected", "clean")]
-    noise = [("noise", *kind) for kind in kinds]
+    noise = [("noise", *kind) for kind in reversed(kinds)]
     assert [(plan.data, plan.backbone, plan.learning_rate, plan.seed) for plan in plans] == [
         (*each, seed) for seed in (1, 2) for each in (*pairs, *noise)
     ]

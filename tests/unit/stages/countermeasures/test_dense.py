@@ -12,6 +12,7 @@ from schemas.plans import TrainPlan, VictimPlan
 from schemas.tasks import AnyTask, DepthTask, NormalsTask, SegmentationTask
 from schemas.training import Train
 from stages.audit.train_victim import train_victim
+from stages.countermeasures import leaked_originals
 from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.leaked_originals import protected_again
 from stages.countermeasures.registry import COUNTERMEASURES
@@ -26,6 +27,8 @@ TASKS: list[AnyTask] = [
     NormalsTask(name="normals", kind="normals", field="normals.npy"),
 ]
 KINDS = kinds_of(TASKS)
+SECOND = Train(perturber="pil", surrogate_epochs=1, resolution=16)
+"""What makes a second copy, in no time."""
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +51,11 @@ def brightness(table: ImageTable) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", [name for name, each in COUNTERMEASURES.items() if not each.needs_weights])
-def test_every_countermeasure_trains_a_victim_of_masks_depths_and_normals(name: Any, table: ImageTable) -> None:
-    train = TrainPlan(
-        train=Train(perturber="codes", rounds=1, resolution=16), tasks=TASKS, protected=[True] * 3, epsilon=8 / 255
-    )
+def test_every_countermeasure_trains_a_victim_of_masks_depths_and_normals(
+    name: Any, table: ImageTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaked_originals, "STEPS", 10)
+    train = TrainPlan(train=SECOND, tasks=TASKS, protected=[True] * 3, epsilon=8 / 255)
     plan = VictimPlan(
         tasks=TASKS, data="protected", backbone="unet", width=4, epochs=1, batch_size=8, augment=["crop"], seed=0,
         countermeasure=name, second=train if COUNTERMEASURES[name].needs_second else None,
@@ -76,8 +80,7 @@ def test_at_another_size_each_pixel_keeps_the_label_of_its_place(name: Any, tabl
 
 
 def test_a_second_copy_can_be_made_at_another_resolution_than_the_victims(table: ImageTable) -> None:
-    train = Train(perturber="codes", rounds=1, resolution=16)
-    copy = protected_again(table, TrainPlan(train=train, tasks=TASKS, protected=[True] * 3, epsilon=8 / 255), CPU)
+    copy = protected_again(table, TrainPlan(train=SECOND, tasks=TASKS, protected=[True] * 3, epsilon=8 / 255), CPU)
     moved = np.abs(copy.astype(int) - table.images(np.arange(len(table))))
     assert copy.shape == (12, SIDE, SIDE, 3)
     assert 0 < moved.max() <= 8

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import InputError, RefusedInputError
 from schemas.plans import IngestPlan, Noise
 from schemas.records import ShardProfile

@@ -32,10 +32,11 @@ CPU, EPSILON = torch.device("cpu"), 8 / 255
 SAMPLED = ("em-sample", "tap-sample", "sep-sample")
 PATTERNS = ("floor", "lsp", "ar")
 NAMES = ("codes", "pil", *SAMPLED, *PATTERNS)
-CLASSES = 4
+CLASSES, SHOWN = 4, 12
+"""Classes of the striped set; images whose δ is looked at."""
 
 
-TINY = {"rounds": 4, "epochs": 2, "surrogate_epochs": 4, "batch_size": 32, "resolution": 16, "width": 4}
+TINY = {"rounds": 2, "epochs": 2, "surrogate_epochs": 4, "batch_size": 32, "resolution": 16, "width": 4}
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,9 @@ def ready(table: ImageTable) -> Callable[[str], Trained]:
 
 
 def delta(made: Trained, table: ImageTable, labels: tuple[torch.Tensor, ...] | None = None) -> torch.Tensor:
-    batch = table.batch(np.arange(24), CPU)
-    return GeneratorPerturber(made.generator, "x").delta(batch.x_BCHW, labels or batch.labels, batch.gray_B, ["k"] * 24)
+    batch = table.batch(np.arange(SHOWN), CPU)
+    keys = ["k"] * SHOWN
+    return GeneratorPerturber(made.generator, "x").delta(batch.x_BCHW, labels or batch.labels, batch.gray_B, keys)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,10 +101,10 @@ def test_delta_lies_within_epsilon_and_is_one_that_protects(
 @pytest.mark.parametrize("name", NAMES)
 def test_the_labels_of_an_unprotected_task_play_no_part(name: str, table: ImageTable) -> None:
     made = trained(name, table, protected=(True, False))
-    labels = table.batch(np.arange(24), CPU).labels
+    labels, expected = table.batch(np.arange(SHOWN), CPU).labels, delta(made, table)
     same, other = (labels[0], 1 - labels[1]), ((labels[0] + 1) % 3, labels[1])
-    assert torch.equal(delta(made, table, same), delta(made, table))
-    assert not torch.allclose(delta(made, table, other), delta(made, table), atol=0.1 / 255)
+    assert torch.equal(delta(made, table, same), expected)
+    assert not torch.allclose(delta(made, table, other), expected, atol=0.1 / 255)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -124,6 +126,15 @@ def test_a_table_in_which_labels_are_missing_trains_to_finite_weights(name: str,
     assert all(bool(value.isfinite().all()) for value in made.generator.state_dict().values())
 
 
+def test_codes_that_learn_are_those_that_are_published() -> None:
+    tasks = builders.tasks([3] * 9)
+    spec = GeneratorSpec(network="codes", resolution=16, epsilon=EPSILON, tasks=tasks, protected=[True] * 8 + [False])
+    codes, x, gray_B = ClassCodes(spec).requires_grad_(False), torch.rand(4, 3, 16, 16), torch.zeros(4).bool()
+    labels = [torch.tensor([0, MISSING, number % 3, 2]) for number in range(9)]
+    learned, published = (codes.train(mode)(x, labels, gray_B) for mode in (True, False))
+    torch.testing.assert_close(learned, published, rtol=0, atol=1e-6 * EPSILON)
+
+
 def test_a_missing_label_adds_the_mean_of_a_tasks_codes() -> None:
     spec = GeneratorSpec(
         network="codes", resolution=16, epsilon=EPSILON, tasks=builders.tasks(), protected=[True, True]
@@ -138,7 +149,7 @@ def test_a_missing_label_adds_the_mean_of_a_tasks_codes() -> None:
 def test_what_the_linear_heads_take_for_the_class_is_subtracted(learnable: ImageTable) -> None:
     made = trained("pil", learnable, surrogate_epochs=30)
     assert isinstance(made.generator, LinearInducement)
-    labels, added = learnable.batch(np.arange(24), CPU).labels, delta(made, learnable)
+    labels, added = learnable.batch(np.arange(SHOWN), CPU).labels, delta(made, learnable)
     for number, head in made.generator.heads.items():
         says = head(-added.flatten(1)).argmax(dim=1)
         assert (says == labels[int(number)]).float().mean() > 0.9
@@ -161,7 +172,7 @@ def striped(count: int, seed: int) -> ImageTable:
 
 
 def test_sign_steps_bring_the_surrogates_loss_to_where_the_method_wants_it(learnable: ImageTable) -> None:
-    batch, kinds = learnable.batch(np.arange(24), CPU), builders.kinds()
+    batch, kinds = learnable.batch(np.arange(SHOWN), CPU), builders.kinds()
     for name in SAMPLED:
         network = trained(name, learnable, surrogate_epochs=6).generator
         assert isinstance(network, PerSample)
@@ -180,7 +191,7 @@ def test_sign_steps_bring_the_surrogates_loss_to_where_the_method_wants_it(learn
 
 
 def test_untargeted_sign_steps_only_push_away_from_the_class(learnable: ImageTable) -> None:
-    batch, kinds = learnable.batch(np.arange(24), CPU), builders.kinds()
+    batch, kinds = learnable.batch(np.arange(SHOWN), CPU), builders.kinds()
     network = trained("tap-sample", learnable, surrogate_epochs=6, targeted=False).generator
     moved_BCHW = (batch.x_BCHW + network(batch.x_BCHW, batch.labels, batch.gray_B)).clamp(0, 1)
     surrogate = network.surrogates[0]
@@ -215,8 +226,8 @@ def test_each_value_of_an_autoregressive_pattern_follows_from_its_neighbours() -
 MAKES: dict[str, dict[str, Any]] = {
     "codes": {"rounds": 8},
     "pil": {"surrogate_epochs": 30},
-    "tap-sample": {"surrogate_epochs": 12, "width": 8},
-    "generator": {"method": "fresh", "generator": "tiny", "epochs": 12},
+    "tap-sample": {"surrogate_epochs": 20, "width": 8},
+    "generator": {"method": "fresh", "generator": "tiny", "epochs": 8},
 }
 """What is trained on the striped set. sep-sample has the code of tap-sample, with more surrogates. EM in the generator,
 pil in the generator and em-sample do not stop this victim on so small a set."""
@@ -226,8 +237,8 @@ STRONG = 24 / 255
 LESS = 0.2
 """How much less than from random noise a victim learns, at the best epoch; chance is 0.25.
 
-Measured with 2 or 3 seeds and 2 victims each: noise leaves 0.96 to 1.00, pil 0.27 to 0.43, tap-sample 0.42 to 0.55,
-codes 0.34 to 0.50, the generator 0.25 to 0.46.
+Measured with 2 seeds, each with a victim of its own: noise leaves 0.95 to 0.99, pil 0.37 to 0.49, tap-sample 0.59 to
+0.61 (after 12 epochs), codes 0.38 to 0.57, the generator 0.25 to 0.43.
 """
 
 
@@ -237,12 +248,12 @@ def striped_victim(version: ImageTable, seed: int = 1) -> float:
     plan = VictimPlan(
         tasks=tasks, data="x", backbone="stride5", width=8, epochs=12, batch_size=16, augment=["crop"], seed=seed
     )
-    figures = train_victim(version, striped(192, 1), plan, CPU).figures
+    figures = train_victim(version, striped(128, 1), plan, CPU).figures
     return max(epoch["width"]["balanced_accuracy"] for epoch in figures)
 
 
 def protected_stripes(name: str, seed: int = 0) -> ImageTable:
-    train, tasks = striped(384, 0), [Task(field="json.width", classes=CLASSES)]
+    train, tasks = striped(256, 0), [Task(field="json.width", classes=CLASSES)]
     settings = plan(name, seed=seed, **MAKES[name]).train
     wanted = TrainPlan(train=settings, tasks=tasks, protected=[True], epsilon=STRONG)
     made = PERTURBERS[settings.perturber].train(train, wanted, CPU)
@@ -256,7 +267,7 @@ def from_noise() -> float:
     """What the victim reaches on random noise of the same strength."""
     torch.set_num_threads(1)
     (noise,) = transforms_of([Noise(epsilon=STRONG)])
-    return striped_victim(with_pixels(striped(384, 0), lambda row, image: noise(image, str(row))))
+    return striped_victim(with_pixels(striped(256, 0), lambda row, image: noise(image, str(row))))
 
 
 @pytest.mark.slow

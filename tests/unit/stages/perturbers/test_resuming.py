@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from schemas.plans import TrainPlan
 from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.perturbers.registry import PERTURBERS
-from stages.perturbers.training import TrainingState, packed
+from stages.perturbers.training import Trained, TrainingState, packed
 from tests import builders
 
 CPU = torch.device("cpu")
@@ -41,12 +43,17 @@ def plan(perturber: str) -> TrainPlan:
     return TrainPlan(train=Train.model_validate(train), tasks=builders.tasks(), protected=[True, True], epsilon=8 / 255)
 
 
+@pytest.fixture(scope="module")
+def unbroken(table: ImageTable) -> Callable[[str], Trained]:
+    """A training of each perturber that nobody broke; tests only read it."""
+    return cache(lambda name: PERTURBERS[name].train(table, plan(name), CPU))
+
+
 @pytest.mark.parametrize(("perturber", "killed"), KILLED)
 def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
-    perturber: str, killed: int, table: ImageTable
+    perturber: str, killed: int, table: ImageTable, unbroken: Callable[[str], Trained]
 ) -> None:
     train, given = PERTURBERS[perturber].train, plan(perturber)
-    unbroken = train(table, given, CPU)
     stored: list[bytes] = []
 
     def write(data: bytes) -> None:
@@ -58,11 +65,12 @@ def test_a_killed_training_goes_on_with_the_weights_of_an_unbroken_one(
     with pytest.raises(KilledError):
         train(table, given, CPU, kept=kept)
     seen: list[int] = []
-    found = train(table, given, CPU, lambda what, done, total: seen.append(done), kept)
+    found = train(table, given, CPU, lambda what, done, total, *losses: seen.append(done), kept)
     assert seen[-1] == 3
     assert len(seen) < 3, "what was done is done again"
-    assert (found.steps, found.losses) == (unbroken.steps, unbroken.losses)
-    expected = unbroken.generator.state_dict()
+    whole = unbroken(perturber)
+    assert (found.steps, found.losses) == (whole.steps, whole.losses)
+    expected = whole.generator.state_dict()
     for name, value in found.generator.state_dict().items():
         assert torch.equal(value, expected[name]), name
 

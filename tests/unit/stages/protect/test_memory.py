@@ -15,7 +15,7 @@ from PIL import Image
 from torch.nn import functional
 
 from pipeline.run.tables import return_memory
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
 from stages.ingest import ingest
 from stages.ingest.ingest import profile_shard

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.configuration.plans import protect_plan
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import InputError, MtlueError, RefusedInputError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.records import ShardRecord

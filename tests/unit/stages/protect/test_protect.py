@@ -20,7 +20,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from pipeline.configuration.plans import protect_plan
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import GeneratorError, InputError, MtlueError, RefusedInputError, ValidationError
 from schemas.plans import IngestPlan
 from schemas.records import ShardRecord

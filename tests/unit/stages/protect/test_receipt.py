@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import ValidationError
 from stages.io.shards.tar import TarWriter
 from stages.protect.reread import Receipt

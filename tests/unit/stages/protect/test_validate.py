@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import MtlueError, SampleError, ValidationError
 from schemas.plans import ProtectPlan
 from schemas.tasks import Task

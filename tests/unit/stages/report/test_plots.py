@@ -20,7 +20,15 @@ def draw(**changes) -> str:
 
 def parse(svg: str) -> ElementTree.Element:
     wrapped = f'<div xmlns:xlink="http://www.w3.org/1999/xlink">{svg}</div>'
-    return ElementTree.fromstring(wrapped)[0]  # noqa: S314 - our own drawing
+    drawing = ElementTree.fromstring(wrapped)[0].find("svg")  # noqa: S314 - our own drawing
+    assert drawing is not None
+    return drawing
+
+
+def test_a_plots_title_stands_above_it():
+    assert '<figure class="drawn"><figcaption>Accuracy of a &lt;task&gt;</figcaption><svg' in draw(
+        title="Accuracy of a <task>"
+    )
 
 
 def test_plot_names_itself_for_screen_readers_and_escapes_the_name():

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import io
 import re
 from collections import Counter
@@ -189,6 +190,34 @@ def test_report_is_one_well_formed_file_that_asks_nothing_of_the_network():
             assert not address or address.startswith(("data:image/png;base64,", "#")), f"<{tag} {name}={address}>"
     assert "@import" not in text
     assert set(re.findall(r"url\(([^)]?)", text)) <= {"#"}
+
+
+def test_the_contents_list_names_every_section_and_leads_to_it():
+    page = Page(make_report())
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a" and attributes.get("href")]
+    titles = [attributes["id"] for tag, attributes in page.tags if tag == "h2"]
+    assert [link.removeprefix("#") for link in links] == titles
+    assert {"summary", "audit", "pictures", "limits"} <= set(titles)
+
+
+def test_the_cover_says_in_plain_words_what_was_done_what_the_test_showed_and_what_it_does_not_show():
+    page = Page(make_report())
+    assert "100 images of the dataset “street-scenes” were changed before publication" in page.text
+    assert "every colour value by at most 8 of 255 steps" in page.text
+    assert "the strongest model trained on protected images reached 33.5\u00a0% (balanced accuracy)".replace(
+        "\u00a0", " "
+    ) in page.text.replace("\u00a0", " ")
+    assert "It is no guarantee against others, and it is no anonymisation" in page.text
+    assert "Nothing was published by this run." in Page(make_report(records=[])).text
+    assert "No test was made" in Page(make_report(evidence=NOT_MEASURED)).text
+
+
+def test_the_report_names_the_digests_that_the_certificate_binds():
+    page = Page(make_report(manifest=b"{}"))
+    assert f"Manifest, SHA-256 {hashlib.sha256(b'{}').hexdigest()}" in page.text
+    shown = evidence(([0.55, 0.52], [0.12, 0.11])).model_dump_json(indent=1).encode()
+    assert f"Evidence, SHA-256 {hashlib.sha256(shown).hexdigest()}" in page.text
+    assert "SHA-256" not in Page(make_report()).text
 
 
 def test_every_text_of_the_data_is_escaped():

@@ -88,3 +88,18 @@ def test_labels_come_back_from_their_column() -> None:
     assert stored.tolist() == labels
     assert kind(3).known(torch.from_numpy(stored)).tolist() == [True, False, True]
     assert kind(3).missing == MISSING
+
+
+@pytest.mark.parametrize("counts", [[3, 3, 3], [3, 4, 3]])
+def test_losses_of_several_tasks_are_those_of_each_and_an_absent_task_gets_no_gradient(counts: list[int]) -> None:
+    torch.manual_seed(0)
+    kinds = [kind(count) for count in counts]
+    outputs = [torch.randn(5, count, requires_grad=True) for count in counts]
+    labels = [torch.tensor([0, MISSING, 2, 1, 0]), torch.full((5,), MISSING), torch.tensor([1, 1, MISSING, 2, 0])]
+    found = type(kinds[0]).losses(kinds, outputs, labels)
+    assert found[1] is None
+    for number in (0, 2):
+        torch.testing.assert_close(found[number], kinds[number].loss(outputs[number], labels[number]))
+    sum(loss for loss in found if loss is not None).backward()
+    assert outputs[0].grad is not None
+    assert outputs[1].grad is None

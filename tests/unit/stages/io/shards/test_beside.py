@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from schemas.errors import ConfigError
 from stages.io.shards.listing import list_shards
 from stages.io.store.store import Store

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import RefusedInputError
 from stages.io.images.decoding import decode_image
 from stages.io.shards.copies import refuse_copies

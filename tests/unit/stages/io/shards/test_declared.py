@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import SampleError
 from stages.io.shards.declared import published_data
 from stages.io.shards.sample import Member, Sample

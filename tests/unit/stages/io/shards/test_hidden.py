@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import RefusedInputError
 from schemas.tasks import Task
 from stages.io.shards.hidden import hidden_originals

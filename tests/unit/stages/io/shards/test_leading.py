@@ -9,8 +9,9 @@ import json
 import numpy as np
 import pytest
 
-from schemas.config import Layout
+from schemas.dataset import Layout
 from schemas.errors import RefusedInputError
+from schemas.tasks import Task
 from stages.io.shards.hidden import hidden_originals
 from stages.io.shards.layout import image_member
 from stages.io.shards.sample import Member, Sample
@@ -120,3 +121,17 @@ def test_a_member_that_has_such_a_name_is_refused_until_somebody_declares_it() -
         refusal(field, data, Layout())
         found = Sample("s1", (Member("png", PNG), Member(field, data)))
         assert image_member(found, Layout(members={field: "keep"})).data == PNG
+
+
+def test_columns_are_not_dropped_all_at_once_where_a_task_reads_one() -> None:
+    row = Sample("s1", (Member("png", PNG), Member("json", b'{"label": 1, "json": "x"}')), image="png")
+    layout = Layout(members={"json": "drop"})
+    with pytest.raises(RefusedInputError, match="published images would have no label; write `json.json: drop`"):
+        image_member(row, layout, [Task(field="label", classes=2)])
+    assert image_member(row, layout).data == PNG
+
+
+def test_the_line_for_a_column_of_the_name_json_drops_no_other_column() -> None:
+    row = Sample("s1", (Member("png", PNG), Member("json", b'{"label": 1, "json": "//x.org/1.jpg"}')), image="png")
+    with pytest.raises(RefusedInputError, match="write `json.json: drop`"):
+        image_member(row, Layout())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.config import Storage
+from schemas.dataset import Storage
 from schemas.errors import ConfigError
 from stages.io.shards.listing import list_shards
 from stages.io.shards.patterns import expand_braces

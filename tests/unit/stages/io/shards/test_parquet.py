@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from schemas.config import Dataset
+from schemas.dataset import Dataset
 from schemas.errors import InputError, RefusedInputError, SampleError
 from schemas.records import Quarantined
 from schemas.tasks import MISSING, Task

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from schemas.config import Dataset
+from schemas.dataset import Dataset
 from schemas.errors import InputError, RefusedInputError, SampleError
 from schemas.tasks import MISSING, Task
 from stages.io.shards.layout import image_member, published_members

@@ -20,7 +20,7 @@ from stages.perturbers.generator.methods.fresh import fresh_network
 from stages.perturbers.generator.methods.method import BaseMethod, Context
 from stages.perturbers.generator.training import train_generator
 from stages.perturbers.registry import PERTURBERS
-from stages.perturbers.training import Trained
+from stages.perturbers.training import Trained, unheard
 from stages.tasks.task_kind import TaskKind
 from tests import builders
 
@@ -72,7 +72,7 @@ def context(table: ImageTable, *, protected: tuple[bool, bool] = (True, True), *
             protected=list(protected),
             device=CPU,
             rng=torch.Generator().manual_seed(0),
-            report=lambda what, done, total: None,
+            report=unheard,
         )
 
 
@@ -255,35 +255,21 @@ def test_the_configuration_offers_every_method_that_there_is() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name: str, table: ImageTable) -> None:
-    one = trained(table, method=name, seed=3)
+def test_the_same_seed_gives_the_same_weights_another_seed_others_and_the_global_random_state_is_left_alone(
+    name: str, table: ImageTable
+) -> None:
+    settings = {"method": name, "epochs": 1, "surrogate_epochs": 1}
+    one = trained(table, seed=3, **settings)
     torch.manual_seed(12345)  # the global state is none of its business
-    again = trained(table, method=name, seed=3)
-    other = trained(table, method=name, seed=4)
+    before = torch.get_rng_state()
+    again = trained(table, seed=3, **settings)
+    assert torch.equal(torch.get_rng_state(), before)
+    other = trained(table, seed=4, **settings)
     for key, value in one.generator.state_dict().items():
         assert torch.equal(value, again.generator.state_dict()[key]), key
     assert one.losses == again.losses
     assert not torch.equal(one.generator.class_maps[0], other.generator.class_maps[0])
     assert not torch.equal(one.generator.decoder[-1].weight, other.generator.decoder[-1].weight)
-
-
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_training_leaves_the_global_random_state_alone(name: str, table: ImageTable) -> None:
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    trained(table, method=name, epochs=1, surrogate_epochs=1)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_every_loss_falls_on_a_small_set(name: str, table: ImageTable) -> None:
-    run = trained(table, method=name, epochs=8, epsilon=16 / 255, **LEARNING)
-    first, last = run.losses[0], run.losses[-1]
-    assert min(epoch["base"] for epoch in run.losses) < 0.75 * first["base"]
-    assert last["inter"] < first["inter"]
-    assert last["intra"] < first["intra"]
-    assert run.steps == 8 * 6
-    assert not run.generator.training
 
 
 @pytest.mark.parametrize("protected", [(True, False), (False, True)])
@@ -318,7 +304,7 @@ def test_progress_is_reported_to_its_end(name: str, table: ImageTable) -> None:
         table,
         plan(method=name, epochs=2, surrogate_epochs=1),
         CPU,
-        lambda what, done, total: seen.append((what, done, total)),
+        lambda what, done, total, *losses: seen.append((what, done, total)),
     )
     surrogate = [("surrogate", 1, 1)] if name == "tap" else []
     assert seen == [*surrogate, ("generator", 1, 2), ("generator", 2, 2)]
@@ -337,7 +323,9 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_the_losses_are_those_that_were_measured_when_the_method_was_right(name: str, table: ImageTable) -> None:
+def test_the_losses_fall_as_they_did_when_the_method_was_right(name: str, table: ImageTable) -> None:
     run = trained(table, method=name, epochs=4, epsilon=32 / 255, **LEARNING)
+    assert run.steps == 4 * 6
+    assert not run.generator.training
     for found, expected in zip(run.losses, GOLDEN[name], strict=False):
         assert (found["base"], found["intra"] - 1, found["inter"]) == pytest.approx(expected, rel=0.1, abs=1e-3)

@@ -1,5 +1,7 @@
 """The generator: δ stays within ε at every size, and labels reach it through embeddings exactly where they should."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -146,13 +148,40 @@ def test_every_weight_takes_part_in_delta(preset: str) -> None:
 # --- the labels are not drowned by the image --------------------------------------------------------------------------
 
 
-def parts_seen(generator: Generator, x: torch.Tensor, labels: list[list[int]]) -> torch.Tensor:
-    """What the decoder is given, B×channels×h×w."""
-    seen: list[torch.Tensor] = []
-    hook = generator.decoder.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    delta(generator, x, labels)
-    hook.remove()
-    return seen[0]
+def parts_seen(generator: Generator, x: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
+    """What the whole decoder sees by the letter of docs/method.md, B×channels×h×w: δ is what it makes of that."""
+    with torch.no_grad():
+        maps = [
+            embedding(label) if wanted else embedding.neutral(len(x))
+            for embedding, label, wanted in zip(generator.embeddings, labels, generator.spec.protected, strict=True)
+        ]
+        seen = torch.cat([of_unit_energy(part) for part in (*maps, generator.encoder((x - 0.5) / 0.25))], dim=1)
+        by_the_letter = generator.spec.epsilon * torch.tanh(generator.decoder(seen))
+        made = generator(x, labels, torch.tensor([False] * len(x)))
+    torch.testing.assert_close(made, by_the_letter, rtol=0, atol=1e-4 * generator.spec.epsilon)
+    return seen
+
+
+@pytest.mark.parametrize("counts", [[2, 3], [2] * 12, [40, 2]])  # more classes than are computed once a class
+def test_what_is_computed_once_a_class_is_the_delta_of_the_whole_decoder(counts: list[int]) -> None:
+    generator = builders.generator(class_counts=counts, protected=[True] * len(counts))
+    labels = [torch.tensor([0, MISSING, 1]) for _ in counts]
+    parts_seen(generator, images(3), labels)
+
+
+def test_gradients_of_what_is_computed_once_a_class_are_those_of_the_whole_decoder() -> None:
+    generator = builders.generator().requires_grad_(True)
+    x, labels, gray = images(3), columns([[0, 1], [MISSING, 1], [2, 0]]), torch.tensor([False] * 3)
+    generator(x, labels, gray).square().sum().backward()
+    found = {name: parameter.grad.clone() for name, parameter in generator.named_parameters()}
+    generator.zero_grad()
+    maps = [embedding(label) for embedding, label in zip(generator.embeddings, labels, strict=True)]
+    seen = torch.cat([of_unit_energy(part) for part in (*maps, generator.encoder((x - 0.5) / 0.25))], dim=1)
+    (generator.spec.epsilon * torch.tanh(generator.decoder(seen))).square().sum().backward()
+    largest = max(parameter.grad.abs().max().item() for parameter in generator.parameters())
+    for name, parameter in generator.named_parameters():  # a bias before a norm has no gradient but rounding
+        atol = 1e-3 * parameter.grad.abs().max().item() + 1e-5 * largest
+        torch.testing.assert_close(found[name], parameter.grad, rtol=0, atol=atol, msg=name)
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
@@ -163,7 +192,7 @@ def test_the_labels_have_more_energy_than_the_image_whatever_preset_and_number_o
     generator = builders.generator(preset=preset, class_counts=[2] * len(protected), protected=protected)
     for scale in (1.0, 100.0):  # as it starts, and however much the encoder grows in training
         generator.encoder[-1][-1].bn2.weight.mul_(scale)
-        seen = parts_seen(generator, images(2), [[0] * len(protected), [1] * len(protected)])
+        seen = parts_seen(generator, images(2), [torch.tensor([0, 1])] * len(protected))
         each = (seen.shape[1] - 2 * PRESETS[preset].encoder) // len(protected)
         energies = [part.square().sum().item() for part in seen.split(each, dim=1)[: len(protected)]]
         of_image = seen[:, each * len(protected) :].square().sum().item()
@@ -178,11 +207,9 @@ def test_a_task_with_labels_per_pixel_has_the_energy_of_any_other() -> None:
         preset="tiny", resolution=16, epsilon=EPSILON, tasks=tasks, protected=[True, True], balanced=True
     )
     generator = Generator(spec).eval().requires_grad_(False)
-    seen: list[torch.Tensor] = []
-    generator.decoder.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    generator(images(2), [torch.tensor([0, 1]), torch.arange(512).reshape(2, 16, 16) % 3], torch.tensor([False, False]))
+    seen = parts_seen(generator, images(2), [torch.tensor([0, 1]), torch.arange(512).reshape(2, 16, 16) % 3])
     channels = label_channels(PRESETS["tiny"], [True, True])
-    for part in seen[0].split(channels, dim=1):
+    for part in seen.split(channels, dim=1):
         torch.testing.assert_close(part.square().mean(dim=(1, 2, 3)), torch.ones(2), rtol=0.01, atol=0)
 
 

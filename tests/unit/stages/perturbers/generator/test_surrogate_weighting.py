@@ -10,6 +10,7 @@ from schemas.training import Train
 from stages.learning.table import ImageTable
 from stages.learning.weightings import WEIGHTINGS
 from stages.perturbers.generator.training import Training
+from stages.perturbers.training import unheard
 from tests.builders import labelled_picture
 
 CLASSES = (3, 2)
@@ -32,7 +33,7 @@ def new_training(weighting: str) -> Training:
         batch_size=12,
     )
     plan = TrainPlan(train=settings, tasks=TASKS, protected=[True, True], epsilon=8 / 255)
-    return Training(table, plan, torch.device("cpu"), lambda what, done, total: None)
+    return Training(table, plan, torch.device("cpu"), unheard)
 
 
 def test_equal_weights_are_the_default() -> None:
