@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from schemas.errors import AccessError, MtlueError, NoWriteAccessError, StoreError, TransientError, UnwritableError
 from schemas.secrets import scrub
+from stages.io.store.urls import credentials_of
 
 T = TypeVar("T")
 
@@ -213,19 +214,6 @@ def _local_kind(error: BaseException, doing: str) -> type[StoreError]:
     if number == errno.EROFS and doing in WRITING:
         return NoWriteAccessError
     return AccessError if isinstance(error, PermissionError) else StoreError
-
-
-_CREDENTIALS = {
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_CONNECTION_STRING",
-    "hf": "HF_TOKEN",
-}
-"""Protocol → variables of the environment that its credentials come from; all others are S3's."""
-
-
-def credentials_of(url: str) -> str:
-    """The variables that the credentials of a URL's store come from."""
-    return _CREDENTIALS.get(url.partition("://")[0], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 
 
 def _refusal(code: str, doing: str, credentials: str) -> str:

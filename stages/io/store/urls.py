@@ -72,6 +72,19 @@ def split_url(url: str) -> tuple[str, str]:
     return protocol, path
 
 
+_CREDENTIALS = {
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_CONNECTION_STRING",
+    "hf": "HF_TOKEN",
+}
+"""Protocol → variables of the environment that its credentials come from; all others are S3's."""
+
+
+def credentials_of(url: str) -> str:
+    """The variables that the credentials of a URL's store come from."""
+    return _CREDENTIALS.get(url.partition("://")[0], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+
+
 def format_url(protocol: str, path: str) -> str:
     """Undo `split_url`: a plain path on a local disk, `protocol://bucket/prefix` elsewhere."""
     return path if protocol == LOCAL else f"{protocol}://{path}"
