@@ -14,6 +14,7 @@ from schemas.config import OutputFormat
 from schemas.dataset import Layout
 from schemas.model import Model, fingerprint
 from schemas.plugins import COUNTERMEASURES, PERTURBERS, TASKS, WEIGHTINGS, version_of
+from schemas.published import Published
 from schemas.tasks import AnyTask
 from schemas.training import CountermeasureName, Train, WeightingName
 
@@ -224,6 +225,8 @@ class PublishPlan(Plan):
     bound: int
     """B in levels of 255."""
     output_format: OutputFormat = "tar"
+    published: Published = Published()
+    """Licence, version, citation."""
 
 
 class ReportPlan(Plan):
