@@ -47,7 +47,7 @@ class Protection(Model):
     """Names of the tasks that become unlearnable; the name of a multi-label set means all of its findings."""
 
     withstand: list[Withstood] | None = None
-    """What an attacker may do to all images without undoing δ; it decides the training (`chosen_training`) and takes
+    """What an attacker may do to all images without undoing δ. It decides the training (`chosen_training`) and takes
     longer. `mtlue plan` says how much. None: both where most of the protected tasks are yes/no and nothing in `train`
     excludes them or names a perturber; otherwise nothing. An empty list: nothing."""
 
@@ -140,7 +140,7 @@ def _given(train: Any) -> Any:
 
 
 def _needed(withstand: Sequence[Withstood]) -> dict[str, Any]:
-    """What must hold of a training that withstands this."""
+    """What a training needs to withstand this."""
     needed: dict[str, Any] = {"perturber": "generator", "method": "tap"}
     for name in withstand:
         needed |= WITHSTANDING[name]
@@ -159,8 +159,8 @@ def _are_yes_or_no(protected: Sequence[AnyTask]) -> bool:
 
 
 CHOSEN = (
-    "most of the protected tasks are yes/no: without another wish δ is to withstand gray and half the size. "
-    "protection.withstand: [] takes class codes, in a third of the time; on photographs gray undoes them"
+    "most of the protected tasks are yes/no, so the default is withstand: [gray, half_size]. protection.withstand: [] "
+    "takes class codes instead, in a third of the time; on photographs a conversion to gray undoes those"
 )
 """Why the default is what it is."""
 
@@ -170,6 +170,6 @@ PRICES: dict[Withstood, str] = {
     "gray (class codes 82, TAP in colour 72, chance 50). Where nothing is done the victim reaches up to 6 points more "
     "than with TAP in colour",
     "half_size": "withstand half_size: as for gray, with a second surrogate that sees half the size, for a fifth more "
-    "time. On 3,000 of these faces a victim at half the size reaches 61 % instead of 64",
+    "time. At half the size a victim reaches 61 % instead of 64 with 3,000 of these faces, and 64 to 70 % with 8,000",
 }
 """What each costs, as measured (docs/results.md, "Photographs")."""

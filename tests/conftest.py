@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from tests.object_stores import AzureServer, Emulator, GcsServer
 from tests.servers import FULL, BreakingProxy, S3Server, ServerMissingError
 
 os.environ.setdefault("RAY_worker_niceness", "0")
@@ -16,16 +19,25 @@ os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
 of a busy core; an idle worker that is kept saves the next one the import of torch, half of a short run's time."""
 
 
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+"""Read when gcsfs is imported: otherwise it asks Google what kind each bucket is."""
+
 SLOWEST = (
     "integration/test_chaos.py",
     "integration/test_resume.py",
-    "stages/perturbers/test_perturbers_of_their_own.py",
     "integration/test_cluster.py",
-    "stages/perturbers/generator/test_methods.py",
-    "integration/test_cli.py",
-    "integration/test_import.py",
+    "stages/perturbers/test_perturbers_of_their_own.py",
     "integration/test_gate.py",
+    "integration/test_one_writer.py",
+    "cluster/test_executor.py",
+    "integration/test_run_s3.py",
+    "integration/test_cli.py",
+    "stages/perturbers/generator/",
+    "integration/test_s3_store.py",
+    "integration/test_import.py",
+    "mtlue/test_examples.py",
     "integration/",
+    "stages/networks/backbones/",
     "stages/perturbers/",
     "stages/countermeasures/",
 )
@@ -73,16 +85,47 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
         environment.setenv("AWS_ACCESS_KEY_ID", FULL[0])
         environment.setenv("AWS_SECRET_ACCESS_KEY", FULL[1])
-        try:
-            server = S3Server(tmp_path_factory.mktemp("s3"))
-        except ServerMissingError as error:
-            if os.environ.get("CI"):
-                pytest.fail(str(error))
-            pytest.skip(str(error))
+        server = started(S3Server, tmp_path_factory.mktemp("s3"))
         try:
             yield server
         finally:
             server.stop()
+
+
+T = TypeVar("T")
+
+
+def started(kind: Callable[[Path], T], directory: Path) -> T:
+    """A server; where it is not installed the test is skipped, and fails in CI, where a skip would go unnoticed."""
+    try:
+        return kind(directory)
+    except ServerMissingError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """A server of Google Cloud Storage for the whole run, found through the environment."""
+    yield from _emulator(GcsServer, tmp_path_factory.mktemp("gcs"))
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """A server of Azure's blobs for the whole run, found through the environment."""
+    yield from _emulator(AzureServer, tmp_path_factory.mktemp("azure"))
+
+
+def _emulator(kind: type[Emulator], directory: Path) -> Iterator[Emulator]:
+    server = started(kind, directory)
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in server.environment.items():
+                environment.setenv(name, value)
+            yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

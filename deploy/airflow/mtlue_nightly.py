@@ -1,4 +1,4 @@
-"""Airflow 3: a nightly run of mtlue. Copy it into the folder of DAGs, and set COMMAND.
+"""Airflow (tried with 3.3): a nightly run of mtlue. Copy it into the folder of DAGs, and set COMMAND.
 
 The exit code decides: 0 succeeds, 4 (another run does the work) is skipped, 1 to 3 wait for a person. A run that was
 interrupted or killed is tried again and goes on where it was.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import subprocess
 from datetime import datetime, timedelta
 
-from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.sdk import dag, task
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 COMMAND = ["/opt/mtlue/.venv/bin/mtlue", "run", "/etc/mtlue/pipeline.yaml"]
 

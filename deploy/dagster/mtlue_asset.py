@@ -1,4 +1,6 @@
-"""Dagster: the protected dataset as an asset, made anew every night. Add it to your code location, and set COMMAND.
+"""Dagster (tried with 1.13): the protected dataset as an asset, made anew every night.
+
+Add it to your code location, and set COMMAND.
 
 The exit code decides: 0 materialises the asset, 4 (another run does the work) leaves it as it is, 1 to 3 wait for a
 person, and a run that was interrupted or killed is tried again and goes on where it was.

@@ -1,6 +1,6 @@
 """Progress: bars with rate and time left on a terminal, plain lines in a log, one JSON object a line for machines.
 
-Whatever is shown is told to the listeners of `events` as well.
+Listeners of `events` hear all of it as well.
 """
 
 from __future__ import annotations

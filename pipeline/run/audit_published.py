@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.cluster.progress import Reporter
-from pipeline.run.audit import Auditor
+from pipeline.run.audit import Auditor, find_evidence
 from pipeline.run.certify import certify
-from pipeline.run.evidence import find_evidence
 from pipeline.run.ingest import stored_profiles
 from pipeline.run.publish import write_report
 from pipeline.run.refusing import check_networks

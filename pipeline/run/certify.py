@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline.state.places import Places
-from schemas.certificate import Certificate
 from schemas.errors import InputError
 from schemas.evidence import Evidence
 from schemas.plans import PublishPlan
@@ -16,6 +15,7 @@ from stages.publish.certificate import (
     CERTIFICATE,
     EVIDENCE,
     SIGNATURE,
+    Certificate,
     digest_of,
     mismatches,
     read_certificate,

@@ -10,8 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.configuration.plans import Plans, audit_plan
-from pipeline.run.audit import check_held_out, check_split
-from pipeline.run.evidence import evidence_state, find_evidence
+from pipeline.run.audit import check_held_out, check_split, evidence_state, find_evidence
 from pipeline.run.refusing import check_data, check_networks, refuse_places
 from pipeline.run.victim_plans import expected_plans
 from pipeline.state.generators import fitting_generator

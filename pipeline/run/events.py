@@ -61,7 +61,7 @@ class Event(Record):
 
 
 class Listener(Protocol):
-    """Who is told of every event; any error but an interrupt switches it off."""
+    """It hears every event; any error but an interrupt switches it off."""
 
     def hear(self, event: Event) -> None:
         """One event, in the order of happening."""

@@ -19,7 +19,7 @@ from stages.io.store.store import Store
 from stages.perturbers.checkpoint import cached_perturber
 from stages.protect.protect import protect_shard
 from stages.publish.manifest import MANIFEST
-from stages.publish.updating import begin_update
+from stages.publish.public_files import begin_update
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def protect_all(session: Session, shards: Sequence[ShardRef], generator: Generat
 
 
 def _figures(record: ShardRecord) -> dict[str, float]:
-    """What listeners are told of a published shard."""
+    """What listeners hear of a published shard."""
     return {
         "samples": record.samples,
         "bytes": record.bytes,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.cluster.jobs import Job
-from pipeline.run.audit import Auditor
-from pipeline.run.evidence import find_evidence
+from pipeline.run.audit import Auditor, find_evidence
 from pipeline.run.protect import protect_step
 from pipeline.run.session import Session
 from schemas.errors import GeneratorError, MtlueError, RefusedInputError, ValidationError

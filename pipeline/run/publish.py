@@ -20,11 +20,9 @@ from stages.io.store.store import Store
 from stages.publish.card import dataset_card
 from stages.publish.croissant import croissant
 from stages.publish.manifest import MANIFEST, build_manifest, wids_index
-from stages.publish.strangers import README
-from stages.publish.updating import UPDATING, end_update
-from stages.report.markdown import build_markdown
+from stages.publish.public_files import README, UPDATING, end_update
 from stages.report.pictures import Pair, sample_pairs
-from stages.report.report import build_report
+from stages.report.report import build_markdown, build_report
 from stages.report.report_input import ReportInput
 from stages.verify import check_as_user_reads
 

@@ -40,8 +40,8 @@ from stages.audit.verdict import NOT_MEASURED
 from stages.formatting import strays_text, unused_members_text
 from stages.ingest.drift import drift
 from stages.learning.sampling import share
+from stages.publish.public_files import CARD
 from stages.publish.signature import check_key
-from stages.publish.strangers import CARD
 from stages.report.pictures import sample_pairs
 from stages.report.report_input import ReportInput
 from stages.tasks.counts import label_doubts, rare_classes

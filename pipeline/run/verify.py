@@ -24,8 +24,7 @@ from stages.io.store.store import Store
 from stages.protect.validate import Measured
 from stages.publish.certificate import CERTIFICATE
 from stages.publish.manifest import read_manifest
-from stages.publish.strangers import possible_data
-from stages.publish.updating import UPDATING
+from stages.publish.public_files import UPDATING, possible_data
 from stages.verify import verify_shard
 
 
@@ -85,7 +84,7 @@ def verify_url(
 def _certificate_problems(
     output: Store, work: Store | None, certificate: Path | None, signer: Path | None
 ) -> list[str] | None:
-    """What is wrong with the certificate that is to be checked; None where none is."""
+    """What is wrong with the certificate that is to be checked; None where no certificate is given."""
     if certificate is not None:
         return certificate_problems(output, Store(str(certificate.parent)), certificate.name, signer)
     if work is not None and (signer is not None or work.stat(CERTIFICATE) is not None):

@@ -23,8 +23,7 @@ from stages.io.store.objects import Entry
 from stages.io.store.records import read_record
 from stages.io.store.store import Store
 from stages.publish.manifest import read_manifest
-from stages.publish.strangers import CARD, PUBLIC, README, possible_data
-from stages.publish.updating import UPDATING, is_update
+from stages.publish.public_files import CARD, PUBLIC, README, UPDATING, is_update, possible_data
 
 WRITTEN = "written.json"
 

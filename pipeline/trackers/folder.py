@@ -1,4 +1,4 @@
-"""The folder of one run in `work`: its log, its events and its curves; on a local disk they grow while it runs."""
+"""The folder of one run in `work`: its log, its events as JSON lines and its curves; on a local disk they grow."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.run.events import Event
 from schemas.errors import StoreError, TransientError
 from stages.io.store.store import Store
 from stages.io.store.urls import LOCAL, split_url
@@ -97,3 +98,19 @@ def _forget(work: Store, kept: int) -> None:
         for name in names:
             if name.split("/")[1] in old:
                 work.delete(name)
+
+
+class JsonLines:
+    """Appends each event to a file, at once: `tail -f` follows a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("a", encoding="utf-8")
+
+    def hear(self, event: Event) -> None:
+        """Write one line; empty fields are left out."""
+        self.file.write(event.model_dump_json(exclude_defaults=True) + "\n")
+        self.file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()

@@ -9,8 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pipeline.cluster.progress import Reporter
 from pipeline.run.events import Event, Listener
-from pipeline.trackers.folder import LINES, LOG, RunFolder
-from pipeline.trackers.lines import JsonLines
+from pipeline.trackers.folder import LINES, LOG, JsonLines, RunFolder
 from pipeline.trackers.log import LogFile
 from pipeline.trackers.mlflow import MLflow, check_mlflow
 from pipeline.trackers.prometheus import Prometheus
@@ -62,10 +61,10 @@ def _listeners(config: Config, folder: RunFolder) -> list[Listener]:
         found.append(Prometheus())
     if config.watch.mlflow:
         found.append(MLflow(config.watch.mlflow, config.name, folder.name, _parameters(config)))
-    return [*found, _Saver(folder)]
+    return [*found, Upload(folder)]
 
 
-class _Saver:
+class Upload:
     """Copies the run's folder into an object store."""
 
     def __init__(self, folder: RunFolder) -> None:

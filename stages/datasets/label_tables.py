@@ -114,7 +114,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     for number, text in text_rows(path):
         if text.strip():
             try:
-                yield f"row {number}", json.loads(text)
+                yield f"row {number}", json.loads(text, object_pairs_hook=_object)
             except ValueError as error:
                 raise InputError(f"{path}: row {number} is no JSON ({error}); correct it") from None
 
@@ -137,13 +137,22 @@ def read_json(path: Path) -> Any:
         InputError: it is no JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), object_pairs_hook=_object)
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(f"--labels {path}: there is no such file; name the table of labels") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the file and its permissions") from None
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error}); correct it") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {doubled!r} is in one object twice")
+    return found
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Any]]:

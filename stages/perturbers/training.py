@@ -133,7 +133,7 @@ class Phase(NamedTuple):
 
 
 class Report(Protocol):
-    """Who is told how far a training is."""
+    """Hears how far a training is."""
 
     def __call__(self, phase: str, done: int, total: int, losses: Mapping[str, float] = ..., /) -> None:
         """One more unit of a phase is done.
@@ -167,7 +167,7 @@ class Trainer(Protocol):
             table: images R×R with R = `plan.train.resolution`, labels of K tasks.
             plan: what decides the network.
             device: where to train.
-            report: told of every unit that is done.
+            report: called for every unit that is done.
             kept: where a long training keeps its state, and from where it goes on; None: nowhere.
 
         Raises:

@@ -7,10 +7,9 @@ import json
 
 from pydantic import ValidationError as PydanticError
 
-from schemas.certificate import Certificate
 from schemas.errors import InputError
-from schemas.evidence import Evidence
-from schemas.records import Manifest
+from schemas.evidence import Evidence, Word
+from schemas.records import Manifest, Record
 from stages.formatting import figure, names
 
 CERTIFICATE, EVIDENCE, SIGNATURE = "certificate.json", "evidence.json", "certificate.json.sig"
@@ -27,7 +26,7 @@ def statement(name: str, samples: int, bound: int, evidence: Evidence) -> str:
     tasks = names([task.name for task in evidence.tasks if task.wanted]) or "their labels"
     done = (
         f"{samples:,} images of the dataset “{name}” were changed before publication, every colour value by at most "
-        f"{bound} of 255 steps, so that a model that is trained on them without permission learns little of: {tasks}."
+        f"{bound} of 255 steps. A model trained on them without permission is meant to learn little of: {tasks}."
     )
     return f"{done} {_test(evidence)}"
 
@@ -54,7 +53,7 @@ def read_certificate(data: bytes, place: str) -> Certificate:
     """A stored certificate.
 
     Raises:
-        InputError: it is none of mtlue, or of a format that this version does not know.
+        InputError: it is not a certificate of mtlue, or has a format that this version does not know.
     """
     try:
         found = Certificate.model_validate_json(data, extra="ignore")  # a later version may tell more
@@ -98,3 +97,25 @@ def _evidence_mismatches(certificate: Certificate, data: bytes | None) -> list[s
     if word != certificate.verdict:
         return [f"{CERTIFICATE}: it says {certificate.verdict!r}, the evidence {word!r}: it was changed by hand"]
     return []
+
+
+class Certificate(Record):
+    """`certificate.json` of the private place; for whoever must show what was published, and how it was tested."""
+
+    format: str = "mtlue-certificate-1"
+    dataset: str
+    issued: str
+    """When it was written: UTC, ISO 8601."""
+    mtlue: str
+    """Version that wrote it."""
+    statement: str
+    """What was done and what the test showed, in sentences for people who know no statistics."""
+    verdict: Word
+    samples: int
+    shards: int
+    bound: int
+    """Largest change of a colour value, in levels of 255."""
+    manifest_sha256: str
+    """Of the bytes of `manifest.json` in the public place, which lists the checksum of every shard."""
+    evidence_sha256: str
+    """Of the bytes of `evidence.json` beside the certificate."""

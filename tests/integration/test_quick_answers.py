@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,83 +16,108 @@ from tests.running import ROOT, run, write_config
 
 HEAVY = {"cv2", "matplotlib", "pyarrow", "ray", "torch", "torchvision", "webdataset"}
 
-ANSWER = """
-import json, sys
+ANSWERS = """
+import json, os, sys
 from pipeline.cli import main
-try:
-    main()
-except SystemExit as ended:
-    loaded = sorted({name.partition(".")[0] for name in sys.modules})
-    print(json.dumps({"code": ended.code, "loaded": loaded}), file=sys.stderr)
+for number, arguments in enumerate(json.loads(sys.argv[1])):
+    if os.fork():
+        os.wait()
+        continue
+    for stream in (1, 2):
+        os.dup2(os.open(f"answer-{number}-{stream}", os.O_CREAT | os.O_WRONLY), stream)
+    sys.argv = ["mtlue", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        loaded = sorted({name.partition(".")[0] for name in sys.modules})
+        print(json.dumps({"code": ended.code, "loaded": loaded}), file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 """
+"""Each command in a process of its own, forked where the command line is imported and nothing else was done."""
+
+Answer = tuple[int, str, set[str]]
+"""Exit code of a command, what it printed, and the packages that it had loaded then."""
 
 
-def answer(*arguments: str | Path, directory: Path) -> tuple[int, str, set[str]]:
-    """Exit code of a command in a process of its own, what it printed, and the packages that it had loaded then."""
-    ended = subprocess.run(
-        [sys.executable, "-c", ANSWER, *map(str, arguments)],
+def answers(commands: Sequence[Sequence[str | Path]], directory: Path) -> list[Answer]:
+    """The answer to each command, all given in one directory."""
+    subprocess.run(
+        [sys.executable, "-c", ANSWERS, json.dumps([[str(each) for each in command] for command in commands])],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
         check=True,
     )
-    *errors, last = ended.stderr.splitlines()
-    found = json.loads(last)
-    return found["code"], "\n".join([ended.stdout, *errors]), set(found["loaded"])
+    found = []
+    for number in range(len(commands)):
+        out, err = ((directory / f"answer-{number}-{stream}").read_text() for stream in (1, 2))
+        *errors, last = err.splitlines()
+        ended = json.loads(last)
+        found.append((ended["code"], "\n".join([out, *errors]), set(ended["loaded"])))
+    return found
 
 
-@pytest.mark.parametrize(
-    ("command", "text"),
-    [
-        ("", "Say what is done, what is left"),
-        ("run", "--retrain"),
-        ("plan", "--set"),
-        ("verify", "--fraction"),
-        ("status", "--json"),
-        ("audit", "--config"),
-        ("preview", "--samples"),
-        ("init", "--config"),
-        ("schema", "JSON schema"),
-        ("import", "multifashion"),
-        ("import folder", "--labels"),
-        ("import celeba", "--crop"),
-        ("import nyuv2", "--classes"),
-        ("import scenes", "--contrast"),
-        ("import multifashion", "--rgb"),
-    ],
-)
-def test_help_loads_nothing_heavy(command: str, text: str, tmp_path: Path) -> None:
-    code, printed, loaded = answer(*command.split(), "--help", directory=tmp_path)
+HELPS = [
+    ("", "Say what is done, what is left"),
+    ("run", "--retrain"),
+    ("plan", "--set"),
+    ("verify", "--fraction"),
+    ("status", "--json"),
+    ("audit", "--config"),
+    ("preview", "--samples"),
+    ("init", "--config"),
+    ("schema", "JSON schema"),
+    ("import", "multifashion"),
+    ("import folder", "--labels"),
+    ("import celeba", "--crop"),
+    ("import nyuv2", "--classes"),
+    ("import scenes", "--contrast"),
+    ("import multifashion", "--rgb"),
+]
+"""A command, and a word of its help."""
+
+
+@pytest.fixture(scope="module")
+def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
+    """The help of each command."""
+    commands = [command for command, _ in HELPS]
+    asked = [(*command.split(), "--help") for command in commands]
+    return dict(zip(commands, answers(asked, tmp_path_factory.mktemp("helps")), strict=True))
+
+
+@pytest.mark.parametrize(("command", "text"), HELPS)
+def test_help_loads_nothing_heavy(command: str, text: str, helps: dict[str, Answer]) -> None:
+    code, printed, loaded = helps[command]
     assert code == 0
     assert text in printed
     assert not loaded & HEAVY
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "status", "preview"])
-def test_a_mistake_in_the_configuration_is_told_before_anything_heavy_is_loaded(command: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_configuration_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("name: x\nspeed: 3\n")
-    code, printed, loaded = answer(command, "bad.yaml", directory=tmp_path)
-    assert code == 2
-    assert "unknown key 'speed'" in printed
-    assert not loaded & HEAVY
+    commands = [(command, "bad.yaml") for command in ("run", "plan", "status", "preview")]
+    for command, (code, printed, loaded) in zip(commands, answers(commands, tmp_path), strict=True):
+        assert code == 2, command
+        assert "unknown key 'speed'" in printed, command
+        assert not loaded & HEAVY, command
 
 
-@pytest.mark.parametrize("command", ["verify", "audit"])
 def test_a_mistake_in_the_configuration_of_what_is_published_is_told_before_anything_heavy_is_loaded(
-    command: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    code, printed, loaded = answer(command, "public", "--config", "bad.yaml", directory=tmp_path)
-    assert code == 2
-    assert "no such file" in printed
-    assert not loaded & HEAVY
+    commands = [(command, "public", "--config", "bad.yaml") for command in ("verify", "audit")]
+    for command, (code, printed, loaded) in zip(commands, answers(commands, tmp_path), strict=True):
+        assert code == 2, command
+        assert "no such file" in printed, command
+        assert not loaded & HEAVY, command
 
 
 def test_the_status_of_a_finished_run_loads_nothing_heavy(tmp_path: Path, here: None) -> None:
     write_shard(tmp_path / "raw/train-00000.tar", labelled_samples(8))
     made = config(tmp_path)
     run(made)
-    code, printed, loaded = answer("status", write_config(tmp_path / "pipeline.yaml", made), directory=tmp_path)
+    ((code, printed, loaded),) = answers([("status", write_config(tmp_path / "pipeline.yaml", made))], tmp_path)
     assert code == 0
     assert "1 planned, 1 published, 0 failed, 0 to do" in printed
     assert not loaded & HEAVY

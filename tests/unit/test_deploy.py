@@ -272,7 +272,7 @@ def airflow_task(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     }
     for name, content in (
         ("airflow", {}),
-        ("airflow.exceptions", errors),
+        ("airflow.sdk.exceptions", errors),
         ("airflow.sdk", {"dag": lambda **_: lambda made: made, "task": task}),
     ):
         module = ModuleType(name)

@@ -42,10 +42,10 @@ SHORT = (
 )  # fmt: skip
 """What makes the trainings of a page short, laid over what it says."""
 
-UNTRAINED = ("train.perturber=floor", "train.resolution=16", "protect.max_quarantined=1", "audit=null")
+UNTRAINED = ("train={perturber: floor, resolution: 16}", "protect.max_quarantined=1", "audit=null")
 """The same for configurations of public datasets, whose runs other tests look at."""
 
-PUBLIC = ("faces.yaml", "ages.yaml", "chest.yaml", "rooms.yaml")
+PUBLIC = ("faces.yaml", "ages.yaml", "chest.yaml")
 
 AFTER_A_RUN = ("evidence.md", "leak.md")
 """Pages whose reader has published something."""
@@ -137,7 +137,7 @@ def test_the_commands_of_a_page_do_what_it_says(page: Path, home: Path, capsys: 
             assert extras_in(command) <= extras(), command
         elif words[0] in SHELL:
             subprocess.run(["bash", "-ec", command], check=True)
-        elif words[0] in {"docker", "kubectl", "ray", "python"}:
+        elif words[0] in {"docker", "kubectl", "ray", "python", "sbatch"}:
             try_others(words)
         else:
             assert command.startswith(NOT_RUN), f"{name_of(page)}: no test knows what to do with {command!r}"
@@ -181,7 +181,7 @@ def try_others(words: list[str]) -> None:
     """The files that a command of another program names are there; what it starts with mtlue is parsed."""
     if "--" in words and words[words.index("--") + 1] == "mtlue":
         parse(words[words.index("--") + 2 :])
-    named = [word.rpartition("=")[2] for word in words if word.endswith((".yaml", ".py", "Dockerfile"))]
+    named = [word.rpartition("=")[2] for word in words if word.endswith((".yaml", ".py", ".sbatch", "Dockerfile"))]
     for path in named:
         assert path.startswith("/") or Path(path).exists(), words
     assert named, words
@@ -246,3 +246,10 @@ def test_every_reason_of_the_pages_is_one_of_the_program() -> None:
 def test_the_table_of_the_page_has_the_kinds_of_task_that_it_says(home: Path) -> None:
     rows = [values for _, values in read_table(Path("labels.csv")).rows]
     assert rows[0] == {"file": "IMG_1.jpg", "species": "cat", "age": 3, "sick": "no"}
+
+
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "method.md"], ids=name_of)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"`((?:docs|mtlue|pipeline|schemas|stages|tests|deploy)/[\w./-]+)`", page.read_text())
+    gone = [path for path in named if not (ROOT / path).exists()]
+    assert not gone

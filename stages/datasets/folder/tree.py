@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -191,6 +192,9 @@ class Names:
         return []
 
 
+CONTRADICTED = "contradicting-rows"
+
+
 @dataclass
 class Matched:
     """The rows of a table by picture, and what fits nothing."""
@@ -200,6 +204,8 @@ class Matched:
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Path of a picture → values of its row, the key among them."""
     skipped: list[Skipped] = field(default_factory=list)
+    contradicted: set[str] = field(default_factory=set)
+    """Paths of pictures with two rows that differ: nobody can tell which is right."""
 
 
 def matched(table: Table, pictures: Sequence[Picture], key: str | None) -> Matched:
@@ -214,23 +220,29 @@ def matched(table: Table, pictures: Sequence[Picture], key: str | None) -> Match
         InputError: the column is not there, or no column names pictures.
     """
     names = Names(pictures)
+    _refuse_missing_header(table, names)
     made = Matched(_key_column(table, names, key))
     first: dict[str, tuple[str, dict[str, Any]]] = {}
     for where, row in table.rows:
         name, found = row[made.key], names.find(row[made.key])
-        problem = _problem_of_row(name, found, made.key, first)
+        problem = _problem_of_row(row, found, made.key, first)
         if problem is None:
             first[found[0].path] = where, row
             made.rows[found[0].path] = row
         else:
             made.skipped.append(Skipped(reason=problem[0], message=f"{table.path.name} {where}: {problem[1]}"))
+            if problem[0] == CONTRADICTED and made.rows.pop(found[0].path, None) is not None:
+                made.contradicted.add(found[0].path)
+                message = f"{table.path.name} {first[found[0].path][0]}: {name!r} has other values in {where}"
+                made.skipped.append(Skipped(reason=CONTRADICTED, message=f"{message}; remove the wrong one"))
     made.skipped += _without_row(table, pictures, made)
     return made
 
 
 def _problem_of_row(
-    name: Any, found: list[Picture], key: str, first: dict[str, tuple[str, dict[str, Any]]]
+    values: dict[str, Any], found: list[Picture], key: str, first: dict[str, tuple[str, dict[str, Any]]]
 ) -> tuple[str, str] | None:
+    name = values[key]
     if name is None:
         return "no-name", f"column {key!r} is empty; name the picture, or remove the row"
     if not found:
@@ -242,15 +254,28 @@ def _problem_of_row(
         several = ", ".join(picture.path for picture in found[:3])
         return "ambiguous-name", f"column {key!r} is {name!r}, which may be {several}; write the path below the folder"
     if found[0].path in first:
+        where, row = first[found[0].path]
+        if row != {**values, key: row[key]}:
+            return CONTRADICTED, f"{name!r} has other values in {where}; remove the wrong one"
         return "duplicate-row", f"{name!r} is in {first[found[0].path][0]} too, which was kept; remove one of them"
     return None
 
 
 def _without_row(table: Table, pictures: Sequence[Picture], made: Matched) -> Iterator[Skipped]:
     for picture in pictures:
-        if picture.path not in made.rows:
+        if picture.path not in made.rows and picture.path not in made.contradicted:
             message = f"{picture.path}: it has no row in {table.path.name}; add one, or take the picture out"
             yield Skipped(reason="no-label", message=message)
+
+
+def _refuse_missing_header(table: Table, names: Names) -> None:
+    """Raise InputError where the first row of a table is taken for its header: the row's label would be lost."""
+    for column in table.columns:
+        if re.search(r"\.[A-Za-z0-9]{3,4}$", column) and names.find(column):
+            raise InputError(
+                f"{table.path}: the first row has the picture {column!r}, where the names of the columns are expected; "
+                "write a first row such as `file,label`"
+            )
 
 
 def _key_column(table: Table, names: Names, key: str | None) -> str:

@@ -17,6 +17,7 @@ from stages.io.store.disk import Disk
 from stages.io.store.failpoints import reached
 from stages.io.store.failures import WRITING, retried
 from stages.io.store.objects import Entries, Entry, Guard, Objects, same_bytes
+from stages.io.store.providers import PROVIDERS
 from stages.io.store.remote import READ_TIMEOUT_SECONDS, Remote
 from stages.io.store.urls import LOCAL, checked_name, format_url, places_overlap, split_url
 
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 
 class Store:
-    """Objects below one URL: a path, `file://`, `s3://`, `gs://`, `az://` or `memory://`.
+    """Objects below one URL: a path, `file://`, `s3://`, `gs://`, `az://`, `hf://` or `memory://`.
 
     Picklable; the connection is made on first use in each process, never carried over a fork. Credentials come from the
     environment. A root that is not there yet is a store without objects; the first object makes it.
@@ -255,7 +256,8 @@ class Store:
     def _connect(self) -> Objects:
         if self._protocol == LOCAL:
             return Disk(self._root)
-        return Remote(self._protocol, self._root, self._storage, anon=self._anon, timeout=self._timeout)
+        provider = PROVIDERS.get(self._protocol, Remote)
+        return provider(self._protocol, self._root, self._storage, anon=self._anon, timeout=self._timeout)
 
     def _attempt(self, doing: str, name: str, action: Callable[[Objects, int], T]) -> T:
         url = self.join(name) if name else self.url

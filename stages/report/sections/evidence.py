@@ -1,4 +1,4 @@
-"""Sections on the evidence: verdict, victims, countermeasures, and what the protection gives away."""
+"""Sections on the evidence: cover, verdict, victims, countermeasures, and what the protection gives away."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from schemas.evidence import AttackEvidence, Cell, Evidence, Leak
 from schemas.metrics import Metric
 from stages.countermeasures.words import WORDS
 from stages.formatting import figure, within
+from stages.publish.certificate import statement
 from stages.report.report_input import ReportInput
 
 LABELS = {"clean": "Clean images", "noise": "Random noise", "protected": "Protected"}
 """Version of the data → as the scale names it."""
+
+
+def cover_facts(material: ReportInput) -> dict[str, Any]:
+    """One paragraph; where nothing was published it says so."""
+    samples, published = sum(record.samples for record in material.records), material.plan.published
+    return {"statement": statement(published.name, samples, published.bound, material.evidence) if samples else ""}
 
 
 def verdict_facts(material: ReportInput) -> dict[str, Any]:

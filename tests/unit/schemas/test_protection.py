@@ -27,7 +27,7 @@ def test_the_default_of_yes_or_no_tasks_is_the_setting_that_withstands_gray_and_
     made = configuration(count)
     assert made.train == configuration(count, ("gray", "half_size")).train
     why, *prices = made.choice
-    assert "protection.withstand: [] takes class codes" in why
+    assert "protection.withstand: [] takes class codes instead" in why
     assert [price.split(":")[0] for price in prices] == ["withstand gray", "withstand half_size"]
 
 

@@ -29,8 +29,7 @@ from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.records import Manifest, ManifestShard, ShardRecord
 from schemas.stats import Moments
-from stages.publish.strangers import CARD, README
-from stages.publish.updating import UPDATING, begin_update
+from stages.publish.public_files import CARD, README, UPDATING, begin_update
 from tests.builders import config, jpeg, labelled_samples, picture, write_shard
 
 JPEG = jpeg(picture(0, 8, 8))

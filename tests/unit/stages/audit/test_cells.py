@@ -8,7 +8,7 @@ import pytest
 
 from schemas.evidence import Evidence
 from stages.audit.verdict import reach_verdict
-from stages.report.markdown import build_markdown
+from stages.report.report import build_markdown
 from tests.evidence import TASKS, make_victim, victims
 from tests.unit.stages.report.test_report import Page, make_report
 

@@ -8,7 +8,7 @@ from pipeline.commands.audit import evidence_figures, evidence_lines
 from schemas.evidence import Evidence, VictimResult
 from schemas.training import Requirement
 from stages.audit.verdict import held_against, reach_verdict
-from stages.report.markdown import build_markdown
+from stages.report.report import build_markdown
 from tests.evidence import GOOD, TASKS, Curves, make_victim
 from tests.unit.stages.report.test_report import Page, make_report
 

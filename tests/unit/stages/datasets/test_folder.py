@@ -221,7 +221,7 @@ def test_a_column_of_splits_and_a_name_by_path_are_understood(tmp_path: Path) ->
 
 
 def test_rows_and_pictures_that_fit_nothing_are_counted_with_row_column_and_value(tmp_path: Path) -> None:
-    text = "file,kind\na.jpg,cat\nz.jpg,dog\na.jpg,eel\n,cat\n"
+    text = "file,kind\na.jpg,cat\nz.jpg,dog\na.jpg,cat\n,cat\n"
     summary = imported(of_table(tmp_path, text), tmp_path / "out")
     assert labels_in(tmp_path / "out") == {"a": {"kind": "cat"}}
     assert {reason: first(summary, reason) for reason in left_out(summary)} == {
@@ -232,6 +232,16 @@ def test_rows_and_pictures_that_fit_nothing_are_counted_with_row_column_and_valu
         "no-name": "labels.csv row 5: column 'file' is empty; name the picture, or remove the row",
     }
     assert left_out(summary)["no-label"] == 2
+
+
+def test_a_picture_with_two_rows_that_differ_is_left_out_for_nobody_knows_which_is_right(tmp_path: Path) -> None:
+    text = "file,kind\na.jpg,cat\nb.jpg,cat\na.jpg,eel\nc.jpg,eel\nA,cat\n"
+    summary = imported(of_table(tmp_path, text), tmp_path / "out")
+    assert labels_in(tmp_path / "out") == {"b": {"kind": "cat"}, "c": {"kind": "eel"}}
+    assert left_out(summary) == {"contradicting-rows": 2, "missing-file": 1}
+    assert first(summary, "contradicting-rows") == (
+        "labels.csv row 4: 'a.jpg' has other values in row 2; remove the wrong one"
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,6 +257,7 @@ def test_rows_and_pictures_that_fit_nothing_are_counted_with_row_column_and_valu
         ("file,kind\na.jpg,cat,3\n", {}, InputError, r"row 2 has 3 fields, the header 2 \(file, kind\)"),
         ("file,kind,kind\na.jpg,cat,3\n", {}, InputError, r"row 1, the header, has the name 'kind' twice"),
         ("file,,kind\na.jpg,cat,3\n", {}, InputError, "has an empty name"),
+        ("a.jpg,1\nb.jpg,0\n", {}, InputError, "the first row has the picture 'a.jpg', where the names of the columns"),
         ("file\na.jpg\n", {}, InputError, "row 1 has 1 columns; a column of names and one of labels"),
         ("", {}, InputError, "the file is empty"),
         ("file,kind\n", {}, InputError, "no row"),
@@ -268,6 +279,7 @@ def test_a_table_that_cannot_be_read_names_row_and_column(
         ("l.jsonl", '{"file": "a.jpg"}\n{"file"\n', "row 2 is no JSON"),
         ("l.jsonl", '{"file": "a.jpg"}\n[3]\n', r"row 2 is \[3\]; an object"),
         ("l.json", '{"file": "a.jpg"}', "neither a list of objects nor COCO"),
+        ("l.jsonl", '{"file": "a.jpg", "k": 1, "k": 2}\n', "row 1 is no JSON .the key 'k' is in one object twice"),
         ("l.json", "[", "is no JSON"),
         ("l.parquet", "x", "is no Parquet"),
         ("l.xlsx", "x", "save it as CSV"),

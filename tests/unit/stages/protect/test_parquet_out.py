@@ -51,7 +51,7 @@ def table_shard(path: Path, *, features: Any = FEATURES, bad_row: int | None = N
         {
             "a": number % 3,
             "image": image(b"no image" if number == bad_row else jpeg(picture(number, 16, 20))),
-            "mask": image(png(picture(number, 16, 20, 1))),
+            "mask": image(png(picture(100 + number, 16, 20, 1))),
             "b": None if number == 1 else number % 2,
             "meta": {"iso": 100 * number, "owner": "SECRET"},
             "taken": datetime(2026, 1, 1 + number),
@@ -78,7 +78,7 @@ def tar_shard(path: Path) -> Path:
         label = json.dumps({"a": number % 3, "b": None if number == 1 else number % 2}).encode()
         data = b"no image" if number == 4 else jpeg(picture(number, 16, 20))
         members = [("cls", b"%d\n" % (number % 3)), ("jpg", data), ("json", label)]
-        members += [("seg.png", png(picture(number, 16, 20, 1)))] if number != 2 else []
+        members += [("seg.png", png(picture(100 + number, 16, 20, 1)))] if number != 2 else []
         members += [("a", b"\xff\x00" if number == 3 else b"text")]
         samples.append((f"dir/k{number}", members if number % 2 else members[::-1]))
     return builders.write_shard(path, samples)

@@ -1,16 +1,56 @@
-"""Strangers: what lies in a public place and is not one of its shards or files; what may be data must not lie there."""
+"""What lies in the public place: the files of mtlue, the mark of an update, and strangers, which must not be data.
+
+    updating.json   the mark, before the first shard is replaced
+    …               shards, one after the other
+    manifest.json   the new one
+                    the mark is removed, last
+
+A reader who sees the same manifest and no mark before and after reading has read one state of the dataset.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from pydantic import ValidationError as PydanticError
+
+from schemas.records import Record
 from stages.io.images.formats import looks_like_image
 from stages.io.shards.sample import text_of
 from stages.io.store.objects import Entry
 from stages.io.store.store import Store
 from stages.publish.manifest import MANIFEST
-from stages.publish.updating import UPDATING
+
+UPDATING = "updating.json"
+"""Its name in a public place."""
+
+
+class Updating(Record):
+    """What the mark says; nothing private."""
+
+    format: str = "mtlue-updating-1"
+    shards: int
+    """Shards that are being replaced, at most."""
+
+
+def begin_update(output: Store, shards: int) -> None:
+    """Tell every reader that shards are being replaced."""
+    output.write(UPDATING, Updating(shards=shards).model_dump_json().encode())
+
+
+def is_update(output: Store) -> bool:
+    """Whether the file of that name is the mark of an update, and not somebody else's."""
+    try:
+        return bool(Updating.model_validate_json(output.read(UPDATING)))
+    except PydanticError:
+        return False
+
+
+def end_update(output: Store) -> None:
+    """The manifest describes what lies there again."""
+    output.delete(UPDATING)
+
 
 README, CARD = "README.md", "CARD.md"
 """Names of the dataset card: the second one where the owner has a README.md."""
