@@ -12,6 +12,8 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# An emulator of Azure's blob storage, a package of npm.
+AZURITE := $(or $(MTLUE_AZURITE),$(HOME)/.cache/mtlue/azurite)
 FASHION := /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
@@ -74,6 +76,16 @@ test-data:
 			</dev/null >/dev/null 2>&1 || echo "dataset-fashion-mnist could not be installed; tests on it are skipped"; \
 	else \
 		echo "$(FASHION) is missing; to run the tests on it: sudo apt-get install dataset-fashion-mnist"; \
+	fi
+
+	@if [ -d $(AZURITE)/node_modules/azurite ]; then \
+		exit 0; \
+	elif command -v npm >/dev/null; then \
+		echo "installing azurite below $(AZURITE) for the tests of Azure's blob storage"; \
+		mkdir -p $(AZURITE) && npm install --prefix $(AZURITE) --no-audit --no-fund --silent azurite@3 >/dev/null 2>&1 \
+			|| echo "azurite could not be installed; tests on Azure's blob storage are skipped"; \
+	else \
+		echo "npm is missing; to run the tests on Azure's blob storage, install Node.js and call make test-data again"; \
 	fi
 
 clean: ## remove .venv, caches and build results; never data (.mtlue holds generators)

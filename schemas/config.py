@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_
 from schemas.dataset import Dataset, dropped_key
 from schemas.model import Model
 from schemas.protection import Protection, Withstood, chosen_training, reasons, to_withstand, with_rounds
+from schemas.published import Published
 from schemas.secrets import holds_password, scrub
 from schemas.tasks import AnyTask
 from schemas.training import Audit, Train
@@ -99,6 +100,9 @@ class Config(Model):
 
     work: str = ""
     """Private place: cache, generator, ledger, audit. When left out: `.mtlue/<name>-<hash>` in this directory."""
+
+    published: Published = Published()
+    """What the dataset card says besides: licence, version, citation."""
 
     sign_with: str = ""
     """Private key of OpenSSH that signs `certificate.json`, or the public half of one in ssh-agent. When left out: the

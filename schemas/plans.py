@@ -14,6 +14,7 @@ from schemas.config import OutputFormat
 from schemas.dataset import Layout
 from schemas.model import Model, fingerprint
 from schemas.plugins import COUNTERMEASURES, PERTURBERS, TASKS, WEIGHTINGS, version_of
+from schemas.published import Published
 from schemas.tasks import AnyTask
 from schemas.training import CountermeasureName, Train, WeightingName
 
@@ -199,7 +200,7 @@ class VictimPlan(Plan):
 
     ends_early: bool = False
     """Whether its training ends once it knows its images by heart and is at chance on clean ones
-    (`stages/audit/ending.py`), which changes no verdict."""
+    (`stages/audit/train_victim.py`), which changes no verdict."""
 
     apart: ClassVar[frozenset[str]] = frozenset({"ends_early"})
 
@@ -224,6 +225,8 @@ class PublishPlan(Plan):
     bound: int
     """B in levels of 255."""
     output_format: OutputFormat = "tar"
+    published: Published = Published()
+    """Licence, version, citation."""
 
 
 class ReportPlan(Plan):

@@ -130,7 +130,7 @@ class AzureServer(Emulator):
             raise ServerMissingError(f"azurite is not at {AZURITE}: run `make test-data` where node and npm are")
         return [
             node, str(main), "--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", str(directory),
-            "--silent", "--disableTelemetry", "--skipApiVersionCheck", "--inMemoryPersistence",
+            "--silent", "--disableTelemetry", "--skipApiVersionCheck",
         ]  # fmt: skip
 
     @property

@@ -152,6 +152,7 @@ def publish_plan(config: Config) -> PublishPlan:
         encoding=config.protect.encoding,
         bound=config.protection.bound,
         output_format=config.protect.output_format,
+        published=config.published,
     )
 
 

@@ -5,11 +5,11 @@ watches that number on its own clock, so clocks need not agree. While the number
 still the holder is dead. No watching is needed where the holder's process number means something here (same machine,
 same container) and no such process is left.
 
-Every change of the object is a compare-and-swap where the store has one (a local disk, `If-Match` on S3): a beat that
-comes too late is refused, and so is the second of two runs that take over. Where the store has none (`swapping` tries
-it), the last writer wins. A run that takes over looks again after a pause. A holder beats only while the request will
-be over before others may take the lease. A request that the network delivers after its end can then still displace
-another run, which notices at its next beat and stops.
+Every change of the object is a compare-and-swap where the store has one (a local disk, etags on S3 and Azure,
+generations on Google Cloud Storage): a beat that comes too late is refused, and so is the second of two runs that take
+over. Where the store has none (`swapping` tries it), the last writer wins. A run that takes over looks again after a
+pause. A holder beats only while the request will be over before others may take the lease. A request that the network
+delivers after its end can then still displace another run, which notices at its next beat and stops.
 
 The run that holds the lease asks `check` before everything that it writes; its workers ask a `Token`.
 """

@@ -14,7 +14,7 @@ from schemas.records import ShardRef
 from stages.io.shards.listing import list_shards
 from stages.io.store.objects import Guard
 from stages.io.store.store import Store, places_overlap
-from stages.io.store.urls import LOCAL, split_url
+from stages.io.store.urls import HUB, LOCAL, split_url
 
 LEASE = "lease.json"
 LAST_CONFIG = "configuration.json"
@@ -39,6 +39,11 @@ class Places:
         self.output = Store(config.output, self.endpoint)
         self.work = Store(config.work, self.endpoint)
         refuse_overlap("output", self.output.url, "work", self.work.url)
+        if split_url(self.work.url)[0] == HUB:
+            raise ConfigError(
+                f"work ({self.work.url}) lies on the Hugging Face Hub, where each of many small files would be a "
+                "commit; name a local disk or a bucket that is yours alone"
+            )
         self.passed_by: list[str] = []
         """What lies among the shards and is not read, a sentence for each kind."""
         storage = config.dataset.storage

@@ -19,6 +19,7 @@ from schemas.plans import PublishPlan
 from schemas.records import Manifest, ShardProfile, shard_stem
 from schemas.tasks import Task
 from stages.io.shards.layout import image_fields, label_place
+from stages.publish.hugging_face import declared_features, image_columns, label_code
 from stages.tasks.counts import grouped, label_table, set_table
 
 CLASSES_SHOWN = 50
@@ -46,12 +47,17 @@ def dataset_card(plan: PublishPlan, manifest: Manifest, profiles: Sequence[Shard
     """
     published = {shard_stem(shard.name) for shard in manifest.shards}
     counted = [profile for profile in profiles if shard_stem(profile.name) in published]
+    about = plan.published
+    features = declared_features(plan, counted)
+    several = ["multi-task"] if len(plan.tasks) > 1 else []
     front = {
         "pretty_name": plan.name,
+        **({"license": about.license} if about.license else {}),
         "task_categories": list(dict.fromkeys(task.category for task in plan.tasks)),
-        "tags": ["webdataset", "croissant", "protected-images", *(["multi-task"] if len(plan.tasks) > 1 else [])],
+        "tags": [FORMATS[plan.output_format].lower(), "croissant", "protected-images", *several],
         "size_categories": [size_category(manifest.samples)],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": _shard_paths(manifest)}]}],
+        **({"dataset_info": {"features": features}} if features else {}),
     }
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.publish", "templates"),
@@ -71,11 +77,19 @@ def dataset_card(plan: PublishPlan, manifest: Manifest, profiles: Sequence[Shard
         first_shard=manifest.shards[0].name if manifest.shards else "",
         encoding=plan.encoding,
         image_fields=image_fields(plan, counted),
+        image_columns=image_columns(plan, counted),
+        output_format=plan.output_format,
+        format=FORMATS[plan.output_format],
+        about=about,
+        typed=bool(features),
         bound=plan.bound,
         tasks=[_card_task(members, counted) for members in grouped(plan.tasks).values()],
         uncounted=max(0, sum(profile.samples for profile in counted) - manifest.samples),
     )
 
+
+FORMATS = {"tar": "WebDataset", "parquet": "Parquet"}
+"""What a published shard is, in words."""
 
 READERS = {"png": "Image.open(io.BytesIO({}))", "npy": "numpy.load(io.BytesIO({}))"}
 """Ending of a member that is not text → how Python reads it."""
@@ -114,6 +128,7 @@ def _card_task(members: Sequence[Task], profiles: Sequence[ShardProfile]) -> dic
         "missing": table.missing,
         "member": member,
         "read": read,
+        "read_row": label_code(members, profiles),
         "ending": ending,
         "counted": "pixels" if task.per_pixel else "images",
         "is_json": bool(path),

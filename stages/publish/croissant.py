@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas.plans import PublishPlan
-from schemas.records import Manifest, ShardProfile
+from schemas.records import Manifest, ShardProfile, shard_stem
 from schemas.tasks import Task
-from stages.io.shards.layout import image_fields, label_place
+from stages.io.shards.layout import from_parquet, image_fields, label_place
+from stages.publish.hugging_face import image_columns
 
 CROISSANT_CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -67,21 +68,89 @@ def croissant(plan: PublishPlan, manifest: Manifest, profiles: Sequence[ShardPro
         manifest: what was published; URLs in the result are relative to the file.
         profiles: tells whether the input was Parquet, whose labels are published in a `json` member.
     """
-    shard_ids = [{"@id": shard.name} for shard in manifest.shards]
-    suffixes = image_fields(plan, profiles)
-    mime = f"image/{plan.encoding}"
-    distribution: list[dict[str, Any]] = [
+    described = (
+        _of_tables(plan, manifest, profiles) if plan.output_format == "parquet" else _of_tars(plan, manifest, profiles)
+    )
+    about = plan.published
+    given = {
+        "version": about.version,
+        "license": about.license,
+        "citeAs": about.citation,
+        "url": about.url,
+        "datePublished": about.date,
+    }
+    creator = {"creator": {"@type": "sc:Organization", "name": about.creator}} if about.creator else {}
+    return {
+        "@context": CROISSANT_CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": plan.name,
+        "description": (
+            f"{manifest.samples:,} labelled images in {FORMATS[plan.output_format][0]} shards. The images carry a "
+            f"protective perturbation of at most {plan.bound}/255 per channel; keep them lossless."
+        ),
+        **{key: value for key, value in given.items() if value},
+        **creator,
+        "keywords": [
+            FORMATS[plan.output_format][0].lower(),
+            "protected images",
+            *dict.fromkeys(task.group for task in plan.tasks),
+        ],
+        **described,
+    }
+
+
+FORMATS = {"tar": ("WebDataset", "application/x-tar"), "parquet": ("Parquet", "application/x-parquet")}
+"""What a shard is: in words, and as a type of files."""
+
+
+def _shards(plan: PublishPlan, manifest: Manifest) -> list[dict[str, Any]]:
+    return [
         {
             "@type": "cr:FileObject",
             "@id": shard.name,
             "name": shard.name,
             "contentUrl": shard.name,
             "contentSize": f"{shard.bytes} B",
-            "encodingFormat": "application/x-tar",
+            "encodingFormat": FORMATS[plan.output_format][1],
             "sha256": shard.sha256,
         }
         for shard in manifest.shards
     ]
+
+
+def _of_tables(plan: PublishPlan, manifest: Manifest, profiles: Sequence[ShardProfile]) -> dict[str, Any]:
+    """Shards, and for each a record set of its columns."""
+    record_sets = []
+    for shard in manifest.shards:
+        name = f"rows-{shard_stem(shard.name)}"
+        columns = dict.fromkeys(image_columns(plan, profiles)[:1], "sc:ImageObject")
+        if not from_parquet(profiles):
+            columns |= {
+                task.name: "sc:Integer" if task.class_names else "sc:Float" for task in plan.tasks if task.feature
+            }
+        fields = [
+            {
+                "@type": "cr:Field",
+                "@id": f"{name}/{column}",
+                "name": column,
+                "dataType": kind,
+                "source": {"fileObject": {"@id": shard.name}, "extract": {"column": column}},
+            }
+            for column, kind in columns.items()
+        ]
+        record_sets.append(
+            {"@type": "cr:RecordSet", "@id": name, "name": name, "description": "One record a row.", "field": fields}
+        )
+    return {"distribution": _shards(plan, manifest), "recordSet": record_sets}
+
+
+def _of_tars(plan: PublishPlan, manifest: Manifest, profiles: Sequence[ShardProfile]) -> dict[str, Any]:
+    """Shards, the files of one kind in them, and a record set for each kind."""
+    shard_ids = [{"@id": shard.name} for shard in manifest.shards]
+    suffixes = image_fields(plan, profiles)
+    mime = f"image/{plan.encoding}"
+    distribution = _shards(plan, manifest)
     images = _file_set("image-files", [f"*.{suffix}" for suffix in suffixes], mime, shard_ids)
     places = {task.name: label_place(task, profiles) for task in plan.tasks}
     members = sorted({member for member, _ in places.values()})
@@ -104,19 +173,7 @@ def croissant(plan: PublishPlan, manifest: Manifest, profiles: Sequence[ShardPro
         distribution.append(_file_set(files, [f"*.{member}"], mime, shard_ids))
         fields = [_key_field(name, files), _label_field(name, files, mime, held)]
         records.append(_record_set(name, f"One record per image: its member `{member}`.", fields))
-    return {
-        "@context": CROISSANT_CONTEXT,
-        "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": plan.name,
-        "description": (
-            f"{manifest.samples:,} labelled images in WebDataset shards. The images carry a protective perturbation of "
-            f"at most {plan.bound}/255 per channel; keep them lossless."
-        ),
-        "keywords": ["webdataset", "protected images", *dict.fromkeys(task.group for task in plan.tasks)],
-        "distribution": distribution,
-        "recordSet": records,
-    }
+    return {"distribution": distribution, "recordSet": records}
 
 
 def _file_set(name: str, includes: list[str], mime: str, shard_ids: list[dict[str, str]]) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def published_layout(layout: Layout, encoding: str) -> Layout:
 
 def image_fields(plan: PublishPlan, profiles: Sequence[ShardProfile]) -> list[str]:
     """Member fields under which published images are found, each once."""
-    if _from_parquet(profiles):
+    if from_parquet(profiles):
         return [plan.encoding]
     encoding = plan.encoding
     return list(dict.fromkeys(published_field(field, encoding) for field in plan.layout.image_fields))
@@ -190,7 +190,7 @@ def image_fields(plan: PublishPlan, profiles: Sequence[ShardProfile]) -> list[st
 
 def label_place(task: Task, profiles: Sequence[ShardProfile]) -> tuple[str, tuple[str, ...]]:
     """Member of a published sample that holds a task's label, and the keys to follow inside it (none: plain text)."""
-    if task.member != "json" and (_from_parquet(profiles) or _only_in_json(task, profiles)):
+    if task.member != "json" and (from_parquet(profiles) or _only_in_json(task, profiles)):
         return "json", (task.member, *task.path)
     return task.member, task.path
 
@@ -202,5 +202,6 @@ def _only_in_json(task: Task, profiles: Sequence[ShardProfile]) -> bool:
     return task.field not in seen and any(field == inside or field.startswith(f"{inside}.") for field in seen)
 
 
-def _from_parquet(profiles: Sequence[ShardProfile]) -> bool:
+def from_parquet(profiles: Sequence[ShardProfile]) -> bool:
+    """Whether the input is tables."""
     return bool(profiles) and all(profile.name.endswith(".parquet") for profile in profiles)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from schemas.errors import AccessError, MtlueError, NoWriteAccessError, StoreError, TransientError, UnwritableError
 from schemas.secrets import scrub
+from stages.io.store.urls import credentials_of
 
 T = TypeVar("T")
 
@@ -173,7 +174,7 @@ def failure_of(error: BaseException, *, doing: str, url: str, endpoint: str = ""
         word = code or str(status)
         if code in _TRANSIENT_CODES or (status or _number(code)) in _TRANSIENT_STATUSES:
             return TransientError(f"{start} the store answered {word}; it is overloaded or out of order")
-        return _kind_of(word, doing)(f"{start} {_refusal(word, doing)}")
+        return _kind_of(word, doing)(f"{start} {_refusal(word, doing, credentials_of(url))}")
     names = {kind.__name__ for link in _chain(error) for kind in type(link).__mro__}
     if names & _NO_CREDENTIALS_NAMES:
         return _access_error(doing)(
@@ -215,19 +216,16 @@ def _local_kind(error: BaseException, doing: str) -> type[StoreError]:
     return AccessError if isinstance(error, PermissionError) else StoreError
 
 
-def _refusal(code: str, doing: str) -> str:
+def _refusal(code: str, doing: str, credentials: str) -> str:
     """What a store's permanent answer means, and what to do."""
     if code in _NO_BUCKET_CODES:
         return f"the bucket does not exist ({code}); create the bucket, or correct the URL or endpoint_url"
     if code in {"NoSuchKey", "404"}:
         return f"there is no such object ({code}); check the name and the bucket"
     if code in _DENIED_CODES:
-        return (
-            f"access denied ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that this identity "
-            f"is allowed to {doing} here"
-        )
+        return f"access denied ({code}); check {credentials}, and that this identity is allowed to {doing} here"
     if code in _WRONG_KEY_CODES:
-        return f"the credentials are wrong ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        return f"the credentials are wrong ({code}); check {credentials}"
     if code in _EXPIRED_CODES:
         return f"the credentials have expired ({code}); renew AWS_SESSION_TOKEN"
     if code in _REGION_CODES:
@@ -286,10 +284,11 @@ def _status_attribute(error: BaseException) -> int:
     """The status where gcsfs and azure keep it. Not aiohttp: it calls an answer that ends early a 400."""
     if not type(error).__module__.startswith(("gcsfs", "azure", "google", "huggingface_hub")):
         return 0
-    for name in ("status", "status_code", "code"):
-        value = getattr(error, name, None)
-        if _number(value) >= 100:
-            return _number(value)
+    for holder in (error, getattr(error, "response", None)):  # huggingface_hub keeps it in the answer
+        for name in ("status", "status_code", "code"):
+            value = getattr(holder, name, None)
+            if _number(value) >= 100:
+                return _number(value)
     return 0
 
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Store:
-    """Objects below one URL: a path, `file://`, `s3://`, `gs://`, `az://` or `memory://`.
+    """Objects below one URL: a path, `file://`, `s3://`, `gs://`, `az://`, `hf://` or `memory://`.
 
     Picklable; the connection is made on first use in each process, never carried over a fork. Credentials come from the
     environment. A root that is not there yet is a store without objects; the first object makes it.

@@ -11,6 +11,9 @@ from schemas.secrets import holds_password, scrub
 LOCAL = "file"
 """Protocol of paths on a local disk (or a mounted file system)."""
 
+HUB = "hf"
+"""Protocol of the Hugging Face Hub."""
+
 _ALIASES = {"": LOCAL, "local": LOCAL, "s3a": "s3", "gcs": "gs"}
 _AZURE = frozenset({"az", "abfs", "abfss"})
 """Protocols of one store; `abfs://container@account.dfs.core.windows.net/x` is `az://container/x` there."""
@@ -24,8 +27,6 @@ _OVER_HTTP = "a place on the web cannot be listed; download it, or name the obje
 _NOT_READ = {
     "http": _OVER_HTTP,
     "https": _OVER_HTTP,
-    "hf": "the Hugging Face Hub is not read; download the dataset "
-    "(hf download NAME --repo-type dataset --local-dir DIR) and name DIR",
 }
 """Protocol → what to do instead."""
 
@@ -37,7 +38,7 @@ def split_url(url: str) -> tuple[str, str]:
 
     Raises:
         ConfigError: the URL has a password, is empty, names no bucket or lacks `://`. Or its protocol is not read
-            (`https`, `hf`), or it chains two protocols (`simplecache::s3://…`).
+            (`https`), names no dataset on the Hugging Face Hub, or chains two protocols (`simplecache::s3://…`).
     """
     if holds_password(url):
         raise ConfigError(
@@ -64,9 +65,24 @@ def split_url(url: str) -> tuple[str, str]:
     if protocol in _NOT_READ:
         raise ConfigError(f"{scrub(url)}: {_NOT_READ[protocol]}")
     path = rest.strip("/")
+    if protocol == HUB and not re.match(r"datasets/[^/]+/[^/]+", path):
+        raise ConfigError(f"{url!r} names no dataset on the Hugging Face Hub; write hf://datasets/OWNER/NAME")
     if not path or (rest.startswith("/") and protocol != "memory"):
         raise ConfigError(f"{url!r} names no bucket; write for example {protocol}://bucket/prefix")
     return protocol, path
+
+
+_CREDENTIALS = {
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_STORAGE_CONNECTION_STRING",
+    "hf": "HF_TOKEN",
+}
+"""Protocol → variables of the environment that its credentials come from; all others are S3's."""
+
+
+def credentials_of(url: str) -> str:
+    """The variables that the credentials of a URL's store come from."""
+    return _CREDENTIALS.get(url.partition("://")[0], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 
 
 def format_url(protocol: str, path: str) -> str:

@@ -53,6 +53,8 @@ PINS: dict[str, dict[str, str]] = {
 }
 """Configuration → plan → its fingerprint."""
 
+ABOUT = ("license", "version", "citation", "url", "creator", "date")
+
 DEFAULTS: dict[str, dict[str, Any]] = {
     "GeneratorSpec": {
         "network": "generator",
@@ -69,7 +71,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Layout": {"image": "jpg;jpeg;png;webp", "members": {}, "max_pixels": 67108864},
     "Noise": {"kind": "noise", "seed": 0},
     "ProtectPlan": {"output_format": "tar"},
-    "PublishPlan": {"output_format": "tar"},
+    "PublishPlan": {"output_format": "tar", "published": dict.fromkeys(ABOUT, "")},
+    "Published": dict.fromkeys(ABOUT, ""),
     "ReportPlan": {},
     "BinaryTask": {"name": "", "classes": None, "minus_one": "no", "part": None},
     "ClassificationTask": {"name": "", "kind": "classification", "missing": None},

@@ -104,13 +104,13 @@ MALFORMED = [
     "foo:/x",
     "s3://",
 ]
-ELSEWHERE = ["https://example.org/x", "http://example.org/x.tar", "hf://datasets/me/x", "HTTPS://example.org/x"]
+ELSEWHERE = ["https://example.org/x", "http://example.org/x.tar", "hf://me/x", "HTTPS://example.org/x"]
 
 
 @pytest.mark.parametrize("key", ["output", "work", "dataset.shards", "dataset.test_shards"])
 @pytest.mark.parametrize("value", [*MALFORMED, *ELSEWHERE, "~nobody-of-this-name/x"])
 def test_what_names_no_place_is_refused_with_its_key(key: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=r"write |download it|hf download") as caught:
+    with pytest.raises(ConfigError, match=r"write |download it") as caught:
         load(f"{key}='{value}'")
     assert caught.value.message.startswith(f"--set: {key}: ")
 
