@@ -65,7 +65,8 @@ docs: $(VENV)/.ready-docs ## build the documentation into build/site (a broken l
 
 setup: $(VENV)/.ready-dev ## only set up .venv, with the development tools
 
-# Fashion-MNIST comes from a Debian package; without it the tests on it are skipped. Never fails: not everybody is root.
+# Fashion-MNIST comes from a Debian package, azurite from npm; without them the tests on them are skipped, except in CI.
+# Never fails: not everybody is root.
 test-data:
 	@if [ -d $(FASHION) ]; then \
 		exit 0; \
@@ -77,10 +78,15 @@ test-data:
 	else \
 		echo "$(FASHION) is missing; to run the tests on it: sudo apt-get install dataset-fashion-mnist"; \
 	fi
-
 	@if [ -d $(AZURITE)/node_modules/azurite ]; then \
 		exit 0; \
-	elif command -v npm >/dev/null; then \
+	fi; \
+	if ! command -v npm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing the Debian package npm for the tests of Azure's blob storage"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get install -qq -y npm || { apt-get update -qq && apt-get install -qq -y npm; }; } </dev/null >/dev/null 2>&1 || true; \
+	fi; \
+	if command -v npm >/dev/null; then \
 		echo "installing azurite below $(AZURITE) for the tests of Azure's blob storage"; \
 		mkdir -p $(AZURITE) && npm install --prefix $(AZURITE) --no-audit --no-fund --silent azurite@3 >/dev/null 2>&1 \
 			|| echo "azurite could not be installed; tests on Azure's blob storage are skipped"; \

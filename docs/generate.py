@@ -42,9 +42,6 @@ def pages() -> dict[str, str]:
     }
 
 
-# The configuration
-
-
 def configuration_page(schema: dict[str, Any]) -> str:
     """Every key of a configuration, section by section."""
     models = schema["$defs"]
@@ -219,9 +216,6 @@ def settings() -> Iterator[tuple[str, tuple[str, ...]]]:
             yield f"{name}, method: {method}", (*row.keys, *own)
 
 
-# The command line
-
-
 def commands_page() -> str:
     """Every command with its arguments and options."""
     group: Any = typer.main.get_command(cli.app)
@@ -260,9 +254,6 @@ def rows(command: Any, context: Any) -> list[str]:
 
 def _cell(words: str) -> str:
     return " ".join(words.split()).replace("|", r"\|")
-
-
-# Exit codes
 
 
 def exit_codes_page() -> str:

@@ -43,9 +43,10 @@ class Layout(Model):
 
     members: dict[str, Literal["keep", "drop"]] = Field(default_factory=dict)
     """What happens to every other member. Undeclared: an image and unknown bytes are refused; text is kept. Text and
-    JSON, kept or undeclared, are refused when they hold an image or lead to one (base64, numbers of pixels, `url`,
-    `sha256`, `exif`). A dotted name means a key in JSON or a field of a Parquet struct: `json.imageData: drop`,
-    `json.url: keep`. `txt.*: keep` means all of a text."""
+    JSON, kept or undeclared, are refused when they hold an image or lead to one: base64, bytes or pixels as numbers, an
+    embedding, a link, `url`, `sha256`, `exif`. An image, array or archive that is kept is refused when it shows the
+    original. A dotted name means a key in JSON or a field of a Parquet struct: `json.imageData: drop`,
+    `json.url: keep`. `txt.*: keep` means all of a member, whatever it holds."""
 
     max_pixels: int = Field(default=64 * 2**20, gt=0)
     """Largest H·W that is decoded, in pixels; a larger image is quarantined as a decompression bomb."""

@@ -38,7 +38,7 @@ class VictimResult(Record):
     """Task → metric → what a model reaches on these that never looks at an image."""
     figures: list[dict[str, dict[str, float]]]
     """Per epoch: task → metric → figure, a share in 0..1 or a number with a unit. Fewer than planned: it ended early
-    (`stages/audit/ending.py`)."""
+    (`stages/audit/train_victim.py`)."""
     errors: list[dict[str, dict[str, float]]] = Field(default_factory=list)
     """Per epoch, as `figures`: the standard error of each over the test samples; empty where it is unknown."""
     seconds: float

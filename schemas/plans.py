@@ -200,7 +200,7 @@ class VictimPlan(Plan):
 
     ends_early: bool = False
     """Whether its training ends once it knows its images by heart and is at chance on clean ones
-    (`stages/audit/ending.py`), which changes no verdict."""
+    (`stages/audit/train_victim.py`), which changes no verdict."""
 
     apart: ClassVar[frozenset[str]] = frozenset({"ends_early"})
 

@@ -32,7 +32,7 @@ def call(work: Callable[[], Any], directory: str, seconds: float) -> Any:
         directory: for temporary files, when this machine has it.
         seconds: after which the process ends, whatever it is at.
     """
-    _one_thread()
+    _compute_on(1)
     _use_directory(directory)
     # A thread of C that ends the process also where Python hangs in a library.
     faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
@@ -56,10 +56,8 @@ class Stream:
 
     def begin(self, work: Callable[..., Any]) -> None:
         """Start `work(report=…)`."""
-        import torch
-
         # For every thread that begins later: torch keeps the number by thread, but starts from the process's own.
-        torch.set_num_threads(self.threads)
+        _compute_on(self.threads)
         threading.Thread(target=self._work, args=(work,), daemon=True).start()
 
     def next(self) -> tuple[str, Any]:
@@ -79,14 +77,14 @@ class Stream:
         reached(" ".join(["reported", *map(str, what[:2])]))
 
 
-def _one_thread() -> None:
-    """Let torch compute on one thread. It is not loaded for this: drawing and packing images need none of it."""
+def _compute_on(threads: int) -> None:
+    """Set the number of torch's threads. Torch is not loaded for it: drawing and packing images need none of it."""
     if "torch" in sys.modules:
         import torch
 
-        torch.set_num_threads(1)
+        torch.set_num_threads(threads)
     else:
-        os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is loaded
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is loaded
 
 
 def _use_directory(directory: str) -> None:

@@ -61,10 +61,10 @@ def _listeners(config: Config, folder: RunFolder) -> list[Listener]:
         found.append(Prometheus())
     if config.watch.mlflow:
         found.append(MLflow(config.watch.mlflow, config.name, folder.name, _parameters(config)))
-    return [*found, _Saver(folder)]
+    return [*found, Upload(folder)]
 
 
-class _Saver:
+class Upload:
     """Copies the run's folder into an object store."""
 
     def __init__(self, folder: RunFolder) -> None:

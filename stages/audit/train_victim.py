@@ -1,6 +1,10 @@
-"""A victim: a fresh model, trained as an unauthorised user would, tested on clean held-out data.
+"""A victim: a fresh model, trained as an unauthorised user would, tested on clean held-out data; and its early end.
 
 It learns all tasks at once (MTL) or one of them, without the labels of the others (STL).
+
+A victim on protected images ends early when it knows them by heart and is at chance on clean images. It has found its
+shortcut, and its loss leaves nothing more to learn from the images. What it reaches later is what it has reached
+(`tests/unit/stages/audit/test_ending.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import torch
 
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
-from stages.audit.ending import may_end
+from stages.audit.curves import Figures, Measure
 from stages.audit.intervals import standard_errors
 from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.registry import COUNTERMEASURES
@@ -27,6 +31,47 @@ from stages.networks.backbones.pretrained import load_pretrained
 from stages.networks.multitask import MultiTaskModel, accumulate_gradients
 from stages.tasks.kinds import fitted_tasks, kinds_of
 from stages.tasks.task_kind import TaskKind
+
+BY_HEART = 0.05
+"""Loss of an epoch, as a share of an untrained network's, up to which a victim knows its images by heart."""
+
+EPOCHS = 2
+"""Epochs, one after the other, that it must have known them by heart."""
+
+DEVIATIONS = 3.0
+"""Standard errors that a figure may lie beyond chance to be at chance, in every task and at every epoch."""
+
+
+def may_end(
+    losses: Sequence[float],
+    untrained: float,
+    kinds: Sequence[TaskKind],
+    chance: dict[str, dict[str, float]],
+    figures: Figures,
+    errors: Figures,
+) -> bool:
+    """Whether a victim's training may end after this epoch.
+
+    Args:
+        losses: mean loss on the training images, of each epoch.
+        untrained: loss of the first step.
+        kinds: K tasks.
+        chance: task → metric → what a model reaches that never looks at an image.
+        figures: on clean images, of each epoch.
+        errors: their standard errors; where one is unknown, the training goes on.
+    """
+    latest = losses[-EPOCHS:]
+    if len(latest) < EPOCHS or max(latest) > BY_HEART * untrained:
+        return False
+    measures = [
+        Measure(kind.task.name, kind.metrics[0], chance[kind.task.name][kind.metrics[0].name]) for kind in kinds
+    ]
+    for epoch, error_of in zip(figures, errors, strict=True):
+        for measure in measures:
+            error = measure.error(error_of)
+            if error is None or measure.value(epoch) > DEVIATIONS * error:
+                return False
+    return True
 
 
 def train_victim(

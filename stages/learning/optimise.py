@@ -38,7 +38,7 @@ class Optimisation:
         learning_rate: float = 1e-3,
     ) -> None:
         self.parameters = list(parameters)
-        self.adam = torch.optim.Adam(self.parameters, lr=learning_rate, weight_decay=1e-4, fused=True)
+        self.adam = torch.optim.Adam(self.parameters, lr=learning_rate, weight_decay=1e-4)
         milestones = sorted({max(1, round(drop * epochs)) for drop in drops})
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.adam, milestones, gamma=0.1)
 

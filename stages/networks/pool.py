@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from stages.networks.backbones.resnet import residual_stage
-from stages.networks.heads import answers_of
-from stages.networks.multitask import resized
+from stages.networks.multitask import answers_of, resized
 from stages.tasks.task_kind import TaskKind
 
 GRID = 4

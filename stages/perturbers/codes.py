@@ -148,7 +148,7 @@ class CodeTraining:
         self.rng = torch.Generator().manual_seed(plan.train.seed)
         torch.manual_seed(plan.train.seed)
         self.codes = to_device(ClassCodes(plan.spec), device)
-        self.adam = torch.optim.Adam(self.codes.parameters(), lr=LEARNING_RATE, fused=True)
+        self.adam = torch.optim.Adam(self.codes.parameters(), lr=LEARNING_RATE)
         self.steps = 0
         self.losses: list[dict[str, float]] = []
 
@@ -244,7 +244,7 @@ def training_seconds(table: ImageTable, plan: TrainPlan, device: torch.device) -
 
 def _round_seconds(training: CodeTraining, name: str, learned: int) -> float:
     network = to_device(PoolNetwork(name, training.kinds), training.device).train()
-    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate, fused=True)
+    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
 
     def learn() -> None:
         adam.zero_grad(set_to_none=True)

@@ -140,7 +140,7 @@ class Survey:
         else:
             prefix = "" if of_table and name == "json" else name
             if self.samples <= SEARCHED:
-                for found in hidden_originals(text, lambda: size):
+                for found in hidden_originals(text, lambda: size, name=name):
                     where = ".".join(part for part in (prefix, found.key) if part) or name
                     self.leads.setdefault(where, found.what)
             self.add_labels(_parsed(text), prefix)

@@ -39,11 +39,11 @@ def node() -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[object]:
+def cluster(ray_session: None) -> Iterator[object]:
     """Two nodes of one CPU on this machine, with Ray's dashboard, which takes jobs; drivers live on the first.
 
     `ray.init`, once called, turns token authentication on for this process and for all that it starts from then on
-    (RAY_AUTH_MODE). It must not come between two nodes, so no test here calls it: unbroken runs go `here`.
+    (RAY_AUTH_MODE): not before some of the nodes and after others.
     """
     from ray.cluster_utils import Cluster
 

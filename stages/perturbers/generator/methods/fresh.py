@@ -54,7 +54,7 @@ def fresh_network(
     """
     torch.manual_seed(int(torch.randint(2**31, (1,), generator=rng)))
     network = to_device(PoolNetwork(name, kinds), device).train()
-    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate, fused=True)
+    adam = torch.optim.Adam(network.parameters(), lr=network.learning_rate)
     steps = int(torch.randint(NETWORK_STEPS[0], NETWORK_STEPS[1] + 1, (1,), generator=rng))
     for _ in range(steps_of(steps, tasks)):
         found = loss(network)

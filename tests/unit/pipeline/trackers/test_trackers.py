@@ -135,7 +135,7 @@ def test_a_store_that_takes_no_log_ends_no_run(
     with tracked(reporter, config(tmp_path), Store(f"memory://{tmp_path.name}-full")):
         told(reporter)
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "events: _Saver is switched off (TransientError: the store answered 503); the run goes on"
+        "events: Upload is switched off (TransientError: the store answered 503); the run goes on"
     )
 
 

@@ -8,8 +8,7 @@ import torch
 
 from schemas.evidence import VictimResult
 from schemas.plans import VictimPlan
-from stages.audit.ending import may_end
-from stages.audit.train_victim import train_victim
+from stages.audit.train_victim import may_end, train_victim
 from stages.audit.verdict import reach_verdict
 from stages.learning.table import ImageTable
 from stages.tasks.kinds import kinds_of

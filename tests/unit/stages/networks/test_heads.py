@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from stages.networks.heads import answers_of
+from stages.networks.multitask import answers_of
 
 
 def test_linear_heads_answer_together_what_each_answers_by_itself() -> None:

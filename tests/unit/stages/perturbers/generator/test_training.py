@@ -54,7 +54,7 @@ def plan(**values: Any) -> TrainPlan:
 
 
 def training(table: ImageTable, seen: list[str] | None = None, **values: Any) -> Training:
-    def report(what: str, done: int, total: int) -> None:
+    def report(what: str, done: int, total: int, *losses: object) -> None:
         if seen is not None:
             seen.append(what)
 
