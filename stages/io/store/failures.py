@@ -40,6 +40,7 @@ _LIBRARY_ERRORS = (
     ("google.auth.exceptions", "GoogleAuthError"),
     ("azure.core.exceptions", "AzureError"),
     ("httpx", "HTTPError"),
+    ("httpx2", "HTTPError"),
 )
 _TRANSIENT_CODES = {
     "BadDigest",

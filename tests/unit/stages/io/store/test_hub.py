@@ -15,15 +15,15 @@ from stages.io.store import failures
 from stages.io.store.store import Store
 from stages.io.store.urls import split_url
 
-httpx = pytest.importorskip("httpx")
 errors = pytest.importorskip("huggingface_hub.errors")
 
 ROOT = "datasets/me/birds"
 
 
 def refused(status: int) -> Exception:
-    answer = httpx.Response(status, request=httpx.Request("POST", "https://example.org"))
-    return errors.HfHubHTTPError(f"{status}", response=answer)
+    answer = SimpleNamespace(headers={}, request=None, status_code=status)
+    failure: Exception = errors.HfHubHTTPError(f"{status}", response=answer)
+    return failure
 
 
 class Hub:
