@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from datetime import date
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
 
 from schemas.model import Model
+
+Day = Annotated[str, BeforeValidator(lambda given: str(given) if isinstance(given, date) else given)]
+"""A day, which YAML reads as a date where it is not in quotes."""
 
 
 class Published(Model):
@@ -25,5 +31,5 @@ class Published(Model):
     creator: str = ""
     """Person or organisation that publishes it."""
 
-    date: str = Field(default="", pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")
+    date: Day = Field(default="", pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")
     """Day of publication (`2026-11-30`)."""

@@ -36,7 +36,7 @@ for folder in sys.argv[1:]:
         "features": {name: repr(feature) for name, feature in rows.features.items()},
         "rows": len(rows),
         "sizes": [list(row[name].size) for row in rows for name in ("image", "png") if row.get(name) is not None],
-        "a": [row["a"] if "a" in row else row["cls"] for row in rows],
+        "a": [row["a"] if "a" in row else row.get("cls") for row in rows],
     }
     issues = mlcroissant.Dataset(f"{folder}/croissant.json").metadata.ctx.issues
     found[folder.rsplit("/", 1)[1]]["issues"] = [*issues.errors, *issues.warnings]
