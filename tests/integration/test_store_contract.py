@@ -131,8 +131,8 @@ def test_the_lease_compares_and_swaps_and_a_second_run_is_refused(store: Store) 
         assert lease.swaps
         lease.check()
         with pytest.raises(LeaseError, match="works here"):
-            # A living process of this machine: it is not waited for.
-            Lease(store, heartbeat=0.2, expiry=0.5).__enter__()
+            # It sees the next beat, and does not wait for the end of its expiry.
+            Lease(store, heartbeat=0.2, expiry=20.0).__enter__()
     assert holder_of(store) is None
     with Lease(store) as next_one:
         next_one.check()
