@@ -21,7 +21,7 @@ from PIL import Image
 from benchmarks.pictures import Dataset
 from schemas.errors import ConfigError, SampleError
 from schemas.tasks import Task
-from stages.datasets.faces.celeba import CROP
+from stages.adapters.faces.celeba import CROP
 from stages.learning.table import ImageTable
 from stages.protect.arrays import table_of
 from stages.tasks.kinds import kinds_of

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from schemas.tasks import Task
-from stages.datasets.drawn.multifashion import draw_pair, read_products
-from stages.datasets.drawn.outlines import CLASSES, draw_outlines
+from stages.adapters.drawn.multifashion import draw_pair, read_products
+from stages.adapters.drawn.outlines import CLASSES, draw_outlines
 from stages.learning.table import ImageTable
 
 ATTRIBUTES: dict[str, Callable[[str], bool]] = {

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 import mtlue
-from stages.datasets.drawn.outlines import CLASSES, draw_outlines
+from stages.adapters.drawn.outlines import CLASSES, draw_outlines
 from stages.report.pictures import difference, viewable
 
 PICTURES = Path(__file__).parent / "pictures"

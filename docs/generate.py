@@ -11,7 +11,7 @@ import typer
 
 from pipeline import cli
 from pipeline.commands.schema import configuration_schema
-from schemas.errors import MtlueError
+from schemas.errors import INTERRUPTED, TERMINATED, UNREAD, MtlueError
 from schemas.perturbers import SETTINGS
 from schemas.training import Train
 
@@ -20,9 +20,9 @@ REFERENCE = Path(__file__).parent / "reference"
 HEAD = "<!-- Written by docs/generate.py from the code. Change the code, not this page. -->\n\n"
 
 SHELL_CODES = {
-    cli.INTERRUPTED: "Interrupted by Ctrl-C. What is done is kept; the next run goes on from there.",
-    cli.UNREAD: "Nobody reads the output any more, as after `mtlue status | head`. The next run goes on from there.",
-    cli.TERMINATED: "Ended by SIGTERM, as a scheduler sends it. What is done is kept; the next run goes on from there.",
+    INTERRUPTED: "Interrupted by Ctrl-C. What is done is kept; the next run goes on from there.",
+    UNREAD: "Nobody reads the output any more, as after `mtlue status | head`. The next run goes on from there.",
+    TERMINATED: "Ended by SIGTERM, as a scheduler sends it. What is done is kept; the next run goes on from there.",
 }
 
 

@@ -24,17 +24,8 @@ from pipeline.commands.run import run
 from pipeline.commands.schema import schema
 from pipeline.commands.status import status
 from pipeline.commands.verify import verify
-from schemas.errors import MtlueError
+from schemas.errors import INTERRUPTED, TERMINATED, UNREAD, MtlueError
 from schemas.secrets import scrub, scrub_names
-
-INTERRUPTED = 130
-"""Exit code after SIGINT; the next run goes on."""
-
-TERMINATED = 143
-"""Exit code after SIGTERM, likewise."""
-
-UNREAD = 141
-"""Exit code when nobody reads what is printed any more (`mtlue status | head`): the shell's own after SIGPIPE."""
 
 
 def _print_version(wanted: bool) -> None:

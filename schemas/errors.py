@@ -42,6 +42,16 @@ def _cut(problem: str) -> str:
     return f"{problem[: LONGEST_PROBLEM // 2]} … {problem[-LONGEST_PROBLEM // 4 :]}"
 
 
+INTERRUPTED = 130
+"""Exit code after SIGINT; the next run goes on."""
+
+TERMINATED = 143
+"""Exit code after SIGTERM, likewise."""
+
+UNREAD = 141
+"""Exit code when nobody reads what is printed any more (`mtlue status | head`): the shell's own after SIGPIPE."""
+
+
 class MtlueError(Exception):
     """Base of every error that mtlue raises on purpose; its text names the thing, the value found and what to do.
 

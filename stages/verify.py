@@ -17,9 +17,9 @@ from schemas.records import ManifestShard, Quarantined, ShardRef
 from stages.io.images.decoding import decode_image
 from stages.io.images.formats import header_size, looks_like_image
 from stages.io.shards.layout import hidden_in
+from stages.io.shards.parquet_metadata import IMAGE_TYPE, LABEL_FEATURES, features_in, stored_table
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
-from stages.io.shards.stored import IMAGE_TYPE, LABEL_FEATURES, features_in, stored_table
 from stages.io.shards.writing import local_name
 from stages.io.store.objects import file_sha256
 from stages.io.store.store import Store

@@ -255,7 +255,9 @@ def _parts(place: str) -> list[Path]:
 
 
 def _names(made: Config, storage: Storage) -> Counter[str]:
-    return Counter(re.sub("[0-9a-f]{16,}", "…", entry.name) for entry in Store(made.work, storage).list())
+    """Files of `work`, hashes left out, without the logs of runs: a run that is killed leaves what it logged so far."""
+    names = (entry.name for entry in Store(made.work, storage).list())
+    return Counter(re.sub("[0-9a-f]{16,}", "…", name) for name in names if not name.startswith("runs/"))
 
 
 def _identities(made: Config, storage: Storage) -> set[str]:

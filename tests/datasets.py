@@ -19,8 +19,8 @@ from pipeline.cluster.progress import Reporter
 from pipeline.run.import_data import import_dataset
 from schemas.config import Compute
 from schemas.imports import ImportSummary
-from stages.datasets.adapter import Adapter
-from stages.datasets.importing import ShardLimit
+from stages.adapters.adapter import Adapter
+from stages.adapters.importing import ShardLimit
 from stages.io.store.store import Store
 from tests.builders import jpeg, picture, png
 

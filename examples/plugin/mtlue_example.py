@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from stages.countermeasures.countermeasure import Countermeasure, Data
-from stages.countermeasures.pixels import transformed
+from stages.countermeasures.every_image import transformed
 from stages.perturbers.codes import ClassCodes
 from stages.perturbers.registry import PerturberKind
 from stages.perturbers.training import Trained

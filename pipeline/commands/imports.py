@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from schemas.imports import ImportSummary
     from schemas.model import Model
-    from stages.datasets.adapter import Adapter
+    from stages.adapters.adapter import Adapter
 
 Out = Annotated[str, typer.Option("--out", help="URL or path of the shards.")]
 PerShard = Annotated[int, typer.Option(min=1, help="Samples in a shard.")]
@@ -37,13 +37,13 @@ class Datasets(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Every dataset's name."""
-        from stages.datasets.registry import dataset_names
+        from stages.adapters.registry import dataset_names
 
         return dataset_names()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a dataset."""
-        from stages.datasets.registry import adapter_class
+        from stages.adapters.registry import adapter_class
 
         adapter = adapter_class(cmd_name)
         return None if adapter is None else dataset_command(cmd_name, adapter)
@@ -167,7 +167,7 @@ def run_adapter(adapter: Adapter, target: Target, config: str | None = None, out
     from pipeline.run.import_data import SUMMARY, import_dataset
     from schemas.config import Compute
     from schemas.dataset import Storage
-    from stages.datasets.importing import ShardLimit
+    from stages.adapters.importing import ShardLimit
     from stages.io.store.store import Store, places_overlap
 
     by_bytes = target.shard_bytes is not None

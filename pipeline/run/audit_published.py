@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pipeline.cluster.progress import Reporter
 from pipeline.run.audit import Auditor, find_evidence
 from pipeline.run.certify import certify
+from pipeline.run.checks import check_networks
 from pipeline.run.ingest import stored_profiles
 from pipeline.run.publish import write_report
-from pipeline.run.refusing import check_networks
 from pipeline.run.session import Session, open_session
 from pipeline.state.generators import fitting_generator
 from pipeline.state.places import REPORT, Places

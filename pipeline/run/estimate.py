@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from pipeline.configuration.plans import Plans, audit_plan
 from pipeline.run.audit import check_held_out, check_split, evidence_state, find_evidence
-from pipeline.run.refusing import check_data, check_networks, refuse_places
+from pipeline.run.checks import check_data, check_networks, refuse_places
 from pipeline.run.victim_plans import expected_plans
 from pipeline.state.generators import fitting_generator
 from pipeline.state.ledger import Ledger

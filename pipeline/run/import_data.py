@@ -14,8 +14,8 @@ from schemas.config import Compute
 from schemas.errors import ConfigError, InputError, MtlueError
 from schemas.imports import ImportedShard, ImportSummary, Parameters, Skipped, SkippedCounts, SplitCount
 from schemas.records import ManifestShard
-from stages.datasets.adapter import Adapter
-from stages.datasets.importing import PlannedShard, ShardLimit, import_shard, planned_shards, record_name
+from stages.adapters.adapter import Adapter
+from stages.adapters.importing import PlannedShard, ShardLimit, import_shard, planned_shards, record_name
 from stages.io.store.objects import Entry
 from stages.io.store.store import Store
 

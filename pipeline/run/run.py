@@ -10,11 +10,11 @@ from typing import TypeVar
 from pipeline.cluster.progress import Reporter
 from pipeline.run.audit import Auditor
 from pipeline.run.certify import certify
+from pipeline.run.checks import check_data, check_networks, refuse_places
 from pipeline.run.ingest import Source, check_failed, check_quarantined, ingest_all
 from pipeline.run.protect import Protected, protect_all
 from pipeline.run.prove import prove
 from pipeline.run.publish import prune, publish, withdrawn_shards, write_report
-from pipeline.run.refusing import check_data, check_networks, refuse_places
 from pipeline.run.result import RunResult, empty_shards, exit_code
 from pipeline.run.session import Session, open_session
 from pipeline.run.train import train_or_find

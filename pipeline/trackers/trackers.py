@@ -15,12 +15,9 @@ from pipeline.trackers.mlflow import MLflow, check_mlflow
 from pipeline.trackers.prometheus import Prometheus
 from pipeline.trackers.tensorboard import TensorBoard
 from schemas.config import Config
-from schemas.errors import MtlueError
+from schemas.errors import INTERRUPTED, MtlueError
 from schemas.secrets import scrub
 from stages.io.store.store import Store
-
-INTERRUPTED = 130
-"""Exit code of a run that a signal ended."""
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Any
 from schemas.plugins import COUNTERMEASURES as GROUP
 from schemas.plugins import Registry
 from stages.countermeasures.countermeasure import Countermeasure
+from stages.countermeasures.every_image import Scaled, Squeezed
 from stages.countermeasures.leaked_originals import Averaged, CleanSamples, Coverage, Purifier
-from stages.countermeasures.pixels import Scaled, Squeezed
 from stages.countermeasures.removal import ClassMeans, Projection
 from stages.countermeasures.training import (
     SMALLEST_WINDOW,

@@ -20,9 +20,9 @@ from schemas.records import Quarantined, ShardProfile, ShardRef
 from schemas.stats import Moments
 from schemas.tasks import Task
 from stages.io.images.decoding import Decoded, decode_image
-from stages.io.images.pixels import canonical_view, is_gray
-from stages.io.shards.copies import refuse_copies
+from stages.io.images.pixel_layout import canonical_view, is_gray
 from stages.io.shards.layout import image_member
+from stages.io.shards.originals.copies import refuse_copies
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import OnStray, Sample, Strays, key_hash
 from stages.io.store.objects import file_sha256

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from stages.io.images.pixels import canonical_view
+from stages.io.images.pixel_layout import canonical_view
 from stages.io.shards.sample import key_hash
 from stages.tasks.task_kind import TaskKind
 

@@ -31,8 +31,8 @@ from stages.learning.table import Batch, ImageTable
 from stages.networks.folding import folded
 from stages.networks.multitask import mean_loss
 from stages.networks.pool import POOL, PoolNetwork
-from stages.perturbers.chosen import sum_of_chosen, with_neutral
 from stages.perturbers.generator.methods.fresh import NETWORK_STEPS, SWAPPED_IN_LEARNING, fresh_network, steps_of
+from stages.perturbers.label_sums import sum_of_chosen, with_neutral
 from stages.perturbers.shape import shaped
 from stages.perturbers.training import Report, Trained, TrainingState, unheard
 from stages.tasks.kinds import kinds_of

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from stages.io.images.pixels import canonical_view, is_gray
+from stages.io.images.pixel_layout import canonical_view, is_gray
 from stages.io.images.spill import Pixels
 from stages.learning.table import Batch, ImageTable
 from stages.perturbers.perturber import Perturber, check_delta

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from stages.ingest.ingest import ReadSample
-from stages.io.images.pixels import canonical_view, is_gray
+from stages.io.images.pixel_layout import canonical_view, is_gray
 from stages.learning.table import Batch
 from stages.perturbers.perturber import Perturber
 from stages.protect.arrays import delta_of, labels_at

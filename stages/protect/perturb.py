@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from schemas.errors import SampleError
-from stages.io.images.pixels import bound_of, has_alpha, peak_of, strips
+from stages.io.images.pixel_layout import bound_of, has_alpha, peak_of, strips
 from stages.io.images.spill import KeptPixels, Pixels
 
 KEPT_BYTES = 96 * 2**20

@@ -13,9 +13,9 @@ from schemas.tasks import Task
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import same_layout
 from stages.io.images.spill import kept_pixels
-from stages.io.shards.copies import refuse_copies
 from stages.io.shards.declared import dropped_keys, exact_json, without
 from stages.io.shards.layout import image_member, published_field
+from stages.io.shards.originals.copies import refuse_copies
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample
 from stages.protect.perturb import measure_change

@@ -10,7 +10,7 @@ from schemas.plans import PublishPlan
 from schemas.records import ShardProfile
 from schemas.tasks import Task
 from stages.io.shards.layout import from_parquet, image_fields, label_place
-from stages.io.shards.table_columns import IMAGE
+from stages.io.shards.parquet_columns import IMAGE
 
 
 def image_columns(plan: PublishPlan, profiles: Sequence[ShardProfile]) -> list[str]:

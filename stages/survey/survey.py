@@ -17,7 +17,7 @@ from schemas.dataset import Layout
 from schemas.errors import InputError, RefusedInputError
 from schemas.records import Quarantined, ShardRef
 from stages.io.images.formats import header_size, image_format, looks_like_image
-from stages.io.shards.hidden import hidden_originals
+from stages.io.shards.originals.hidden import hidden_originals
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Member, Sample, text_of
 from stages.io.store.store import Store

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from schemas.errors import InputError
 from schemas.tasks.task import is_missing
 from stages.io.images.formats import looks_like_image
-from stages.io.shards.parquet import holds_bytes, is_bytes
+from stages.io.shards.parquet_reading import holds_bytes, is_bytes
 
 MOST_VALUES = 5000
 """Different values of a field that are remembered; more are no classes."""

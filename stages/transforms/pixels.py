@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 from PIL.Image import Resampling
 
 from schemas.plans import Noise
-from stages.io.images.pixels import bound_of, has_alpha, is_gray, peak_of, strips
+from stages.io.images.pixel_layout import bound_of, has_alpha, is_gray, peak_of, strips
 from stages.io.images.spill import Pixels
 from stages.io.shards.sample import key_hash
 

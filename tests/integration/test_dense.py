@@ -13,9 +13,9 @@ from pipeline.configuration.plans import ingest_plan, protect_plan, train_plan
 from schemas.config import Config
 from schemas.plans import VictimPlan
 from schemas.records import Quarantined
+from stages.adapters.drawn.drawn import Rooms
+from stages.adapters.drawn.rooms import CLASSES
 from stages.audit.train_victim import train_victim
-from stages.datasets.drawn.drawn import Rooms
-from stages.datasets.drawn.rooms import CLASSES
 from stages.ingest.ingest import profile_shard
 from stages.io.shards.tar import read_tar
 from stages.io.store.store import Store

@@ -16,7 +16,7 @@ from stages.io.store.store import Store
 from tests.datasets import celeba_tree, chest_tree, image_of, nyuv2_tree, samples_in, scenes, utkface_tree
 from tests.running import end, gone, mtlue, shards_in, start, wait_for
 from tests.servers import BreakingProxy, S3Server
-from tests.unit.stages.datasets.test_folder import pictures
+from tests.unit.stages.adapters.test_folder import pictures
 
 SMALL = ("--size", "16", "--crop", "16", "--shard-samples", "4")
 

@@ -17,10 +17,10 @@ import pytest
 from pipeline.configuration.loading import load_config
 from pipeline.run.run import RunResult
 from schemas.config import Config
-from stages.datasets.adapter import Adapter
-from stages.datasets.faces.utkface import UTKFace
-from stages.datasets.medical.chestxray14 import FINDINGS, ChestXray14
-from stages.datasets.pictures import Stored
+from stages.adapters.adapter import Adapter
+from stages.adapters.faces.utkface import UTKFace
+from stages.adapters.medical.chestxray14 import FINDINGS, ChestXray14
+from stages.adapters.pictures import Stored
 from tests.builders import jpeg, png
 from tests.datasets import chest_tree, imported, labels_in, utkface_tree
 from tests.running import run

@@ -23,12 +23,12 @@ import yaml
 from pipeline.cli import app
 from pipeline.commands.init import name_of as name_of_dataset
 from pipeline.configuration.loading import check_config, load_config
-from stages.datasets.label_tables import read_table
-from stages.datasets.medical.chestxray14 import FINDINGS
+from stages.adapters.label_tables import read_table
+from stages.adapters.medical.chestxray14 import FINDINGS
 from tests.builders import config, labelled_samples, png, write_shard
 from tests.datasets import ATTRIBUTES, celeba_tree, chest_tree, nyuv2_export, utkface_tree
 from tests.running import ROOT, mtlue, write_config
-from tests.unit.stages.datasets.test_folder import COCO, pictures
+from tests.unit.stages.adapters.test_folder import COCO, pictures
 
 pytestmark = [pytest.mark.usefixtures("here")]
 

@@ -21,9 +21,9 @@ from schemas import plugins
 from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.tasks import ClassificationTask
+from stages.adapters.registry import adapter_class, dataset_names
 from stages.countermeasures.countermeasure import Data
 from stages.countermeasures.registry import COUNTERMEASURES
-from stages.datasets.registry import adapter_class, dataset_names
 from stages.learning.table import ImageTable
 from stages.learning.weightings import WEIGHTINGS
 from stages.perturbers.registry import PERTURBERS
@@ -209,10 +209,10 @@ def test_a_kind_of_task_of_another_package_is_read_trained_and_fingerprinted(mon
 
 
 def test_a_dataset_of_another_package_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.datasets.drawn.drawn import Outlines
+    from stages.adapters.drawn.drawn import Outlines
 
     points = {"bodies": Point("bodies", Outlines), "broken": Point("broken", 3)}
-    for place in ("schemas.plugins.installed", "stages.datasets.registry.installed"):
+    for place in ("schemas.plugins.installed", "stages.adapters.registry.installed"):
         monkeypatch.setattr(place, lambda group: points)
     assert dataset_names()[-2:] == ["bodies", "broken"]
     assert adapter_class("bodies") is Outlines

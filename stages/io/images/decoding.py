@@ -28,7 +28,7 @@ from stages.io.images.formats import (
     unread_format,
     unsupported,
 )
-from stages.io.images.pixels import strips, swap_red_and_blue
+from stages.io.images.pixel_layout import strips, swap_red_and_blue
 from stages.io.images.spill import LARGE_PIXELS, Pixels, gathered
 
 # The transposition that takes back what Pillow does to a TIFF with this orientation.

@@ -13,8 +13,8 @@ from schemas.records import ShardProfile
 from schemas.tasks import Task
 from stages.io.images.formats import header_size, looks_like_image
 from stages.io.shards.declared import EVERYTHING, passed_over, published_data
-from stages.io.shards.hidden import SVG, hidden_originals
-from stages.io.shards.numbers import Size
+from stages.io.shards.originals.hidden import SVG, hidden_originals
+from stages.io.shards.originals.numbers import Size
 from stages.io.shards.sample import Member, Sample, text_in_another_encoding, text_of
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas.dataset import Layout
 from schemas.errors import InputError
 from schemas.records import Quarantined
-from stages.io.shards.parquet import read_parquet
+from stages.io.shards.parquet_reading import read_parquet
 from stages.io.shards.sample import OnStray, Sample
 from stages.io.shards.tar import read_tar
 

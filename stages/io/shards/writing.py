@@ -10,8 +10,8 @@ from typing import Any, Protocol, Self
 from schemas.config import OutputFormat
 from schemas.plans import ProtectPlan
 from schemas.records import shard_stem
+from stages.io.shards.parquet_writing import TableWriter
 from stages.io.shards.sample import Label, NamedBytes, Sample
-from stages.io.shards.table_writer import TableWriter
 from stages.io.shards.tar import TarWriter
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 from schemas.errors import GeneratorError
 from schemas.plans import GeneratorSpec
 from stages.networks.backbones.resnet import residual_stage, stem
-from stages.perturbers.chosen import sum_of_chosen, with_neutral
+from stages.perturbers.label_sums import sum_of_chosen, with_neutral
 from stages.perturbers.shape import shaped
 from stages.tasks.kinds import kinds_of
 from stages.tasks.task_kind import LabelEmbedding

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.commands.imports import Datasets, dataset_command
 from pipeline.configuration.loading import load_config
-from stages.datasets.registry import DATASETS, adapter_class
+from stages.adapters.registry import DATASETS, adapter_class
 from tests.running import mtlue
-from tests.unit.stages.datasets.test_folder import pictures
+from tests.unit.stages.adapters.test_folder import pictures
 
 OPTIONS = {
     "outlines": "out train=4000 test=600 size=32 seed=0 tasks=2 shard-samples=400",

@@ -17,19 +17,19 @@ from pipeline.commands.init import name_of, write_configuration
 from pipeline.configuration.loading import load_config
 from schemas.config import Config
 from schemas.errors import ConfigError, InputError
-from stages.datasets.adapter import Adapter
-from stages.datasets.drawn.drawn import Outlines, Rooms, Scenes
-from stages.datasets.drawn.multifashion import MultiFashion
-from stages.datasets.faces.celeba import CelebA
-from stages.datasets.faces.utkface import UTKFace
-from stages.datasets.medical.chestxray14 import FINDINGS, ChestXray14
-from stages.datasets.rooms.nyuv2 import nyuv2_adapter
+from stages.adapters.adapter import Adapter
+from stages.adapters.drawn.drawn import Outlines, Rooms, Scenes
+from stages.adapters.drawn.multifashion import MultiFashion
+from stages.adapters.faces.celeba import CelebA
+from stages.adapters.faces.utkface import UTKFace
+from stages.adapters.medical.chestxray14 import FINDINGS, ChestXray14
+from stages.adapters.rooms.nyuv2 import nyuv2_adapter
 from stages.ingest.ingest import ReadSample, read_decoded
 from stages.io.shards.tar import TarWriter
 from tests.builders import jpeg, picture, png
 from tests.datasets import celeba_tree, chest_tree, imported, nyuv2_export, utkface_tree
 from tests.unit.pipeline.commands.test_schema import problems
-from tests.unit.stages.datasets.test_multifashion import idx_bytes, small_products
+from tests.unit.stages.adapters.test_multifashion import idx_bytes, small_products
 
 NAMES = [
     f"{age}_{age % 2}_{age % 5}_{20170116184732000 + place}.jpg"

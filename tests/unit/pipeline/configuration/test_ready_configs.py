@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.configuration.loading import load_config
-from stages.datasets.adapter import Adapter
-from stages.datasets.drawn.drawn import room_members
-from stages.datasets.drawn.outlines import CLASSES as OUTLINES
-from stages.datasets.drawn.outlines import draw_outlines
-from stages.datasets.drawn.rooms import CLASSES as ROOMS_CLASSES
-from stages.datasets.drawn.rooms import render_room
-from stages.datasets.faces.celeba import CelebA
-from stages.datasets.faces.utkface import UTKFace
-from stages.datasets.medical.chestxray14 import FINDINGS, ChestXray14
-from stages.datasets.rooms.nyuv2 import CLASSES, nyuv2_adapter
+from stages.adapters.adapter import Adapter
+from stages.adapters.drawn.drawn import room_members
+from stages.adapters.drawn.outlines import CLASSES as OUTLINES
+from stages.adapters.drawn.outlines import draw_outlines
+from stages.adapters.drawn.rooms import CLASSES as ROOMS_CLASSES
+from stages.adapters.drawn.rooms import render_room
+from stages.adapters.faces.celeba import CelebA
+from stages.adapters.faces.utkface import UTKFace
+from stages.adapters.medical.chestxray14 import FINDINGS, ChestXray14
+from stages.adapters.rooms.nyuv2 import CLASSES, nyuv2_adapter
 from stages.ingest.ingest import ReadSample, read_decoded
 from stages.io.shards.sample import Member, Sample
 from stages.tasks.kinds import kinds_of

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from pipeline.run.checks import check_data
 from pipeline.run.estimate import make_plan
-from pipeline.run.refusing import check_data
 from pipeline.run.run import check_data as check_of_run
 from pipeline.run.victim_plans import expected_plans
 from schemas.config import Config

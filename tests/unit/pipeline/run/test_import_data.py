@@ -11,10 +11,10 @@ from pipeline.cluster.progress import Reporter
 from pipeline.run.import_data import import_dataset
 from schemas.config import Compute
 from schemas.errors import ConfigError, InputError, StoreError
-from stages.datasets import importing
-from stages.datasets.faces.celeba import CelebA
-from stages.datasets.importing import ShardLimit
-from stages.datasets.pictures import Stored
+from stages.adapters import importing
+from stages.adapters.faces.celeba import CelebA
+from stages.adapters.importing import ShardLimit
+from stages.adapters.pictures import Stored
 from stages.io.store.store import Store
 from tests.builders import jpeg, picture
 from tests.datasets import celeba_tree, edit, imported, labels_in

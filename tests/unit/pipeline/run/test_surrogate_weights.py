@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from pipeline.configuration.plans import train_plan
-from pipeline.run.refusing import check_networks
+from pipeline.run.checks import check_networks
 from pipeline.run.train import train_step
 from pipeline.run.victim_training import victim_step
 from pipeline.state.generators import upload_weights, weights_sha256

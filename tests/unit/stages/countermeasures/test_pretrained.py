@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from pipeline.run.refusing import check_networks
+from pipeline.run.checks import check_networks
 from schemas.config import Config
 from schemas.errors import ConfigError
 from schemas.plans import VictimPlan

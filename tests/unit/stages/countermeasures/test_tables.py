@@ -11,7 +11,7 @@ from schemas.plans import VictimPlan
 from schemas.training import OwnCountermeasure
 from stages.audit.train_victim import train_victim
 from stages.countermeasures.countermeasure import Data
-from stages.countermeasures.pixels import Scaled
+from stages.countermeasures.every_image import Scaled
 from stages.countermeasures.registry import COUNTERMEASURES
 from stages.countermeasures.removal import mean_directions, predictive_directions, projected, without_class_means
 from stages.countermeasures.words import WORDS

@@ -18,7 +18,7 @@ from schemas.records import ShardProfile
 from schemas.tasks import MISSING, Task
 from stages.ingest.ingest import ingest_shard, profile_shard
 from stages.io.images.decoding import decode_image
-from stages.io.images.pixels import canonical_view
+from stages.io.images.pixel_layout import canonical_view
 from stages.io.store.store import Store
 from stages.learning.table import ImageTable, open_table
 from stages.tasks.kinds import kinds_of

@@ -19,10 +19,10 @@ from schemas.dataset import Layout
 from schemas.plans import GeneratorSpec, IngestPlan, ProtectPlan
 from stages.ingest import ingest
 from stages.ingest.ingest import profile_shard
-from stages.io.images import decoding, encoding, pixels, spill
+from stages.io.images import decoding, encoding, pixel_layout, spill
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import check_encoded, encode_image
-from stages.io.images.pixels import bound_of, canonical_view, has_alpha, peak_of
+from stages.io.images.pixel_layout import bound_of, canonical_view, has_alpha, peak_of
 from stages.io.shards.sample import key_hash
 from stages.perturbers.codes import ClassCodes
 from stages.perturbers.perturber import GeneratorPerturber
@@ -40,7 +40,7 @@ SIZES = [(1, 1), (1, 50), (50, 1), (2, 7), (7, 2), (33, 47), (64, 64), (47, 130)
 @pytest.fixture(params=[3, 40, 1000])
 def small_strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of a few pixels, and every image is a large one."""
-    monkeypatch.setattr(pixels, "STRIP_PIXELS", request.param)
+    monkeypatch.setattr(pixel_layout, "STRIP_PIXELS", request.param)
     monkeypatch.setattr(decoding, "LARGE_PIXELS", 1)
     monkeypatch.setattr(encoding, "STRIP_PIXELS", request.param)
     monkeypatch.setattr(spill, "LARGE_PIXELS", 1)
@@ -141,7 +141,7 @@ def pillow_images() -> dict[str, bytes]:
 def test_a_large_image_decodes_to_the_pixels_of_a_small_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = pillow_images()[name]
     expected = decode_image(data, max_pixels=10_000)
-    monkeypatch.setattr(pixels, "STRIP_PIXELS", 60)
+    monkeypatch.setattr(pixel_layout, "STRIP_PIXELS", 60)
     monkeypatch.setattr(decoding, "LARGE_PIXELS", 1)
     found = decode_image(data, max_pixels=10_000)
     np.testing.assert_array_equal(found.pixels, expected.pixels)

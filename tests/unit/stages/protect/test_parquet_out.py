@@ -17,9 +17,9 @@ from schemas.errors import InputError, MtlueError, RefusedInputError, Validation
 from schemas.plans import ProtectPlan
 from schemas.records import ShardRecord
 from stages.io.images.decoding import decode_image
+from stages.io.shards.parquet_metadata import HUGGING_FACE, OURS, features_in
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample
-from stages.io.shards.stored import HUGGING_FACE, OURS, features_in
 from stages.io.store.store import Store
 from stages.protect import protect, reread
 from stages.protect.protect import protect_shard, write_protected
@@ -209,7 +209,7 @@ def test_what_is_published_is_read_again_as_the_same_samples_as_a_tar(place: Pla
 def test_bytes_are_the_same_every_time_whatever_the_row_groups(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     first = place.protect().sha256
     assert place.protect().sha256 == first
-    monkeypatch.setattr("stages.io.shards.table_writer.GROUP_ROWS", 2)
+    monkeypatch.setattr("stages.io.shards.parquet_writing.GROUP_ROWS", 2)
     assert place.protect().sha256 != first  # so many rows are a group
     assert pq.ParquetFile(place.path).num_row_groups > 1
     assert place.validated() == len(place.published())

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from schemas.protection import Protection
 from stages.io.images.decoding import decode_image
-from stages.io.images.pixels import bound_of, canonical_view
+from stages.io.images.pixel_layout import bound_of, canonical_view
 from stages.protect.perturb import add_perturbation
 from tests import builders
 

@@ -27,7 +27,7 @@ from schemas.records import ShardRecord
 from stages.ingest.ingest import profile_shard
 from stages.io.images.decoding import decode_image
 from stages.io.images.encoding import same_layout
-from stages.io.images.pixels import canonical_view
+from stages.io.images.pixel_layout import canonical_view
 from stages.io.shards.layout import published_layout
 from stages.io.shards.reading import read_samples
 from stages.io.shards.sample import Sample

@@ -15,8 +15,8 @@ from PIL import Image
 from schemas.dataset import Layout
 from schemas.errors import RefusedInputError
 from stages.io.images.decoding import decode_image
-from stages.io.shards.copies import refuse_copies
 from stages.io.shards.layout import image_member
+from stages.io.shards.originals.copies import refuse_copies
 from stages.io.shards.sample import Member, Sample
 from tests.builders import encoded, jpeg, png
 

@@ -18,8 +18,8 @@ from PIL import Image
 from schemas.dataset import Layout
 from schemas.errors import RefusedInputError
 from schemas.tasks import Task
-from stages.io.shards.hidden import hidden_originals
 from stages.io.shards.layout import image_member, published_members
+from stages.io.shards.originals.hidden import hidden_originals
 from stages.io.shards.sample import Member, Sample
 from tests.builders import encoded, jpeg, picture, png
 

@@ -12,8 +12,8 @@ import pytest
 from schemas.dataset import Layout
 from schemas.errors import RefusedInputError
 from schemas.tasks import Task
-from stages.io.shards.hidden import hidden_originals
 from stages.io.shards.layout import image_member
+from stages.io.shards.originals.hidden import hidden_originals
 from stages.io.shards.sample import Member, Sample
 from tests.builders import jpeg, picture, png
 

@@ -22,7 +22,7 @@ from schemas.errors import InputError, RefusedInputError, SampleError
 from schemas.records import Quarantined
 from schemas.tasks import MISSING, Task
 from stages.io.shards.layout import image_member, published_members
-from stages.io.shards.parquet import read_parquet
+from stages.io.shards.parquet_reading import read_parquet
 from stages.io.shards.sample import Member, Sample
 from stages.tasks.kinds import kinds_of
 from stages.tasks.labels import labels_of
