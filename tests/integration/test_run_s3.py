@@ -122,8 +122,8 @@ def download(server: S3Server, url: str, directory: Path) -> list[Path]:
 
 
 def state(server: S3Server, url: str) -> dict[str, tuple[str, int, Any]]:
-    """Etag, size and time of every object, as another client sees them."""
-    found = server.client.find(url, detail=True)
+    """Etag, size and time of every object but the logs of runs, as another client sees them."""
+    found = {name: info for name, info in server.client.find(url, detail=True).items() if "/runs/" not in name}
     return {name: (info["ETag"], info["size"], info["LastModified"]) for name, info in found.items()}
 
 
