@@ -8,6 +8,7 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -220,13 +221,14 @@ def test_the_slurm_job_starts_a_cluster_and_ends_with_the_runs_exit_code(code: i
         "srun --nodes=2 --ntasks=2 --exclude=node-1 ray start --block --address=10.0.0.7:20041 --num-cpus=8" in called
     )
     assert not [line for line in called if line.startswith("scontrol")]
-    left = subprocess.run(["pgrep", "-s", str(job.process.pid)], capture_output=True, text=True).stdout.split()
-    assert not left, "something of the job goes on"
+    deadline = time.monotonic() + 60
+    while left := subprocess.run(["pgrep", "-s", str(job.process.pid)], capture_output=True, text=True).stdout.split():
+        assert time.monotonic() < deadline, f"something of the job goes on: {left}"
+        time.sleep(0.05)
 
 
 def test_the_slurm_job_that_reaches_its_time_limit_goes_back_into_the_queue(tmp_path: Path) -> None:
     import signal
-    import time
 
     job = SlurmJob(tmp_path, SECONDS_TO_RUN="600")
     deadline = time.monotonic() + 60

@@ -22,6 +22,7 @@ from pipeline.state.lease_record import LeaseHolder, boot, holder_of, swapping
 from schemas.errors import LeaseError, StoreError, TransientError
 from stages.io.store import failures
 from stages.io.store.disk import Disk
+from stages.io.store.providers import PROVIDERS
 from stages.io.store.store import Store
 from tests.servers import BreakingProxy, S3Server
 
@@ -199,9 +200,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return Store(f"{s3.bucket()}/private", s3.storage)
 
 
-def test_a_disk_and_s3_compare_and_swap_and_other_stores_are_not_trusted_to(place: Store) -> None:
+def test_a_disk_and_s3_compare_and_swap(place: Store) -> None:
     assert swapping(place)
     assert place.list() == []
+
+
+def test_a_store_of_an_unknown_protocol_is_not_trusted_to_swap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(PROVIDERS, "memory")
     assert not swapping(Store("memory://none-here/private"))
 
 
@@ -367,7 +372,10 @@ def test_a_worker_asks_the_store_whether_its_run_still_holds_the_lease(work: Sto
     assert [entry.name for entry in work.list()] == ["in-time", "lease.json"]
 
 
-def test_where_nothing_can_be_swapped_the_last_to_take_over_holds_it_and_a_silent_run_stops() -> None:
+def test_where_nothing_can_be_swapped_the_last_to_take_over_holds_it_and_a_silent_run_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(PROVIDERS, "memory")
     work = Store(f"memory://{uuid.uuid4().hex}/private")
     hold(work)
     with Lease(work, heartbeat=0.05, expiry=1) as mine:
